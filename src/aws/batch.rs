@@ -1,0 +1,219 @@
+//! AWS Batch as batchmap needs it: seven calls.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+/// A job's state, as Batch reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum JobStatus {
+    /// Accepted, not yet looked at.
+    Submitted,
+    /// Waiting for dependencies; of an array's parent: children are at work.
+    Pending,
+    /// Waiting for a place.
+    Runnable,
+    /// Its container is being prepared.
+    Starting,
+    /// Its container runs.
+    Running,
+    /// Ended with exit code 0; of a parent: every child did.
+    Succeeded,
+    /// Ended otherwise; of a parent: at least one child did.
+    Failed,
+}
+
+impl JobStatus {
+    /// Whether the state is final.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, JobStatus::Succeeded | JobStatus::Failed)
+    }
+}
+
+/// What SubmitJob is given. `size` 1 is submitted as a plain job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SubmitRequest {
+    /// Unique, at most 128 of `[A-Za-z0-9_-]`.
+    pub name: String,
+    /// Queue name or ARN.
+    pub queue: String,
+    /// Definition ARN or `name:revision`.
+    pub definition: String,
+    /// Children: 1..=10,000.
+    pub size: u32,
+    /// The container's command, no element empty.
+    pub command: Vec<String>,
+    /// Added to the definition's environment.
+    pub environment: BTreeMap<String, String>,
+    /// How often Batch itself may start a child, 1..=10.
+    pub attempts: u32,
+    /// Which ends of an attempt Batch retries by itself, first match first; the last rule matches everything.
+    pub retry_rules: Vec<RetryRule>,
+    /// Seconds of an attempt, at least 60.
+    pub timeout_seconds: Option<u32>,
+    /// Tags of the job.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One row of `evaluateOnExit`. Patterns may end in `*`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RetryRule {
+    /// Against the attempt's status reason.
+    pub on_status_reason: Option<String>,
+    /// Against the container's reason.
+    pub on_reason: Option<String>,
+    /// Against the exit code.
+    pub on_exit_code: Option<String>,
+    /// Start again, or leave the job failed.
+    pub retry: bool,
+}
+
+/// What RegisterJobDefinition is given: a definition of type `container`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Definition {
+    /// Unique by content.
+    pub name: String,
+    /// Container image.
+    pub image: String,
+    /// `EC2` or `FARGATE`.
+    pub platform: String,
+    /// vCPUs as Batch wants them: `1`, `0.25`.
+    pub vcpus: String,
+    /// MiB.
+    pub memory_mib: u32,
+    /// 0 is none.
+    pub gpus: u32,
+    /// The role of the code inside the container.
+    pub job_role: Option<String>,
+    /// The role that pulls the image and writes logs; required on Fargate.
+    pub execution_role: Option<String>,
+    /// The CloudWatch log group; Batch's own when absent.
+    pub log_group: Option<String>,
+    /// Fargate without NAT needs a public address.
+    pub assign_public_ip: bool,
+}
+
+/// One attempt of a job, as DescribeJobs tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttemptDetail {
+    /// The container's exit code, when it got that far.
+    pub exit_code: Option<i32>,
+    /// The container's reason.
+    pub reason: Option<String>,
+    /// The attempt's status reason.
+    pub status_reason: Option<String>,
+    /// The CloudWatch stream of its output.
+    pub log_stream: Option<String>,
+}
+
+/// A job, as DescribeJobs tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobDetail {
+    /// The job's id; a child's is `<parent>:<index>`.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub status: JobStatus,
+    /// Why it is in that state.
+    pub status_reason: Option<String>,
+    /// Children by state; empty for a job that is no array.
+    pub summary: BTreeMap<JobStatus, u32>,
+    /// Attempts that have ended, oldest first.
+    pub attempts: Vec<AttemptDetail>,
+    /// The stream of the attempt under way or, without one, of the last.
+    pub log_stream: Option<String>,
+    /// Cancelled before it started.
+    pub cancelled: bool,
+    /// Terminated by a request.
+    pub terminated: bool,
+}
+
+/// A job, as ListJobs tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobSummary {
+    /// The job's id; a child's is `<parent>:<index>`.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub status: JobStatus,
+    /// Why it is in that state.
+    pub status_reason: Option<String>,
+    /// The container's exit code.
+    pub exit_code: Option<i32>,
+    /// The container's reason.
+    pub reason: Option<String>,
+    /// Cancelled before it started.
+    pub cancelled: bool,
+    /// Terminated by a request.
+    pub terminated: bool,
+}
+
+/// A page of ListJobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobPage {
+    /// The jobs, newest first.
+    pub jobs: Vec<JobSummary>,
+    /// Where to go on; absent at the end.
+    pub next: Option<String>,
+}
+
+/// Why a call to Batch did not do what it was asked. The variants are what a caller can decide on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// AWS refused the request: retrying does not help, and nothing has happened.
+    #[error("AWS Batch refused {operation}: {code}: {message}")]
+    Refused {
+        /// The API operation: what an IAM policy must allow.
+        operation: &'static str,
+        /// AWS's error code.
+        code: String,
+        /// AWS's message.
+        message: String,
+    },
+    /// Too many requests: nothing has happened, try again later.
+    #[error("AWS Batch throttles {operation}: {message}")]
+    Throttled {
+        /// The API operation.
+        operation: &'static str,
+        /// AWS's message.
+        message: String,
+    },
+    /// No answer, or one that tells nothing: the request may have been carried out.
+    #[error("AWS Batch gave no clear answer to {operation}: {message}")]
+    Unknown {
+        /// The API operation.
+        operation: &'static str,
+        /// The cause.
+        message: String,
+    },
+}
+
+/// AWS Batch.
+#[async_trait]
+pub trait Batch: Send + Sync {
+    /// Submits an array, or a plain job when `size` is 1, and returns its id. Never retries by itself: SubmitJob has
+    /// no client token, so a second call could be a second array.
+    async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError>;
+
+    /// Describes up to 100 jobs; one that Batch does not know (any more) is left out.
+    async fn describe(&self, ids: &[String]) -> Result<Vec<JobDetail>, BatchError>;
+
+    /// One page (up to 1,000) of an array's children in `status`.
+    async fn list_children(&self, parent: &str, status: JobStatus, token: Option<&str>) -> Result<JobPage, BatchError>;
+
+    /// One page (up to 100) of a queue's jobs in any state whose name matches `name` (a trailing `*` is a prefix).
+    async fn list_named(&self, queue: &str, name: &str, token: Option<&str>) -> Result<JobPage, BatchError>;
+
+    /// Ends a job, and for a parent every child, in whatever state.
+    async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError>;
+
+    /// The ARN of the newest active revision of definition `name`.
+    async fn find_definition(&self, name: &str) -> Result<Option<String>, BatchError>;
+
+    /// Registers a definition and returns its ARN.
+    async fn register(&self, definition: &Definition) -> Result<String, BatchError>;
+}

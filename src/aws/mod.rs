@@ -1,0 +1,6 @@
+//! The ports: AWS Batch, object storage and logs as small traits, and the SDK behind them.
+
+pub mod batch;
+pub mod logs;
+pub mod sdk;
+pub mod store;

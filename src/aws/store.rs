@@ -1,0 +1,103 @@
+//! Object storage as batchmap needs it: seven calls on one bucket.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// Why a call to the store did not do what it was asked. The variants are what a caller can decide on.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No object has that key.
+    #[error("s3://{bucket}/{key} does not exist")]
+    NotFound {
+        /// The bucket asked.
+        bucket: String,
+        /// The key asked for.
+        key: String,
+    },
+    /// `put_new` found the key taken.
+    #[error("s3://{bucket}/{key} exists already")]
+    AlreadyExists {
+        /// The bucket asked.
+        bucket: String,
+        /// The key asked for.
+        key: String,
+    },
+    /// AWS refused the request: retrying does not help.
+    #[error("S3 refused {operation} on s3://{bucket}/{key}: {code}: {message}")]
+    Refused {
+        /// The S3 action, for example `PutObject`: what an IAM policy must allow.
+        operation: &'static str,
+        /// The bucket asked.
+        bucket: String,
+        /// The key or prefix asked for.
+        key: String,
+        /// AWS's error code.
+        code: String,
+        /// AWS's message.
+        message: String,
+    },
+    /// The endpoint could not be reached, or failed on every try.
+    #[error("cannot reach S3 for {operation} on s3://{bucket}/{key}: {message}")]
+    Unreachable {
+        /// The S3 action.
+        operation: &'static str,
+        /// The bucket asked.
+        bucket: String,
+        /// The key or prefix asked for.
+        key: String,
+        /// The last cause.
+        message: String,
+    },
+}
+
+/// One object in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The object's key.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Objects in the byte order of their keys; at most 1,000.
+    pub objects: Vec<Listed>,
+    /// Whether further objects follow the last one.
+    pub more: bool,
+}
+
+/// One bucket. Cheap to clone behind an `Arc`; every call may run at once with any other.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The bucket's name.
+    fn bucket(&self) -> &str;
+
+    /// Writes an object, replacing what was there.
+    async fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError>;
+
+    /// Writes an object only where none exists: of racing calls exactly one succeeds, the others get
+    /// [`StoreError::AlreadyExists`].
+    async fn put_new(&self, key: &str, body: Bytes) -> Result<(), StoreError>;
+
+    /// Reads an object whole.
+    async fn get(&self, key: &str) -> Result<Bytes, StoreError>;
+
+    /// Reads bytes `range` of an object; an empty range reads nothing and calls nothing.
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError>;
+
+    /// Lists objects whose keys begin with `prefix` and sort after `after`, up to 1,000.
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError>;
+
+    /// The names directly under `prefix` (which ends in `/`), each without the prefix and without its trailing slash.
+    async fn list_directories(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+
+    /// Uploads a local file, in parts when it is large.
+    async fn upload(&self, key: &str, file: &std::path::Path) -> Result<(), StoreError>;
+
+    /// Downloads an object to a local file, replacing it.
+    async fn download(&self, key: &str, file: &std::path::Path) -> Result<(), StoreError>;
+}

@@ -1,0 +1,228 @@
+//! Every S3 key, job name and environment variable that driver and worker agree on.
+//!
+//! Keys are relative to the bucket. An execution's keys live under its [`Root`]:
+//!
+//! ```text
+//! <prefix>/executions/<id>/task.pb
+//! <prefix>/executions/<id>/journal/00000001
+//! <prefix>/executions/<id>/inputs/<p>.pb, <p>.idx
+//! <prefix>/executions/<id>/arrays/<k>/indices
+//! <prefix>/executions/<id>/subtasks/<index>/outputs.pb, <attempt>/error.pb
+//! <prefix>/raw/<id>/...
+//! ```
+
+use super::index::OriginalIndex;
+
+/// Where the execution lives, as `s3://bucket/<prefix>/executions/<id>`: set by the driver, read by the worker.
+pub const ENV_EXECUTION: &str = "BATCHMAP_EXECUTION";
+/// The number of the array that the child belongs to, decimal.
+pub const ENV_ARRAY: &str = "BATCHMAP_ARRAY";
+/// How the child finds its element: see [`Place`].
+pub const ENV_PLACE: &str = "BATCHMAP_PLACE";
+/// Bytes of one entry of a pack's index, decimal: see [`index_width`].
+pub const ENV_WIDTH: &str = "BATCHMAP_WIDTH";
+
+/// Bytes of one entry of `arrays/<k>/indices`: original index u64, pack u32, position in the pack u32, little-endian.
+pub const INDICES_WIDTH: u64 = 16;
+
+/// Bytes of one entry of a pack's index when `mapped` lists are mapped: the head's length u32, then for each list, in
+/// the order of the names, offset u32 and length u32 of the element's `Literal` in the pack; little-endian.
+pub const fn index_width(mapped: usize) -> u64 {
+    4 + 8 * mapped as u64
+}
+
+/// How a child finds its element, as the value of [`ENV_PLACE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `range:<pack>:<position>:<first>`: child 0 is at `position` of pack `pack` and has original index `first`;
+    /// each further child is one further on.
+    Range {
+        /// Number of the pack.
+        pack: u32,
+        /// Place of child 0 in the pack, in elements.
+        position: u32,
+        /// Original index of child 0.
+        first: OriginalIndex,
+    },
+    /// `list`: child c is entry c of `arrays/<k>/indices`.
+    List,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Range { pack, position, first } => write!(f, "range:{pack}:{position}:{first}"),
+            Place::List => f.write_str("list"),
+        }
+    }
+}
+
+impl std::str::FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("{ENV_PLACE} is {text:?}; expected `list` or `range:<pack>:<position>:<first>`");
+        if text == "list" {
+            return Ok(Place::List);
+        }
+        let mut parts = text.strip_prefix("range:").ok_or_else(bad)?.split(':');
+        let mut next = || parts.next().ok_or_else(bad);
+        let pack = next()?.parse().map_err(|_| bad())?;
+        let position = next()?.parse().map_err(|_| bad())?;
+        let first = next()?.parse().map_err(|_| bad())?;
+        match parts.next() {
+            None => Ok(Place::Range { pack, position, first: OriginalIndex(first) }),
+            Some(_) => Err(bad()),
+        }
+    }
+}
+
+/// The keys of one execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    prefix: String,
+    id: String,
+}
+
+impl Root {
+    /// The root of execution `id` under `prefix` (no slash at either end; empty for the bucket's own root).
+    pub fn new(prefix: &str, id: &str) -> Self {
+        let prefix = prefix.trim_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Root { prefix, id: id.to_owned() }
+    }
+
+    /// Splits the value of [`ENV_EXECUTION`] into its bucket and its root.
+    ///
+    /// # Errors
+    /// When the value is not `s3://bucket/[prefix/]executions/id`.
+    pub fn parse(url: &str) -> Result<(String, Self), String> {
+        let bad = || format!("{ENV_EXECUTION} is {url:?}; expected s3://<bucket>/[<prefix>/]executions/<id>");
+        let (bucket, path) = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
+        let (parent, id) = path.rsplit_once('/').ok_or_else(bad)?;
+        let prefix = parent.strip_suffix("executions").ok_or_else(bad)?;
+        if bucket.is_empty() || id.is_empty() || !(prefix.is_empty() || prefix.ends_with('/')) {
+            return Err(bad());
+        }
+        Ok((bucket.to_owned(), Root::new(prefix, id)))
+    }
+
+    /// The value of [`ENV_EXECUTION`] for this root in `bucket`.
+    pub fn url(&self, bucket: &str) -> String {
+        format!("s3://{bucket}/{}", self.base())
+    }
+
+    /// The execution's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn base(&self) -> String {
+        format!("{}executions/{}", self.prefix, self.id)
+    }
+
+    /// The execution's immutable record.
+    pub fn task(&self) -> String {
+        format!("{}/task.pb", self.base())
+    }
+
+    /// The prefix of the journal's records.
+    pub fn journal(&self) -> String {
+        format!("{}/journal/", self.base())
+    }
+
+    /// The journal's record number `n`, from 1.
+    pub fn journal_record(&self, n: u64) -> String {
+        format!("{}/journal/{n:08}", self.base())
+    }
+
+    /// The pack number `p`, from 0.
+    pub fn pack(&self, p: u32) -> String {
+        format!("{}/inputs/{p:06}.pb", self.base())
+    }
+
+    /// The index of pack `p`.
+    pub fn pack_index(&self, p: u32) -> String {
+        format!("{}/inputs/{p:06}.idx", self.base())
+    }
+
+    /// The members of compacted array `k`.
+    pub fn array_indices(&self, k: u32) -> String {
+        format!("{}/arrays/{k:06}/indices", self.base())
+    }
+
+    /// The prefix of all subtasks.
+    pub fn subtasks(&self) -> String {
+        format!("{}/subtasks/", self.base())
+    }
+
+    /// The prefix of one subtask; zero-padded, so that listing goes in the caller's order.
+    pub fn subtask(&self, index: OriginalIndex) -> String {
+        format!("{}/subtasks/{:010}/", self.base(), index.0)
+    }
+
+    /// Where a subtask's outputs appear once it has succeeded.
+    pub fn outputs(&self, index: OriginalIndex) -> String {
+        format!("{}outputs.pb", self.subtask(index))
+    }
+
+    /// Where attempt `attempt` (see [`attempt`]) of a subtask says why it failed.
+    pub fn error(&self, index: OriginalIndex, attempt: &str) -> String {
+        format!("{}{attempt}/error.pb", self.subtask(index))
+    }
+
+    /// The prefix of one attempt's files.
+    pub fn raw_attempt(&self, index: OriginalIndex, attempt: &str) -> String {
+        format!("{}{:010}/{attempt}/", self.raw(), index.0)
+    }
+
+    /// The prefix of the execution's files: staged input files and children's output files.
+    pub fn raw(&self) -> String {
+        format!("{}raw/{}/", self.prefix, self.id)
+    }
+
+    /// The execution's assembled outputs.
+    pub fn result(&self) -> String {
+        format!("{}/outputs.pb", self.base())
+    }
+}
+
+/// The name of one attempt: the array's number, then Batch's own attempt within it, so that later ones sort later.
+pub fn attempt(array: u32, batch_attempt: u32) -> String {
+    format!("{array:06}-{batch_attempt:02}")
+}
+
+/// The Batch job name of array `k` of execution `id`: unique and the same on every try, so that it can be looked up.
+pub fn job_name(id: &str, k: u32) -> String {
+    format!("{id}-{k:06}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_survives_its_url() {
+        for prefix in ["", "a", "a/b"] {
+            let root = Root::new(prefix, "20261122t203812-x");
+            assert_eq!(Root::parse(&root.url("bucket")), Ok(("bucket".to_owned(), root)));
+        }
+    }
+
+    #[test]
+    fn a_url_of_another_shape_is_refused() {
+        for url in ["", "s3://", "s3://b", "s3://b/executions/", "s3://b/xexecutions/id", "file://b/executions/id"] {
+            assert!(Root::parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_place_survives_its_text() {
+        for place in [Place::List, Place::Range { pack: 3, position: 17, first: OriginalIndex(30_017) }] {
+            assert_eq!(place.to_string().parse(), Ok(place));
+        }
+        for text in ["", "lists", "range:1:2", "range:1:2:3:4", "range:a:2:3"] {
+            assert!(text.parse::<Place>().is_err(), "{text}");
+        }
+    }
+}

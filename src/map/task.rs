@@ -1,0 +1,187 @@
+//! What the caller asked for: a task, mapped inputs, bound inputs and a policy.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::ratio::Ratio;
+use crate::idl::core::LiteralType;
+
+/// A task to run once per element of its mapped inputs. Built by [`super::spec`], which checks it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapTask {
+    /// The task's name: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// The container image; the process runner of the embedded endpoint needs none.
+    pub image: Option<String>,
+    /// The command, its templates unrendered; never empty.
+    pub command: Vec<String>,
+    /// Every input by name; at least one is mapped.
+    pub inputs: BTreeMap<String, Input>,
+    /// Every output by name.
+    pub outputs: BTreeMap<String, LiteralType>,
+    /// How the subtasks are run and judged.
+    pub policy: Policy,
+    /// What each subtask's container gets.
+    pub resources: Resources,
+    /// Added to each subtask's environment.
+    pub environment: BTreeMap<String, String>,
+    /// Absolute directory for input files inside the container; a temporary one when absent.
+    pub input_dir: Option<String>,
+    /// Absolute directory for output files inside the container; a temporary one when absent.
+    pub output_dir: Option<String>,
+}
+
+impl MapTask {
+    /// The names of the mapped inputs, sorted: the order of the lists in a pack.
+    pub fn mapped(&self) -> Vec<&str> {
+        let mapped = self.inputs.iter().filter(|(_, input)| matches!(input.source, Source::Mapped(_)));
+        mapped.map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+/// One input: its element type and where its values come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// The type of one element (mapped) or of the value (bound); inferred from the values when absent.
+    pub literal_type: Option<LiteralType>,
+    /// Where the values come from.
+    pub source: Source,
+}
+
+/// Where an input's values come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// One element for each subtask.
+    Mapped(MappedSource),
+    /// One value that every subtask shares.
+    Bound(BoundSource),
+}
+
+/// A list to map over.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MappedSource {
+    /// The list itself.
+    Inline(Vec<Value>),
+    /// A JSON array or JSON lines.
+    File(PathBuf),
+    /// A JSON array or JSON lines on standard input; at most one input of a task.
+    Stdin,
+    /// A JSON array or JSON lines in an object.
+    S3 {
+        /// The object's bucket.
+        bucket: String,
+        /// The object's key.
+        key: String,
+    },
+}
+
+/// A value to bind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BoundSource {
+    /// The value itself; a string is a path or an `s3://` address where the type is a blob.
+    Value(Value),
+    /// An output of an earlier execution, whole.
+    Execution {
+        /// That execution's id.
+        id: String,
+        /// The output's name; its only one when absent.
+        output: Option<String>,
+    },
+}
+
+/// How subtasks are run and judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Children that Batch may hold unfinished at once; unbounded when absent.
+    pub concurrency: Option<NonZeroU32>,
+    /// How places are filled under a concurrency.
+    pub concurrency_mode: ConcurrencyMode,
+    /// How many subtasks must succeed.
+    pub min_success: MinSuccess,
+    /// When success is declared.
+    pub completion: Completion,
+    /// How often a subtask that failed recoverably is run again.
+    pub retries: u32,
+    /// Of one attempt.
+    pub timeout: Option<Duration>,
+    /// Run on the interruptible (spot) queue, the last attempt on the default one.
+    pub interruptible: bool,
+    /// Run every subtask even when success has become impossible.
+    pub run_all_sub_nodes: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            concurrency: None,
+            concurrency_mode: ConcurrencyMode::Rolling,
+            min_success: MinSuccess::Ratio(Ratio::ONE),
+            completion: Completion::Settled,
+            retries: 0,
+            timeout: None,
+            interruptible: false,
+            run_all_sub_nodes: false,
+        }
+    }
+}
+
+/// How places are filled under a concurrency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ConcurrencyMode {
+    /// A new array as soon as enough places are free.
+    Rolling,
+    /// The next array when the last has ended.
+    Batches,
+}
+
+/// How many subtasks must succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinSuccess {
+    /// A share of all subtasks, rounded up.
+    Ratio(Ratio),
+    /// A number of subtasks.
+    Count(u64),
+}
+
+impl MinSuccess {
+    /// The number of the `n` subtasks that must succeed; never more than `n`.
+    pub fn of(self, n: u64) -> u64 {
+        match self {
+            MinSuccess::Ratio(ratio) => ratio.ceil_of(n),
+            MinSuccess::Count(count) => count.min(n),
+        }
+    }
+}
+
+/// When success is declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Completion {
+    /// When every subtask has settled.
+    Settled,
+    /// As soon as enough have succeeded; the rest is terminated.
+    Satisfied,
+}
+
+/// What each subtask's container gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// Thousandths of a vCPU.
+    pub cpu_milli: u32,
+    /// MiB.
+    pub memory_mib: u32,
+    /// Whole GPUs.
+    pub gpus: u32,
+}
+
+impl Default for Resources {
+    /// One vCPU and 2 GiB: valid on EC2 and on Fargate.
+    fn default() -> Self {
+        Resources { cpu_milli: 1000, memory_mib: 2048, gpus: 0 }
+    }
+}
