@@ -43,11 +43,13 @@ impl Ratio {
         // `Display` of a float never uses an exponent, so there is at most one point and nothing else but digits.
         let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
         let kept = &fraction[..fraction.len().min(MAX_DIGITS)];
-        let fraction: u64 =
+        let mut digits: u64 =
             if kept.is_empty() { 0 } else { kept.parse().map_err(|_| format!("{text} is no ratio"))? };
+        // What is cut off can only matter upwards, since the product is rounded up.
+        digits += u64::from(fraction_is_cut(&text, kept));
         let denominator = 10_u64.pow(kept.len() as u32);
         let whole: u64 = whole.trim_start_matches('-').parse().map_err(|_| format!("{text} is no ratio"))?;
-        Ok(Ratio { numerator: whole * denominator + fraction, denominator })
+        Ok(Ratio { numerator: whole * denominator + digits, denominator })
     }
 
     /// `ceil(self * n)`.
@@ -55,6 +57,12 @@ impl Ratio {
         let product = u128::from(self.numerator) * u128::from(n);
         u64::try_from(product.div_ceil(u128::from(self.denominator))).unwrap_or(n)
     }
+}
+
+/// Whether digits other than 0 follow the `kept` ones.
+fn fraction_is_cut(text: &str, kept: &str) -> bool {
+    let (_, fraction) = text.split_once('.').unwrap_or((text, ""));
+    fraction.len() > kept.len() && fraction[kept.len()..].bytes().any(|digit| digit != b'0')
 }
 
 impl fmt::Display for Ratio {
@@ -81,7 +89,7 @@ mod tests {
     fn the_ends() {
         assert_eq!(Ratio::from_f64(1.0).unwrap().ceil_of(u64::MAX), u64::MAX);
         assert_eq!(Ratio::from_f64(0.0).unwrap().ceil_of(0), 0);
-        assert_eq!(Ratio::from_f64(1e-300).unwrap().ceil_of(10), 0);
+        assert_eq!(Ratio::from_f64(1e-300).unwrap().ceil_of(10), 1);
         assert_eq!(Ratio::from_f64(-0.0).unwrap().ceil_of(10), 0);
     }
 

@@ -1,0 +1,130 @@
+//! Sets of original indices as sorted ranges: how the journal and reports write them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::index::OriginalIndex;
+
+/// A set of original indices, as sorted, disjoint, inclusive ranges that do not touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    /// The `count` indices from `first` on.
+    pub fn span(first: OriginalIndex, count: u64) -> Self {
+        Ranges(if count == 0 { Vec::new() } else { vec![(first.0, first.0 + count - 1)] })
+    }
+
+    /// Adds an index that is greater than every one in the set, or equal to the greatest.
+    ///
+    /// # Panics
+    /// When the index is smaller: callers go through their indices in order.
+    pub fn push(&mut self, index: OriginalIndex) {
+        match self.0.last_mut() {
+            Some((_, last)) if *last == index.0 => {}
+            Some((_, last)) if *last + 1 == index.0 => *last = index.0,
+            Some((_, last)) => {
+                assert!(*last < index.0, "indices are pushed in order");
+                self.0.push((index.0, index.0));
+            }
+            None => self.0.push((index.0, index.0)),
+        }
+    }
+
+    /// The ranges, first and last index of each.
+    pub fn spans(&self) -> &[(u64, u64)] {
+        &self.0
+    }
+
+    /// Every index, in order.
+    pub fn iter(&self) -> impl Iterator<Item = OriginalIndex> + '_ {
+        self.0.iter().flat_map(|&(first, last)| (first..=last).map(OriginalIndex))
+    }
+
+    /// The number of indices.
+    pub fn len(&self) -> u64 {
+        self.0.iter().map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// Whether the set is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether every index is below `size` and the ranges are in the order this type promises: data read back from a
+    /// store may be neither.
+    pub fn is_valid(&self, size: u64) -> bool {
+        let ordered = self.0.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0);
+        ordered && self.0.iter().all(|&(first, last)| first <= last && last < size)
+    }
+
+    /// The union of two sets.
+    pub fn union(&self, other: &Ranges) -> Ranges {
+        let mut spans: Vec<(u64, u64)> = self.0.iter().chain(&other.0).copied().collect();
+        spans.sort_unstable();
+        let mut merged: Vec<(u64, u64)> = Vec::with_capacity(spans.len());
+        for (first, last) in spans {
+            match merged.last_mut() {
+                Some((_, end)) if first <= *end + 1 => *end = last.max(*end),
+                _ => merged.push((first, last)),
+            }
+        }
+        Ranges(merged)
+    }
+}
+
+impl FromIterator<OriginalIndex> for Ranges {
+    /// The set of indices that come in order.
+    fn from_iter<I: IntoIterator<Item = OriginalIndex>>(indices: I) -> Self {
+        let mut ranges = Ranges::default();
+        indices.into_iter().for_each(|index| ranges.push(index));
+        ranges
+    }
+}
+
+impl fmt::Display for Ranges {
+    /// As Flyte writes them: `[0-3],[7]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (first, last)) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            if first == last {
+                write!(f, "{comma}[{first}]")?;
+            } else {
+                write!(f, "{comma}[{first}-{last}]")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ranges(indices: &BTreeSet<u64>) -> Ranges {
+        indices.iter().copied().map(OriginalIndex).collect()
+    }
+
+    #[test]
+    fn written_as_flyte_does() {
+        assert_eq!(ranges(&BTreeSet::from([0, 1, 2, 3, 7, 9, 10])).to_string(), "[0-3],[7],[9-10]");
+        assert_eq!(Ranges::default().to_string(), "");
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_set(a in prop::collection::btree_set(0_u64..60, 0..40), b in prop::collection::btree_set(0_u64..60, 0..40)) {
+            let (left, right) = (ranges(&a), ranges(&b));
+            prop_assert!(left.is_valid(60));
+            prop_assert_eq!(left.iter().map(|i| i.0).collect::<BTreeSet<_>>(), a.clone());
+            prop_assert_eq!(left.len(), a.len() as u64);
+            prop_assert_eq!(left.union(&right), ranges(&a.union(&b).copied().collect()));
+        }
+    }
+}
