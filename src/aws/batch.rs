@@ -3,34 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-/// A job's state, as Batch reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum JobStatus {
-    /// Accepted, not yet looked at.
-    Submitted,
-    /// Waiting for dependencies; of an array's parent: children are at work.
-    Pending,
-    /// Waiting for a place.
-    Runnable,
-    /// Its container is being prepared.
-    Starting,
-    /// Its container runs.
-    Running,
-    /// Ended with exit code 0; of a parent: every child did.
-    Succeeded,
-    /// Ended otherwise; of a parent: at least one child did.
-    Failed,
-}
-
-impl JobStatus {
-    /// Whether the state is final.
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, JobStatus::Succeeded | JobStatus::Failed)
-    }
-}
+pub use crate::map::status::JobStatus;
 
 /// What SubmitJob is given. `size` 1 is submitted as a plain job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -192,6 +192,16 @@ pub fn attempt(array: u32, batch_attempt: u32) -> String {
     format!("{array:06}-{batch_attempt:02}")
 }
 
+/// What the names of all attempts of array `array` begin with.
+pub fn attempt_prefix(array: u32) -> String {
+    format!("{array:06}-")
+}
+
+/// What the job names of all arrays of execution `id` begin with.
+pub fn job_name_prefix(id: &str) -> String {
+    format!("{id}-")
+}
+
 /// The Batch job name of array `k` of execution `id`: unique and the same on every try, so that it can be looked up.
 pub fn job_name(id: &str, k: u32) -> String {
     format!("{id}-{k:06}")

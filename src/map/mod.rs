@@ -1,9 +1,15 @@
 //! What should happen: pure decisions. No async, clock, environment, files or SDK.
 
 pub mod bitset;
+pub mod cadence;
+pub mod event;
+pub mod execution;
 pub mod index;
 pub mod layout;
 pub mod plan;
+pub mod policy;
 pub mod ranges;
 pub mod ratio;
+pub mod status;
+pub mod summary;
 pub mod task;

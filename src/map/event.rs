@@ -1,0 +1,126 @@
+//! What happens to an execution: the journal's content. Replaying the events is recovery.
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::Members;
+use super::policy::Origin;
+use super::ranges::Ranges;
+
+/// Which of the two queues an array goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Queue {
+    /// On-demand capacity.
+    Default,
+    /// Spot capacity.
+    Interruptible,
+}
+
+/// Something that happened, or was decided. Every variant is written to the journal before what it causes is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The execution begins: the names that all its submissions use.
+    Started {
+        /// ARN of the job definition.
+        definition: String,
+        /// Name or ARN of the default queue.
+        queue: String,
+        /// Name or ARN of the interruptible queue, where there is one.
+        interruptible_queue: Option<String>,
+    },
+    /// An array is about to be submitted: the intent.
+    Planned {
+        /// Its number: one more than the last.
+        array: u32,
+        /// Its subtasks.
+        members: Members,
+        /// Where it goes.
+        queue: Queue,
+        /// How often Batch may start each child by itself.
+        attempts: u32,
+    },
+    /// Batch took the array.
+    Submitted {
+        /// The array.
+        array: u32,
+        /// Batch's job id.
+        job: String,
+    },
+    /// Whether Batch took the array is not known: no answer came.
+    SubmitUnknown {
+        /// The array.
+        array: u32,
+    },
+    /// An array of unknown outcome was looked for and is not there: it may be submitted again.
+    NotSubmitted {
+        /// The array.
+        array: u32,
+    },
+    /// AWS refused what the execution needs: it cannot go on.
+    Refused {
+        /// AWS's words.
+        message: String,
+    },
+    /// Children were judged.
+    Settled {
+        /// Their array.
+        array: u32,
+        /// Subtasks whose outputs count.
+        succeeded: Ranges,
+        /// Subtasks that failed, equal failures folded.
+        failures: Vec<Failure>,
+        /// Whether the array is over: nothing of it runs, and every child has been judged.
+        ended: bool,
+    },
+    /// Somebody asked for the end.
+    AbortRequested {
+        /// Their words.
+        reason: String,
+    },
+    /// The outcome is decided; it never changes after this.
+    Decided {
+        /// What it is.
+        decision: Decision,
+    },
+    /// Nothing of the execution is left with Batch.
+    Finished,
+}
+
+/// Subtasks that failed in the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which ones.
+    pub indices: Ranges,
+    /// Who is to blame.
+    pub origin: Origin,
+    /// Whether another attempt is worth it, budget permitting.
+    pub recoverable: bool,
+    /// The error's code: the document's, or the verdict's name.
+    pub code: String,
+    /// What went wrong.
+    pub message: String,
+}
+
+/// How an execution ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Enough subtasks have succeeded.
+    Succeeded,
+    /// Too few can.
+    Failed {
+        /// Why, in a sentence.
+        reason: String,
+    },
+    /// It was asked to stop.
+    Aborted {
+        /// The asker's words.
+        reason: String,
+    },
+    /// AWS refused what it needs.
+    Refused {
+        /// AWS's words.
+        reason: String,
+    },
+}

@@ -1,0 +1,125 @@
+//! What the machine decides by itself: the outcome, and which array comes next.
+
+use super::super::event::{Decision, Event, Queue};
+use super::super::index::OriginalIndex;
+use super::super::plan::{MAX_ARRAY, Members, rolling_group};
+use super::super::ranges::Ranges;
+use super::super::task::{Completion, ConcurrencyMode};
+use super::{ArrayState, Execution};
+
+/// How often a child may be started for reasons that are not its own (host, agent, start): the budget that Flyte
+/// calls system retries, and its default.
+pub const SYSTEM_ATTEMPTS: u32 = 3;
+
+impl Execution {
+    /// The next event that follows from the state alone.
+    pub(super) fn decide(&self) -> Option<Event> {
+        match &self.decision {
+            None => match self.outcome() {
+                Some(decision) => Some(Event::Decided { decision }),
+                None => self.plan(),
+            },
+            Some(_) => self.arrays.iter().all(|array| array.state == ArrayState::Ended).then_some(Event::Finished),
+        }
+    }
+
+    fn outcome(&self) -> Option<Decision> {
+        if let Some(reason) = &self.abort {
+            return Some(Decision::Aborted { reason: reason.clone() });
+        }
+        if let Some(reason) = &self.refusal {
+            return Some(Decision::Refused { reason: reason.clone() });
+        }
+        let (needed, size) = (self.terms.min_successes, self.outcomes.size());
+        let (succeeded, outstanding) = (self.outcomes.succeeded(), self.outcomes.outstanding());
+        let impossible = succeeded + outstanding < needed;
+        if outstanding == 0 && succeeded >= needed {
+            return Some(Decision::Succeeded);
+        }
+        if impossible && (outstanding == 0 || !self.terms.run_all) {
+            let failed = self.outcomes.failed();
+            let reason = format!("{failed} of {size} subtasks failed, and {needed} must succeed");
+            return Some(Decision::Failed { reason });
+        }
+        let satisfied = self.terms.completion == Completion::Satisfied && succeeded >= needed;
+        satisfied.then_some(Decision::Succeeded)
+    }
+
+    /// The next array, when there is work and room for it: retries ahead of new work.
+    fn plan(&self) -> Option<Event> {
+        let fresh = self.outcomes.size() - self.fresh;
+        let work = self.waiting_again() + fresh;
+        let room = self.room(work);
+        if room == 0 {
+            return None;
+        }
+        let again = self.again.iter().find(|(_, indices)| !indices.is_empty());
+        let (queue, members) = match again {
+            Some((queue, indices)) => {
+                let limit = room.min(u64::from(MAX_ARRAY)) as usize;
+                let taken: Ranges = indices.iter().copied().take(limit).collect();
+                (*queue, self.packs.members(taken))
+            }
+            None => (self.first_queue(), self.packs.range_from(OriginalIndex(self.fresh), room)),
+        };
+        let attempts = match queue {
+            Queue::Default => SYSTEM_ATTEMPTS,
+            // The last attempt of an interruptible subtask is a new array on the on-demand queue.
+            Queue::Interruptible => SYSTEM_ATTEMPTS - 1,
+        };
+        Some(Event::Planned { array: self.arrays.len() as u32, members, queue, attempts })
+    }
+
+    /// How many children may be submitted now.
+    fn room(&self, work: u64) -> u64 {
+        if work == 0 {
+            return 0;
+        }
+        let concurrency = self.terms.concurrency;
+        if concurrency == 0 {
+            return work;
+        }
+        let taken: u64 = self.arrays.iter().map(|array| u64::from(array.places())).sum();
+        let free = u64::from(concurrency).saturating_sub(taken);
+        let enough = match self.terms.mode {
+            // Planned arrays of the batch under way are not a reason to wait: a batch may be several arrays.
+            ConcurrencyMode::Batches => {
+                self.arrays.iter().all(|array| array.state == ArrayState::Ended) || self.batch_is_open()
+            }
+            ConcurrencyMode::Rolling => free >= work.min(u64::from(rolling_group(concurrency))),
+        };
+        if enough { free.min(work) } else { 0 }
+    }
+
+    /// Whether the batch under way is still being put together: none of its arrays is with Batch yet.
+    fn batch_is_open(&self) -> bool {
+        self.arrays.iter().all(|array| matches!(array.state, ArrayState::Ended | ArrayState::Planned) && !array.asked)
+    }
+
+    fn first_queue(&self) -> Queue {
+        if self.terms.interruptible { Queue::Interruptible } else { Queue::Default }
+    }
+
+    /// The queue for another attempt of a subtask that has `user` and `system` failures behind it.
+    pub(super) fn next_queue(&self, user: u32, system: u32) -> Queue {
+        let last = system > 0 || user >= self.terms.retries;
+        if self.terms.interruptible && !last { Queue::Interruptible } else { Queue::Default }
+    }
+
+    /// Marks the subtasks of a planned array as taken.
+    pub(super) fn take(&mut self, members: &Members) {
+        let ranges = members.ranges();
+        for &(first, last) in ranges.spans() {
+            if first <= self.fresh && last >= self.fresh {
+                self.fresh = last + 1;
+            }
+        }
+        if self.again.values().any(|set| !set.is_empty()) {
+            for index in ranges.iter() {
+                self.again.values_mut().for_each(|set| {
+                    set.remove(&index);
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The machine: what an execution does next. No clock, no I/O.
+//!
+//! The driver owns the world, the machine owns the decisions:
+//!
+//! ```text
+//!            next_action()                         handle(event)
+//! machine ────────────────► driver ──► S3, Batch ────────────────► machine
+//!            Record(event)           (journalled first)
+//! ```
+//!
+//! Everything the machine decides is itself an [`Event`]: it hands it out as [`Action::Record`], the driver writes it
+//! to the journal and hands it back to [`Execution::handle`], and only then do the actions that follow from it come
+//! out. So replaying a journal through `handle` gives the same machine as living through it.
+//!
+//! What Batch's counts say between two settlements ([`Execution::observe`]) is kept apart: it frees places and asks for
+//! a closer look, it settles nothing, and it is not journalled. After a replay it is learnt again from the next poll.
+
+mod array;
+mod decide;
+mod settle;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use array::{Array, ArrayState, Look, Seen};
+pub use decide::SYSTEM_ATTEMPTS;
+pub use settle::ended_unjudged;
+
+use super::bitset::Outcomes;
+use super::event::{Decision, Event, Queue};
+use super::index::OriginalIndex;
+use super::plan::Packs;
+use super::summary::{FailureFold, Summary};
+use super::task::{Completion, ConcurrencyMode};
+
+/// What an execution has agreed to: everything of the task that bears on decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Subtasks that must succeed.
+    pub min_successes: u64,
+    /// Children that Batch may hold unfinished; 0 is unbounded.
+    pub concurrency: u32,
+    /// How places are filled.
+    pub mode: ConcurrencyMode,
+    /// When success is declared.
+    pub completion: Completion,
+    /// Further attempts after a recoverable failure of the user's.
+    pub retries: u32,
+    /// Whether the spot queue is used.
+    pub interruptible: bool,
+    /// Whether to go on when success has become impossible.
+    pub run_all: bool,
+}
+
+/// What the driver is to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write the event to the journal, then hand it back to [`Execution::handle`].
+    Record(Event),
+    /// Submit this array; answer with `Submitted`, `SubmitUnknown` or `Refused`.
+    Submit {
+        /// The array's number.
+        array: u32,
+    },
+    /// Find out by its name whether Batch has this array; answer with `Submitted` or `NotSubmitted`.
+    LookUp {
+        /// The array's number.
+        array: u32,
+    },
+    /// Terminate this array: every child of it, in whatever state.
+    Terminate {
+        /// The array's number.
+        array: u32,
+        /// Batch's id of it.
+        job: String,
+    },
+    /// Nothing is left to do.
+    Finish(Decision),
+}
+
+/// An event that cannot happen in the state it met: a damaged journal, or a bug of ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the event {event} does not fit the execution: {problem}")]
+pub struct IllegalEvent {
+    /// The event, as the journal writes it.
+    pub event: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Attempts that a subtask has used up; kept only for those that have failed at least once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Spent {
+    user: u32,
+    system: u32,
+}
+
+/// One execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Execution {
+    terms: Terms,
+    packs: Packs,
+    outcomes: Outcomes,
+    /// The first index that no array has taken yet.
+    fresh: u64,
+    /// Indices to run again, by the queue they go to.
+    again: BTreeMap<Queue, BTreeSet<OriginalIndex>>,
+    spent: BTreeMap<OriginalIndex, Spent>,
+    arrays: Vec<Array>,
+    failures: FailureFold,
+    abort: Option<String>,
+    refusal: Option<String>,
+    decision: Option<Decision>,
+    finished: bool,
+}
+
+impl Execution {
+    /// An execution that has done nothing yet.
+    pub fn new(terms: Terms, packs: Packs) -> Self {
+        let outcomes = Outcomes::new(packs.size());
+        Execution {
+            terms,
+            packs,
+            outcomes,
+            fresh: 0,
+            again: BTreeMap::new(),
+            spent: BTreeMap::new(),
+            arrays: Vec::new(),
+            failures: FailureFold::default(),
+            abort: None,
+            refusal: None,
+            decision: None,
+            finished: false,
+        }
+    }
+
+    /// Takes in an event that is in the journal.
+    ///
+    /// # Errors
+    /// When the event does not fit; the machine is then unchanged.
+    pub fn handle(&mut self, event: &Event) -> Result<(), IllegalEvent> {
+        self.check(event).map_err(|problem| IllegalEvent { event: format!("{event:?}"), problem })?;
+        match event {
+            // Names are the driver's affair; they bear on no decision.
+            Event::Started { .. } => {}
+            Event::Planned { members, queue, attempts, .. } => {
+                self.take(members);
+                self.arrays.push(Array::planned(members.clone(), *queue, *attempts));
+            }
+            Event::Submitted { array, job } => self.array_mut(*array).state = ArrayState::Running { job: job.clone() },
+            Event::SubmitUnknown { array } => self.array_mut(*array).state = ArrayState::Unknown,
+            Event::NotSubmitted { array } => self.not_submitted(*array),
+            Event::Refused { message } => {
+                self.refusal.get_or_insert_with(|| message.clone());
+            }
+            Event::Settled { array, succeeded, failures, ended } => self.settle(*array, succeeded, failures, *ended),
+            Event::AbortRequested { reason } => {
+                self.abort.get_or_insert_with(|| reason.clone());
+            }
+            Event::Decided { decision } => {
+                self.decision = Some(decision.clone());
+                self.doubt_planned();
+            }
+            Event::Finished => self.finished = true,
+        }
+        Ok(())
+    }
+
+    /// Tells a machine that was replayed from a journal that nobody is carrying out its actions any more: an array
+    /// that was about to be submitted may or may not have been.
+    pub fn resume(&mut self) {
+        for array in &mut self.arrays {
+            if array.state == ArrayState::Planned {
+                array.state = ArrayState::Unknown;
+            }
+            array.asked = false;
+        }
+    }
+
+    /// What to do next; nothing when only time or Batch can bring something new.
+    pub fn next_action(&mut self) -> Option<Action> {
+        if self.finished {
+            return self.decision.clone().map(Action::Finish);
+        }
+        if let Some(event) = self.decide() {
+            return Some(Action::Record(event));
+        }
+        let decided = self.decision.is_some();
+        for (number, array) in self.arrays.iter_mut().enumerate() {
+            let number = number as u32;
+            let action = match &array.state {
+                ArrayState::Planned => Action::Submit { array: number },
+                ArrayState::Unknown => Action::LookUp { array: number },
+                ArrayState::Running { job } if decided => Action::Terminate { array: number, job: job.clone() },
+                _ => continue,
+            };
+            let repeated = array.asked && array.asked_as == Some(std::mem::discriminant(&action));
+            if !repeated {
+                array.asked = true;
+                array.asked_as = Some(std::mem::discriminant(&action));
+                return Some(action);
+            }
+        }
+        None
+    }
+
+    /// The driver could not carry out an action that may be tried again: it comes out of
+    /// [`Execution::next_action`] once more.
+    pub fn ask_again(&mut self, array: u32) {
+        self.array_mut(array).asked = false;
+    }
+
+    /// Whether the outcome is known.
+    pub fn decision(&self) -> Option<&Decision> {
+        self.decision.as_ref()
+    }
+
+    /// What is known of every subtask.
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
+    }
+
+    /// Where the staged inputs are.
+    pub fn packs(&self) -> &Packs {
+        &self.packs
+    }
+
+    /// Every array so far, by number.
+    pub fn arrays(&self) -> &[Array] {
+        &self.arrays
+    }
+
+    /// The arrays that Batch holds, with their job ids: what a poll asks about.
+    pub fn running(&self) -> impl Iterator<Item = (u32, &Array, &str)> {
+        self.arrays.iter().enumerate().filter_map(|(number, array)| match &array.state {
+            ArrayState::Running { job } => Some((number as u32, array, job.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Counts, phase and folded failures.
+    pub fn summary(&self) -> Summary {
+        Summary::of(self)
+    }
+
+    /// The failures so far, equal ones folded.
+    pub fn failures(&self) -> &FailureFold {
+        &self.failures
+    }
+
+    /// How many subtasks must succeed.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Subtasks that wait to be run again.
+    pub fn waiting_again(&self) -> u64 {
+        self.again.values().map(|set| set.len() as u64).sum()
+    }
+
+    /// Subtasks that have been run, or are to be run, more than once.
+    pub fn retried(&self) -> u64 {
+        self.spent.len() as u64
+    }
+
+    fn array_mut(&mut self, array: u32) -> &mut Array {
+        &mut self.arrays[array as usize]
+    }
+
+    /// The journal may be damaged, so nothing of an event is taken on trust.
+    fn check(&self, event: &Event) -> Result<(), String> {
+        if self.finished {
+            return Err("it has finished".to_owned());
+        }
+        let size = self.outcomes.size();
+        let known = |array: u32| {
+            let state = self.arrays.get(array as usize).map(|array| &array.state);
+            state.ok_or_else(|| format!("array {array} is not planned"))
+        };
+        match event {
+            Event::Started { .. } if !self.arrays.is_empty() => Err("it has started".to_owned()),
+            Event::Planned { array, members, .. } => {
+                if *array as usize != self.arrays.len() {
+                    return Err(format!("array {} comes next", self.arrays.len()));
+                }
+                if self.decision.is_some() {
+                    return Err("the outcome is decided".to_owned());
+                }
+                let ranges = members.ranges();
+                (ranges.is_valid(size) && !ranges.is_empty())
+                    .then_some(())
+                    .ok_or("its members are no subtasks".to_owned())
+            }
+            Event::Submitted { array, .. } | Event::SubmitUnknown { array } | Event::NotSubmitted { array } => {
+                match known(*array)? {
+                    ArrayState::Planned | ArrayState::Unknown => Ok(()),
+                    _ => Err(format!("array {array} is already with Batch")),
+                }
+            }
+            Event::Settled { array, succeeded, failures, .. } => {
+                let valid = succeeded.is_valid(size) && failures.iter().all(|failure| failure.indices.is_valid(size));
+                match known(*array)? {
+                    ArrayState::Running { .. } if valid => Ok(()),
+                    ArrayState::Running { .. } => Err("it names subtasks that do not exist".to_owned()),
+                    _ => Err(format!("array {array} is not with Batch")),
+                }
+            }
+            Event::Decided { .. } if self.decision.is_some() => Err("the outcome is decided".to_owned()),
+            Event::Finished if self.decision.is_none() => Err("nothing is decided".to_owned()),
+            Event::Started { .. }
+            | Event::Refused { .. }
+            | Event::AbortRequested { .. }
+            | Event::Decided { .. }
+            | Event::Finished => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Judged children: what they change.
+
+use super::super::event::{Event, Failure};
+use super::super::policy::Origin;
+use super::super::ranges::Ranges;
+use super::{ArrayState, Execution};
+
+/// How often a subtask goes into a further array for losses that are not its own, after Batch's own attempts.
+const SYSTEM_ARRAYS: u32 = 1;
+
+impl Execution {
+    /// Takes in the judgement of children of `array`.
+    pub(super) fn settle(&mut self, array: u32, succeeded: &Ranges, failures: &[Failure], ended: bool) {
+        // After the decision nothing enters the list any more: a late result stays out of it.
+        if self.decision.is_none() {
+            self.outcomes.succeed_all(succeeded);
+            self.forget_retries_of(succeeded);
+            for failure in failures {
+                self.fail(array, failure);
+            }
+        }
+        let state = self.array_mut(array);
+        if ended {
+            if let ArrayState::Running { job } = &state.state {
+                state.job = Some(job.clone());
+            }
+            state.state = ArrayState::Ended;
+            state.early = Default::default();
+        } else {
+            state.early.extend(succeeded.iter());
+            for failure in failures {
+                state.early.extend(failure.indices.iter());
+                state.early_failed += failure.indices.len() as u32;
+            }
+        }
+    }
+
+    /// A subtask that waited to be run again and turned out to have succeeded is not run again.
+    fn forget_retries_of(&mut self, succeeded: &Ranges) {
+        for set in self.again.values_mut().filter(|set| !set.is_empty()) {
+            for &(first, last) in succeeded.spans() {
+                let late: Vec<_> =
+                    set.range(super::OriginalIndex(first)..=super::OriginalIndex(last)).copied().collect();
+                late.iter().for_each(|index| {
+                    set.remove(index);
+                });
+            }
+        }
+    }
+
+    fn fail(&mut self, array: u32, failure: &Failure) {
+        let mut lost = Ranges::default();
+        for index in failure.indices.iter() {
+            let judged = self.arrays[array as usize].early.contains(&index);
+            if judged || self.outcomes.get(index) != super::super::bitset::Outcome::Outstanding {
+                continue;
+            }
+            let mut spent = self.spent.get(&index).copied().unwrap_or_default();
+            let (used, budget) = match failure.origin {
+                Origin::User => (&mut spent.user, self.terms.retries),
+                Origin::System => (&mut spent.system, SYSTEM_ARRAYS),
+            };
+            if failure.recoverable && *used < budget {
+                *used += 1;
+                let queue = self.next_queue(spent.user, spent.system);
+                self.spent.insert(index, spent);
+                self.again.entry(queue).or_default().insert(index);
+            } else {
+                self.outcomes.fail(index);
+                lost.push(index);
+            }
+        }
+        self.failures.add(&lost, failure);
+    }
+
+    /// An array of unknown outcome is not with Batch: submit it again, or forget it when nobody needs it.
+    pub(super) fn not_submitted(&mut self, array: u32) {
+        let decided = self.decision.is_some();
+        let state = self.array_mut(array);
+        state.asked = false;
+        state.state = if decided { ArrayState::Ended } else { ArrayState::Planned };
+    }
+
+    /// Once the outcome is decided, an array that was planned and not acknowledged is not submitted any more; but it
+    /// may have been already, by a driver that died: the next one looks it up.
+    pub(super) fn doubt_planned(&mut self) {
+        for array in self.arrays.iter_mut().filter(|array| array.state == ArrayState::Planned) {
+            array.state = ArrayState::Unknown;
+        }
+    }
+}
+
+/// The event that says an array is over without judging its children: what is left to say once the outcome is
+/// decided.
+pub fn ended_unjudged(array: u32) -> Event {
+    Event::Settled { array, succeeded: Ranges::default(), failures: Vec::new(), ended: true }
+}

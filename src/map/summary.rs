@@ -1,0 +1,139 @@
+//! Counts to a phase, and failures folded into index ranges.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::event::{Decision, Failure};
+use super::execution::{ArrayState, Execution};
+use super::policy::Origin;
+use super::ranges::Ranges;
+use super::status::Phase;
+
+/// How many different failures are kept apart; further ones are counted together. A list of 10,000 different messages
+/// helps nobody, and every one is still in its subtask's error document.
+const MAX_FOLDS: usize = 100;
+
+/// Failures with equal words, folded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailureFold {
+    folds: BTreeMap<(Origin, String, String), Ranges>,
+}
+
+/// One kind of failure and the subtasks that ended in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Folded {
+    /// Which subtasks, as `[0-3],[7]`.
+    pub indices: String,
+    /// How many.
+    pub count: u64,
+    /// The first of them: the one whose log to look at.
+    pub first: u64,
+    /// Who is to blame.
+    pub origin: Origin,
+    /// The error's code.
+    pub code: String,
+    /// What went wrong.
+    pub message: String,
+}
+
+impl FailureFold {
+    /// Adds the subtasks `indices` that ended in `failure`.
+    pub fn add(&mut self, indices: &Ranges, failure: &Failure) {
+        if indices.is_empty() {
+            return;
+        }
+        let mut key = (failure.origin, failure.code.clone(), failure.message.clone());
+        if self.folds.len() >= MAX_FOLDS && !self.folds.contains_key(&key) {
+            key = (failure.origin, "Others".to_owned(), "other errors; see each subtask's log".to_owned());
+        }
+        let folded = self.folds.entry(key).or_default();
+        *folded = folded.union(indices);
+    }
+
+    /// The kinds of failure, the most frequent first.
+    pub fn list(&self) -> Vec<Folded> {
+        let mut list: Vec<Folded> = self
+            .folds
+            .iter()
+            .map(|((origin, code, message), indices)| Folded {
+                indices: indices.to_string(),
+                count: indices.len(),
+                first: indices.iter().next().map_or(0, |index| index.0),
+                origin: *origin,
+                code: code.clone(),
+                message: message.clone(),
+            })
+            .collect();
+        list.sort_by_key(|folded| (std::cmp::Reverse(folded.count), folded.first));
+        list
+    }
+}
+
+/// Where an execution stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// In Flyte's words.
+    pub phase: Phase,
+    /// Why it ended, when it has not succeeded.
+    pub reason: Option<String>,
+    /// Subtasks in all.
+    pub size: u64,
+    /// Subtasks that must succeed.
+    pub min_successes: u64,
+    /// Subtasks that have.
+    pub succeeded: u64,
+    /// Subtasks that have failed for good.
+    pub failed: u64,
+    /// Subtasks whose children run, by Batch's newest counts.
+    pub running: u64,
+    /// Subtasks whose children have ended and are not judged yet, by Batch's newest counts.
+    pub settling: u64,
+    /// Subtasks with Batch that do not run yet.
+    pub queued: u64,
+    /// Subtasks that no array holds: not submitted yet, or waiting to be run again.
+    pub waiting: u64,
+    /// Subtasks that needed more than one attempt of ours.
+    pub retried: u64,
+    /// Arrays planned so far.
+    pub arrays: u64,
+    /// Failures, the most frequent first.
+    pub failures: Vec<Folded>,
+}
+
+impl Summary {
+    /// The summary of `execution`.
+    pub(super) fn of(execution: &Execution) -> Self {
+        let outcomes = execution.outcomes();
+        let open = || execution.arrays().iter().filter(|array| array.state != ArrayState::Ended);
+        let held: u64 = open().map(|array| u64::from(array.held().0)).sum();
+        let running: u64 = open().map(|array| u64::from(array.held().1)).sum();
+        let members: u64 = open().map(|array| u64::from(array.members.len()) - array.judged()).sum();
+        let (phase, reason) = phase(execution);
+        Summary {
+            phase,
+            reason,
+            size: outcomes.size(),
+            min_successes: execution.terms().min_successes,
+            succeeded: outcomes.succeeded(),
+            failed: outcomes.failed(),
+            running,
+            settling: members.saturating_sub(held),
+            queued: held - running,
+            waiting: outcomes.outstanding().saturating_sub(members),
+            retried: execution.retried(),
+            arrays: execution.arrays().len() as u64,
+            failures: execution.failures().list(),
+        }
+    }
+}
+
+fn phase(execution: &Execution) -> (Phase, Option<String>) {
+    match execution.decision() {
+        Some(Decision::Succeeded) => (Phase::Succeeded, None),
+        Some(Decision::Failed { reason } | Decision::Refused { reason }) => (Phase::Failed, Some(reason.clone())),
+        Some(Decision::Aborted { reason }) => (Phase::Aborted, Some(reason.clone())),
+        None if execution.arrays().is_empty() => (Phase::Queued, None),
+        None => (Phase::Running, None),
+    }
+}

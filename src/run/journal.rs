@@ -1,0 +1,165 @@
+//! The journal in S3: log and fence in one.
+//!
+//! Record `n` is created by a conditional PUT. Whoever creates it has the right to go on; whoever finds it taken has
+//! been overtaken and stops. A PUT that was answered late may have been written all the same, so a record that is
+//! already there is read back: it may be our own.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+use crate::aws::store::{Store, StoreError};
+use crate::map::event::Event;
+use crate::map::layout::Root;
+
+/// The format that this version writes. A record of a newer one is refused, never guessed at.
+pub const VERSION: u32 = 1;
+
+/// How many records are fetched at once when a journal is read.
+const READ_AHEAD: usize = 16;
+
+/// One object of the journal: what happened between two waits of a driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The format.
+    pub version: u32,
+    /// Its number, from 1.
+    pub sequence: u64,
+    /// The driver that wrote it: with the number, unique to one PUT.
+    pub writer: String,
+    /// When, in milliseconds since 1970; never less than in the record before.
+    pub now_ms: u64,
+    /// What.
+    pub events: Vec<Event>,
+}
+
+/// Why the journal could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another driver has written where this one meant to.
+    #[error("another driver ({writer}) has taken over this execution at record {sequence}: this one stops")]
+    Overtaken {
+        /// The record that was taken.
+        sequence: u64,
+        /// Who wrote it.
+        writer: String,
+    },
+    /// A record is of a newer format, or no record at all.
+    #[error("journal record {key} cannot be read: {problem}")]
+    Unreadable {
+        /// The record's key.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A record is missing between others.
+    #[error("journal record {sequence} is missing, though later ones exist")]
+    Gap {
+        /// The missing record.
+        sequence: u64,
+    },
+    /// S3 failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The journal of one execution, open for appending.
+pub struct Journal {
+    store: Arc<dyn Store>,
+    root: Root,
+    writer: String,
+    next: u64,
+    last_ms: u64,
+}
+
+impl Journal {
+    /// Reads every record and opens the journal for appending as `writer` (unique to this driver).
+    ///
+    /// # Errors
+    /// When S3 fails, a record is missing, or one is of a format that this version does not know.
+    pub async fn open(store: Arc<dyn Store>, root: Root, writer: String) -> Result<(Self, Vec<Record>), JournalError> {
+        let records = read_from(&store, &root, 1).await?;
+        let last_ms = records.last().map_or(0, |record| record.now_ms);
+        let next = records.len() as u64 + 1;
+        Ok((Journal { store, root, writer, next, last_ms }, records))
+    }
+
+    /// Appends one record.
+    ///
+    /// # Errors
+    /// [`JournalError::Overtaken`] when another driver has written this record.
+    pub async fn append(&mut self, now_ms: u64, events: Vec<Event>) -> Result<(), JournalError> {
+        self.last_ms = self.last_ms.max(now_ms);
+        let (sequence, writer) = (self.next, self.writer.clone());
+        let record = Record { version: VERSION, sequence, writer, now_ms: self.last_ms, events };
+        let body = serde_json::to_vec(&record).expect("an event is plain data");
+        let key = self.root.journal_record(sequence);
+        match self.store.put_new(&key, Bytes::from(body)).await {
+            Ok(()) => {}
+            Err(StoreError::AlreadyExists { .. }) => {
+                let there = read(&self.store, &key).await?;
+                if there.writer != self.writer {
+                    return Err(JournalError::Overtaken { sequence, writer: there.writer });
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    /// The number of records.
+    pub fn len(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// Whether nothing has been written yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Reads the records from number `first` on.
+///
+/// # Errors
+/// As [`Journal::open`].
+pub async fn read_from(store: &Arc<dyn Store>, root: &Root, first: u64) -> Result<Vec<Record>, JournalError> {
+    let mut keys = Vec::new();
+    let mut after = (first > 1).then(|| root.journal_record(first - 1));
+    loop {
+        let page = store.list(&root.journal(), after.as_deref()).await?;
+        keys.extend(page.objects.into_iter().map(|object| object.key));
+        if !page.more {
+            break;
+        }
+        after = keys.last().cloned();
+    }
+    for (expected, key) in (first..).zip(&keys) {
+        if *key != root.journal_record(expected) {
+            return Err(JournalError::Gap { sequence: expected });
+        }
+    }
+    futures::stream::iter(keys)
+        .map(|key| async move { read(store, &key).await })
+        .buffered(READ_AHEAD)
+        .try_collect()
+        .await
+}
+
+async fn read(store: &Arc<dyn Store>, key: &str) -> Result<Record, JournalError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let body = store.get(key).await?;
+    let unreadable = |problem: String| JournalError::Unreadable { key: key.to_owned(), problem };
+    let Versioned { version } = serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
+    if version != VERSION {
+        let problem =
+            format!("its format is {version} and this batchmap knows {VERSION}: use the version that wrote it");
+        return Err(unreadable(problem));
+    }
+    serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))
+}

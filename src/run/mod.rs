@@ -1,0 +1,31 @@
+//! Make it happen: stage, submit, observe, settle, collect, journal.
+
+pub mod definition;
+pub mod driver;
+pub mod journal;
+pub mod observe;
+pub mod settle;
+pub mod submit;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::aws::batch::Batch;
+use crate::aws::logs::Logs;
+use crate::aws::store::Store;
+
+/// The outside world, as an execution needs it.
+#[derive(Clone)]
+pub struct Ports {
+    /// AWS Batch.
+    pub batch: Arc<dyn Batch>,
+    /// The bucket.
+    pub store: Arc<dyn Store>,
+    /// CloudWatch Logs.
+    pub logs: Arc<dyn Logs>,
+}
+
+/// Milliseconds since 1970, by this machine's clock.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,346 @@
+//! Judging children: what Batch says of them against what S3 holds of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt};
+use prost::Message;
+
+use super::Ports;
+use crate::aws::batch::{BatchError, JobDetail, JobStatus, JobSummary};
+use crate::aws::store::StoreError;
+use crate::idl::core::container_error::Kind;
+use crate::idl::core::execution_error::ErrorKind as OriginKind;
+use crate::idl::core::{ContainerError, ErrorDocument};
+use crate::map::event::{Event, Failure};
+use crate::map::execution::{Array, Look};
+use crate::map::index::{ChildIndex, OriginalIndex};
+use crate::map::layout::{self, Root};
+use crate::map::policy::{self, ErrorKind, Evidence, Origin, Outputs, Verdict};
+use crate::map::ranges::Ranges;
+
+/// Every reason that this project gives to TerminateJob begins with this, so that children we ended are known as such.
+pub const OUR_REASON: &str = "batchmap: ";
+
+/// Error documents fetched at once.
+const DOCUMENTS_AT_ONCE: usize = 32;
+
+/// Prefixes listed at once when a list's members lie far apart.
+const LISTS_AT_ONCE: usize = 16;
+
+/// Subtasks of a compacted array up to which each one's prefix is listed by itself; above it one listing over the
+/// whole stretch is cheaper.
+const FEW: u32 = 32;
+
+/// Characters of a message that go into the journal: enough to know the error, and 10,000 different ones stay small.
+const MESSAGE_LIMIT: usize = 600;
+
+/// Why children could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// Batch did not answer.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// S3 did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An array to be judged.
+pub struct Case<'a> {
+    /// The execution's keys.
+    pub root: &'a Root,
+    /// The array's number.
+    pub number: u32,
+    /// The array.
+    pub array: &'a Array,
+    /// Batch's id of it.
+    pub job: &'a str,
+    /// The newest description; absent when Batch does not know the job any more.
+    pub detail: Option<&'a JobDetail>,
+    /// Whether the task declares outputs.
+    pub outputs_due: bool,
+}
+
+/// What S3 holds of an array's subtasks.
+#[derive(Default)]
+struct Traces {
+    outputs: BTreeSet<OriginalIndex>,
+    /// The last attempt of this array that left an error document.
+    errors: BTreeMap<OriginalIndex, String>,
+}
+
+/// What Batch says of a child.
+#[derive(Clone, Default)]
+struct Report {
+    status: Option<JobStatus>,
+    exit_code: Option<i32>,
+    status_reason: String,
+    reason: String,
+    terminated: bool,
+}
+
+impl Case<'_> {
+    /// Judges the children that `look` asks for.
+    ///
+    /// # Errors
+    /// When Batch or S3 does not answer; nothing has been changed then.
+    pub async fn judge(&self, ports: &Ports, look: Look) -> Result<Event, SettleError> {
+        let ended = look == Look::AtAll;
+        let parent = self.detail.map(|detail| detail.status);
+        if ended && parent == Some(JobStatus::Succeeded) && !self.outputs_due {
+            let succeeded = self.array.members.ranges();
+            return Ok(Event::Settled { array: self.number, succeeded, failures: Vec::new(), ended });
+        }
+        let reports = self.reports(ports, look).await?;
+        let traces = if reports.is_empty() { Traces::default() } else { self.traces(ports).await? };
+        let documents = self.documents(ports, &reports, &traces).await?;
+        Ok(self.verdicts(reports, &traces, &documents, ended))
+    }
+
+    /// The children to judge, in the caller's order, with what Batch says of each.
+    async fn reports(&self, ports: &Ports, look: Look) -> Result<BTreeMap<OriginalIndex, Report>, SettleError> {
+        let mut reports = BTreeMap::new();
+        match (look, self.detail) {
+            (Look::Away, _) => {}
+            (Look::AtAll, None) => {
+                reports.extend(self.array.members.ranges().iter().map(|index| (index, Report::default())));
+            }
+            (Look::AtAll, Some(detail)) if self.array.members.len() == 1 => {
+                reports.extend(self.array.members.ranges().iter().map(|index| (index, Report::of_job(detail))));
+            }
+            (Look::AtAll, Some(detail)) => {
+                let ok = Report { status: Some(JobStatus::Succeeded), exit_code: Some(0), ..Report::default() };
+                reports.extend(self.array.members.ranges().iter().map(|index| (index, ok.clone())));
+                if detail.status == JobStatus::Failed {
+                    reports.extend(self.children(ports, JobStatus::Failed).await?);
+                }
+            }
+            (Look::AtFailures, _) => reports.extend(self.children(ports, JobStatus::Failed).await?),
+            (Look::AtEnds, _) => {
+                reports.extend(self.children(ports, JobStatus::Succeeded).await?);
+                reports.extend(self.children(ports, JobStatus::Failed).await?);
+            }
+        }
+        reports.retain(|index, _| !self.array.judged_early(*index));
+        Ok(reports)
+    }
+
+    async fn children(&self, ports: &Ports, status: JobStatus) -> Result<Vec<(OriginalIndex, Report)>, SettleError> {
+        let mut found = Vec::new();
+        let mut token = None;
+        loop {
+            let page = ports.batch.list_children(self.job, status, token.as_deref()).await?;
+            for job in &page.jobs {
+                match self.subtask(&job.id) {
+                    Some(index) => found.push((index, Report::of_child(job))),
+                    None => tracing::warn!(job = job.id, "a child of {} has no subtask and is ignored", self.job),
+                }
+            }
+            match page.next {
+                Some(next) => token = Some(next),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// The subtask of the child with this job id: `<parent>:<index>`.
+    fn subtask(&self, id: &str) -> Option<OriginalIndex> {
+        let child = id.strip_prefix(self.job)?.strip_prefix(':')?.parse().ok()?;
+        self.array.members.original(ChildIndex(child))
+    }
+
+    async fn traces(&self, ports: &Ports) -> Result<Traces, SettleError> {
+        let ranges = self.array.members.ranges();
+        let mut traces = Traces::default();
+        if self.array.members.len() <= FEW && ranges.spans().len() > 1 {
+            let each = ranges.iter().map(|index| self.list(ports, index, index));
+            let lists: Vec<Vec<String>> = futures::stream::iter(each).buffered(LISTS_AT_ONCE).try_collect().await?;
+            lists.iter().flatten().for_each(|key| self.note(&mut traces, key));
+            return Ok(traces);
+        }
+        if let (Some(first), Some(last)) = (ranges.spans().first(), ranges.spans().last()) {
+            for key in self.list(ports, OriginalIndex(first.0), OriginalIndex(last.1)).await? {
+                self.note(&mut traces, &key);
+            }
+        }
+        Ok(traces)
+    }
+
+    /// The keys of subtasks `first` to `last`.
+    async fn list(&self, ports: &Ports, first: OriginalIndex, last: OriginalIndex) -> Result<Vec<String>, StoreError> {
+        let prefix = if first == last { self.root.subtask(first) } else { self.root.subtasks() };
+        let end = self.root.subtask(OriginalIndex(last.0 + 1));
+        let mut after = Some(self.root.subtask(first));
+        let mut keys = Vec::new();
+        loop {
+            let page = ports.store.list(&prefix, after.as_deref()).await?;
+            let beyond = page.objects.last().is_none_or(|object| object.key >= end);
+            keys.extend(page.objects.into_iter().map(|object| object.key).filter(|key| *key < end));
+            if beyond || !page.more {
+                return Ok(keys);
+            }
+            after = keys.last().cloned();
+        }
+    }
+
+    /// Takes in one key of a subtask.
+    fn note(&self, traces: &mut Traces, key: &str) {
+        let Some((index, rest)) = key.strip_prefix(&self.root.subtasks()).and_then(|rest| rest.split_once('/')) else {
+            return;
+        };
+        let Ok(index) = index.parse().map(OriginalIndex) else { return };
+        if rest == "outputs.pb" {
+            traces.outputs.insert(index);
+        } else if let Some(attempt) = rest.strip_suffix("/error.pb")
+            && attempt.starts_with(&layout::attempt_prefix(self.number))
+        {
+            // Keys come in order, so the last one is the newest attempt.
+            traces.errors.insert(index, attempt.to_owned());
+        }
+    }
+
+    /// The error documents of the children that need one to be judged.
+    async fn documents(
+        &self,
+        ports: &Ports,
+        reports: &BTreeMap<OriginalIndex, Report>,
+        traces: &Traces,
+    ) -> Result<BTreeMap<OriginalIndex, ContainerError>, SettleError> {
+        let wanted = traces
+            .errors
+            .iter()
+            .filter(|(index, _)| reports.contains_key(index) && (!traces.outputs.contains(index) || !self.outputs_due));
+        let fetches = wanted.map(|(&index, attempt)| async move {
+            let key = self.root.error(index, attempt);
+            match ports.store.get(&key).await {
+                Ok(body) => Ok((index, read_document(&body, &key))),
+                // Listed and gone: somebody cleans up. The other evidence has to do.
+                Err(StoreError::NotFound { .. }) => Ok((index, None)),
+                Err(error) => Err(error),
+            }
+        });
+        let found: Vec<(OriginalIndex, Option<ContainerError>)> =
+            futures::stream::iter(fetches).buffered(DOCUMENTS_AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().filter_map(|(index, document)| Some((index, document?))).collect())
+    }
+
+    fn verdicts(
+        &self,
+        reports: BTreeMap<OriginalIndex, Report>,
+        traces: &Traces,
+        documents: &BTreeMap<OriginalIndex, ContainerError>,
+        ended: bool,
+    ) -> Event {
+        let mut succeeded = Ranges::default();
+        let mut failures: BTreeMap<(Origin, bool, String, String), Ranges> = BTreeMap::new();
+        for (index, report) in reports {
+            let document = documents.get(&index);
+            let outputs = match (self.outputs_due, traces.outputs.contains(&index)) {
+                (false, _) => Outputs::NotDue,
+                (true, true) => Outputs::Present,
+                (true, false) => Outputs::Absent,
+            };
+            let evidence = report.evidence(outputs, document.map(kind));
+            let row = policy::judge(&evidence);
+            let (origin, recoverable) = match row.verdict {
+                Verdict::Succeeded => {
+                    succeeded.push(index);
+                    continue;
+                }
+                Verdict::Retry(origin) => (origin, true),
+                Verdict::Failed(origin) => (origin, false),
+                // Terminated in this execution's name though nothing here decided so: another driver did.
+                Verdict::Aborted => (Origin::System, false),
+            };
+            let (code, message) = match document {
+                Some(document) if evidence.error.is_some() => (document.code.clone(), shorten(&document.message)),
+                _ => (row.name.to_owned(), shorten(&policy::describe(row, &evidence))),
+            };
+            failures.entry((origin, recoverable, code, message)).or_default().push(index);
+        }
+        let failures = failures
+            .into_iter()
+            .map(|((origin, recoverable, code, message), indices)| Failure {
+                indices,
+                origin,
+                recoverable,
+                code,
+                message,
+            })
+            .collect();
+        Event::Settled { array: self.number, succeeded, failures, ended }
+    }
+}
+
+impl Report {
+    fn of_child(job: &JobSummary) -> Self {
+        Report {
+            status: Some(job.status),
+            exit_code: job.exit_code,
+            status_reason: job.status_reason.clone().unwrap_or_default(),
+            reason: job.reason.clone().unwrap_or_default(),
+            terminated: job.terminated || job.cancelled,
+        }
+    }
+
+    fn of_job(detail: &JobDetail) -> Self {
+        let last = detail.attempts.last();
+        let attempt_reason = last.and_then(|attempt| attempt.status_reason.clone());
+        Report {
+            status: Some(detail.status),
+            exit_code: last.and_then(|attempt| attempt.exit_code),
+            status_reason: detail.status_reason.clone().or(attempt_reason).unwrap_or_default(),
+            reason: last.and_then(|attempt| attempt.reason.clone()).unwrap_or_default(),
+            terminated: detail.terminated || detail.cancelled,
+        }
+    }
+
+    fn evidence(&self, outputs: Outputs, error: Option<ErrorKind>) -> Evidence<'_> {
+        Evidence {
+            status: self.status,
+            exit_code: self.exit_code,
+            status_reason: &self.status_reason,
+            reason: &self.reason,
+            terminated: self.terminated,
+            by_us: self.status_reason.starts_with(OUR_REASON),
+            outputs,
+            error,
+        }
+    }
+}
+
+fn kind(document: &ContainerError) -> ErrorKind {
+    let origin = if document.origin() == OriginKind::System { Origin::System } else { Origin::User };
+    ErrorKind { origin, recoverable: document.kind() == Kind::Recoverable }
+}
+
+fn read_document(body: &[u8], key: &str) -> Option<ContainerError> {
+    match ErrorDocument::decode(body) {
+        Ok(document) => document.error,
+        Err(error) => {
+            tracing::warn!(key, %error, "an error document cannot be read and is ignored");
+            None
+        }
+    }
+}
+
+/// The beginning of a message, cut between characters.
+fn shorten(message: &str) -> String {
+    let message = message.trim_end();
+    match message.char_indices().nth(MESSAGE_LIMIT) {
+        Some((at, _)) => format!("{}…", &message[..at]),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        assert_eq!(shorten("short\n"), "short");
+        let cut = shorten(&"ä".repeat(2 * MESSAGE_LIMIT));
+        assert_eq!(cut.chars().count(), MESSAGE_LIMIT + 1);
+    }
+}

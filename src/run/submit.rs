@@ -1,0 +1,200 @@
+//! What an array is submitted with.
+
+use std::collections::BTreeMap;
+
+use crate::aws::batch::{RetryRule, SubmitRequest};
+use crate::idl::record::TaskRecord;
+use crate::map::event::Queue;
+use crate::map::execution::Array;
+use crate::map::layout::{self, Root};
+use crate::map::plan::Packs;
+
+/// The largest SubmitJob payload that AWS takes, in bytes. Not adjustable.
+const MAX_PAYLOAD: usize = 30 * 1024;
+
+/// The largest container overrides (command, environment and their JSON punctuation) that ECS takes, in characters. Over
+/// it SubmitJob succeeds and every child fails at dispatch, so it is checked before.
+const MAX_OVERRIDES: usize = 8192;
+
+/// The shortest timeout that Batch takes, in seconds.
+const MIN_TIMEOUT: u64 = 60;
+
+/// Seconds that the worker has, after a timeout it enforces itself, to stop the command and say so in S3 before
+/// Batch's own timeout ends the container.
+const TIMEOUT_GRACE: u64 = 60;
+
+/// What all arrays of an execution are submitted with.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// The execution's bucket.
+    pub bucket: String,
+    /// The execution's keys.
+    pub root: Root,
+    /// Name or ARN of the default queue.
+    pub queue: String,
+    /// Name or ARN of the interruptible queue; the default one when absent.
+    pub interruptible_queue: Option<String>,
+    /// ARN of the job definition.
+    pub definition: String,
+}
+
+/// Why an execution cannot be submitted at all.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooLarge {
+    /// Over ECS's limit.
+    #[error(
+        "command and environment take {size} characters together, and AWS takes {MAX_OVERRIDES}: move long arguments or variables into inputs"
+    )]
+    Overrides {
+        /// Characters.
+        size: usize,
+    },
+    /// Over Batch's limit.
+    #[error(
+        "the submission takes {size} bytes, and AWS takes {MAX_PAYLOAD}: move long arguments or variables into inputs"
+    )]
+    Payload {
+        /// Bytes.
+        size: usize,
+    },
+}
+
+impl Template {
+    /// The name or ARN of a queue.
+    pub fn queue(&self, queue: Queue) -> &str {
+        match (queue, &self.interruptible_queue) {
+            (Queue::Interruptible, Some(name)) => name,
+            _ => &self.queue,
+        }
+    }
+
+    /// The submission of array `number`.
+    pub fn request(&self, number: u32, array: &Array, record: &TaskRecord, packs: &Packs) -> SubmitRequest {
+        let mut command: Vec<String> = ["batchmap", "worker", "--"].map(str::to_owned).into();
+        command.extend(record.command.iter().cloned());
+        let mut environment: BTreeMap<String, String> = record.environment.clone();
+        environment.insert(layout::ENV_EXECUTION.to_owned(), self.root.url(&self.bucket));
+        environment.insert(layout::ENV_ARRAY.to_owned(), number.to_string());
+        environment.insert(layout::ENV_PLACE.to_owned(), packs.place(&array.members).to_string());
+        environment.insert(layout::ENV_WIDTH.to_owned(), layout::index_width(record.mapped.len()).to_string());
+        SubmitRequest {
+            name: layout::job_name(self.root.id(), number),
+            queue: self.queue(array.queue).to_owned(),
+            definition: self.definition.clone(),
+            size: array.members.len(),
+            command,
+            environment,
+            attempts: array.attempts,
+            retry_rules: retry_rules(),
+            timeout_seconds: timeout_seconds(record),
+            tags: BTreeMap::from([("batchmap:execution".to_owned(), self.root.id().to_owned())]),
+        }
+    }
+}
+
+/// Which ends of an attempt Batch may retry by itself: losses of host and start. Everything else is for us to judge,
+/// and since Batch retries what no rule matches, the last rule matches all.
+fn retry_rules() -> Vec<RetryRule> {
+    let lost =
+        |reason: &str| RetryRule { on_status_reason: Some(reason.to_owned()), retry: true, ..RetryRule::default() };
+    vec![
+        lost("Host EC2*"),
+        lost("Task failed to start*"),
+        lost("Your Spot Task was interrupted*"),
+        RetryRule { on_reason: Some("*".to_owned()), retry: false, ..RetryRule::default() },
+    ]
+}
+
+fn timeout_seconds(record: &TaskRecord) -> Option<u32> {
+    let timeout = record.policy.as_ref().map_or(0, |policy| policy.timeout_ms);
+    (timeout > 0).then(|| {
+        let seconds = timeout.div_ceil(1000).saturating_add(TIMEOUT_GRACE).max(MIN_TIMEOUT);
+        // AWS counts in 32 bits with a sign.
+        seconds.min(i32::MAX as u64) as u32
+    })
+}
+
+/// Checks a submission against AWS's limits.
+///
+/// # Errors
+/// When it is over one of them; the sizes are AWS's own count, taken from above.
+pub fn check(request: &SubmitRequest) -> Result<(), TooLarge> {
+    let environment: Vec<_> =
+        request.environment.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})).collect();
+    let overrides = serde_json::json!({"command": request.command, "environment": environment}).to_string();
+    let size = overrides.chars().count();
+    if size > MAX_OVERRIDES {
+        return Err(TooLarge::Overrides { size });
+    }
+    let rest = serde_json::to_string(request).map_or(0, |text| text.len());
+    match rest {
+        size if size > MAX_PAYLOAD => Err(TooLarge::Payload { size }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::idl::record::Policy;
+    use crate::map::execution::{Execution, Terms};
+    use crate::map::task::{Completion, ConcurrencyMode};
+
+    fn request(record: &TaskRecord) -> SubmitRequest {
+        let terms = Terms {
+            min_successes: 0,
+            concurrency: 0,
+            mode: ConcurrencyMode::Rolling,
+            completion: Completion::Settled,
+            retries: 0,
+            interruptible: true,
+            run_all: true,
+        };
+        let mut execution = Execution::new(terms, Packs::new(vec![0], 5));
+        while let Some(crate::map::execution::Action::Record(event)) = execution.next_action() {
+            execution.handle(&event).unwrap();
+        }
+        let template = Template {
+            bucket: "b".to_owned(),
+            root: Root::new("p", "id"),
+            queue: "q".to_owned(),
+            interruptible_queue: Some("spot".to_owned()),
+            definition: "d:1".to_owned(),
+        };
+        template.request(0, &execution.arrays()[0], record, execution.packs())
+    }
+
+    #[test]
+    fn the_worker_learns_where_its_element_is() {
+        let record =
+            TaskRecord { command: vec!["true".to_owned()], mapped: vec!["x".to_owned()], ..Default::default() };
+        let request = request(&record);
+        assert_eq!(request.name, "id-000000");
+        assert_eq!(request.queue, "spot");
+        assert_eq!(request.size, 5);
+        assert_eq!(request.command, ["batchmap", "worker", "--", "true"]);
+        assert_eq!(request.environment["BATCHMAP_EXECUTION"], "s3://b/p/executions/id");
+        assert_eq!(request.environment["BATCHMAP_PLACE"], "range:0:0:0");
+        assert_eq!(request.environment["BATCHMAP_WIDTH"], "12");
+        assert!(request.retry_rules.last().is_some_and(|rule| !rule.retry && rule.on_reason.as_deref() == Some("*")));
+    }
+
+    #[test]
+    fn a_short_timeout_is_left_to_the_worker() {
+        let timeout = |timeout_ms| {
+            request(&TaskRecord { policy: Some(Policy { timeout_ms, ..Default::default() }), ..Default::default() })
+                .timeout_seconds
+        };
+        assert_eq!(timeout(0), None);
+        assert_eq!(timeout(1500), Some(62));
+        assert_eq!(timeout(300_000), Some(360));
+        assert_eq!(timeout(u64::MAX), Some(i32::MAX as u32));
+    }
+
+    #[test]
+    fn too_long_is_found_before_aws_does() {
+        let long = |count| request(&TaskRecord { command: vec!["x".repeat(count)], ..Default::default() });
+        assert_eq!(check(&long(7_000)), Ok(()));
+        assert!(matches!(check(&long(8_200)), Err(TooLarge::Overrides { .. })));
+    }
+}
