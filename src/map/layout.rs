@@ -188,6 +188,16 @@ impl Root {
     pub fn result(&self) -> String {
         format!("{}/outputs.pb", self.base())
     }
+
+    /// Part `n` of outputs that are too large for one object.
+    pub fn result_part(&self, n: u64) -> String {
+        format!("{}/outputs/{n:06}.pb", self.base())
+    }
+
+    /// The list of those parts.
+    pub fn result_manifest(&self) -> String {
+        format!("{}/outputs/manifest.json", self.base())
+    }
 }
 
 /// The name of one attempt: the array's number, then Batch's own attempt within it, so that later ones sort later.

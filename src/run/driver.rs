@@ -131,21 +131,14 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver for an execution that `journal` tells the past of: `events` are its records' events, in order.
-    ///
-    /// # Errors
-    /// When an event does not fit.
+    /// A driver for an execution that stands where `journal` ends.
     pub fn new(
         ports: Ports,
         record: TaskRecord,
         template: Template,
         patience: Patience,
-        (journal, mut execution): (Journal, Execution),
+        (journal, execution): (Journal, Execution),
     ) -> Self {
-        let inherited = !journal.is_empty();
-        if inherited {
-            execution.resume();
-        }
         let (progress, _) = watch::channel(execution.summary());
         Driver {
             ports,
@@ -160,15 +153,26 @@ impl Driver {
             unwritten: Vec::new(),
             missing: BTreeMap::new(),
             issued: BTreeSet::new(),
-            inherited,
+            inherited: false,
             progress,
             warned: None,
         }
     }
 
+    /// The same driver, taking over from another one whose calls may still arrive.
+    pub fn inheriting(mut self) -> Self {
+        self.inherited = true;
+        self
+    }
+
     /// The counts, as they change.
     pub fn progress(&self) -> watch::Receiver<Summary> {
         self.progress.subscribe()
+    }
+
+    /// What is to be done.
+    pub fn record(&self) -> &TaskRecord {
+        &self.record
     }
 
     /// The execution as it stands.

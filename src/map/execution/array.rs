@@ -79,7 +79,8 @@ pub enum Look {
 }
 
 impl Array {
-    pub(super) fn planned(members: Members, queue: Queue, attempts: u32) -> Self {
+    /// An array that is to be submitted.
+    pub fn of(members: Members, queue: Queue, attempts: u32) -> Self {
         Array {
             members,
             queue,

@@ -144,7 +144,7 @@ impl Execution {
             Event::Started { .. } => {}
             Event::Planned { members, queue, attempts, .. } => {
                 self.take(members);
-                self.arrays.push(Array::planned(members.clone(), *queue, *attempts));
+                self.arrays.push(Array::of(members.clone(), *queue, *attempts));
             }
             Event::Submitted { array, job } => self.array_mut(*array).state = ArrayState::Running { job: job.clone() },
             Event::SubmitUnknown { array } => self.array_mut(*array).state = ArrayState::Unknown,
