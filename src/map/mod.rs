@@ -1,5 +1,7 @@
 //! What should happen: pure decisions. No async, clock, environment, files or SDK.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod bitset;
 pub mod cadence;
 pub mod event;

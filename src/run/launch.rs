@@ -102,7 +102,7 @@ pub fn new_id(now_ms: u64) -> String {
 
 /// The terms that a record's policy sets.
 pub fn terms(record: &TaskRecord) -> Terms {
-    let policy = record.policy.clone().unwrap_or_default();
+    let policy = record.policy.unwrap_or_default();
     Terms {
         min_successes: policy.min_successes,
         concurrency: policy.concurrency,

@@ -4,6 +4,7 @@
 //! local disk; from there the result is written as one flyteidl `LiteralMap` of lists (in parts above [`PART_LIMIT`])
 //! and printed as JSON.
 
+mod json;
 mod spool;
 mod write;
 
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use futures::{StreamExt, TryStreamExt};
 use prost::Message;
 
+pub use json::{Format, PrintError, print};
 pub use spool::Spool;
 pub use write::{PART_LIMIT, write};
 
