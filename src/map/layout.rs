@@ -22,6 +22,9 @@ pub const ENV_PLACE: &str = "BATCHMAP_PLACE";
 /// Bytes of one entry of a pack's index, decimal: see [`index_width`].
 pub const ENV_WIDTH: &str = "BATCHMAP_WIDTH";
 
+/// The format of `task.pb`, the packs and the arrays that this program writes, and the only one it reads.
+pub const RECORD_VERSION: u32 = 1;
+
 /// Bytes of one entry of `arrays/<k>/indices`: original index u64, pack u32, position in the pack u32, little-endian.
 pub const INDICES_WIDTH: u64 = 16;
 
