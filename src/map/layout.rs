@@ -80,6 +80,14 @@ impl std::str::FromStr for Place {
     }
 }
 
+/// The prefix of all executions under `prefix`.
+pub fn executions_prefix(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => "executions/".to_owned(),
+        prefix => format!("{prefix}/executions/"),
+    }
+}
+
 /// The keys of one execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {

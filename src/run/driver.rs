@@ -180,6 +180,14 @@ impl Driver {
         &self.execution
     }
 
+    /// Asks for the end before the driving begins, so that nothing is submitted first.
+    ///
+    /// # Errors
+    /// When the execution is over already.
+    pub fn abort_first(&mut self, reason: &str) -> Result<(), DriveError> {
+        self.take_in(Event::AbortRequested { reason: reason.to_owned() })
+    }
+
     /// Drives the execution to its end, or until told to stop.
     ///
     /// # Errors

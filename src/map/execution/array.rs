@@ -106,6 +106,14 @@ impl Array {
         }
     }
 
+    /// Batch's id of it, once it has one.
+    pub fn job_id(&self) -> Option<&str> {
+        match &self.state {
+            ArrayState::Running { job } => Some(job),
+            _ => self.job.as_deref(),
+        }
+    }
+
     /// Children that Batch holds unfinished, and how many of them run: for display.
     pub fn held(&self) -> (u32, u32) {
         let held = self.places();

@@ -214,6 +214,11 @@ impl Execution {
         self.decision.as_ref()
     }
 
+    /// The outcome, once nothing of the execution is left with Batch.
+    pub fn finished(&self) -> Option<&Decision> {
+        self.decision.as_ref().filter(|_| self.finished)
+    }
+
     /// What is known of every subtask.
     pub fn outcomes(&self) -> &Outcomes {
         &self.outcomes
