@@ -31,6 +31,7 @@
 //! `idl ← map ← aws ← run ← emulator, worker, cli ← main`
 
 pub mod aws;
+pub mod emulator;
 pub mod idl;
 pub mod map;
 pub mod run;
