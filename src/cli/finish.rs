@@ -10,11 +10,13 @@ use super::progress::{self, Show};
 use super::report;
 use super::session::Session;
 use super::{Exit, Failure};
+use crate::idl::record::TaskRecord;
 use crate::map::event::Decision;
 use crate::map::layout::Root;
 use crate::map::status::Phase;
 use crate::map::summary::Summary;
 use crate::run::driver::{Control, Driver, Ended};
+use crate::run::launch;
 use crate::run::result::{self, Format, Spool};
 
 /// How results and progress are shown.
@@ -83,6 +85,19 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
             Ok(exit_of(&summary, &decision))
         }
     }
+}
+
+/// The end of an execution over empty lists: it has succeeded, and nothing was sent to AWS for it.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn nothing(root: &Root, record: &TaskRecord, show: &ShowArgs) -> Result<Exit, Failure> {
+    let names = result::declared(record).into_keys().collect();
+    let mut spool = Spool::create(names)?;
+    spool.rewind()?;
+    print(&spool, show.format)?;
+    eprintln!("{} succeeded: its lists are empty, so nothing was submitted", root.id());
+    Ok(Exit::Ok)
 }
 
 async fn collect(session: &Session, root: &Root, driver: &Driver) -> Result<Spool, Failure> {
