@@ -31,7 +31,9 @@
 //! `idl ← map ← aws ← run ← emulator, worker, cli ← main`
 
 pub mod aws;
+pub mod cli;
 pub mod emulator;
 pub mod idl;
 pub mod map;
 pub mod run;
+pub mod worker;

@@ -33,8 +33,9 @@ pub use exit::{Exit, Failure};
 #[command(name = "batchmap", version, after_help = exit::HELP, max_term_width = 100)]
 struct Arguments {
     /// What is logged to standard error: error, warn, info, debug, trace, or a filter like batchmap=debug.
-    #[arg(long, global = true, env = "BATCHMAP_LOG", default_value = "warn", value_name = "FILTER")]
-    log: String,
+    /// Warnings when absent; in a worker, which writes to its child's log, what it does as well.
+    #[arg(long, global = true, env = "BATCHMAP_LOG", value_name = "FILTER")]
+    log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -81,7 +82,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return exit.into();
         }
     };
-    if let Err(failure) = start_logging(&arguments.log) {
+    let usual = if matches!(arguments.command, Command::Worker(_)) { "batchmap=info,warn" } else { "warn" };
+    if let Err(failure) = start_logging(arguments.log.as_deref().unwrap_or(usual)) {
         return ended(Err(failure));
     }
     ended(carry_out(arguments.command))
