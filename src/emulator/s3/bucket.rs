@@ -307,7 +307,7 @@ mod tests {
     fn all(bucket: &Bucket) -> Vec<(String, u64)> {
         let (lines, next) = bucket.list(&Query { max: 1000, ..Query::default() }).unwrap();
         assert_eq!(next, None);
-        let line = |line| match line {
+        let line = |line: Line<Stat>| match line {
             Line::Object(key, stat) => (String::from(key), stat.size),
             Line::Prefix(_) => unreachable!("no delimiter was given"),
         };

@@ -55,9 +55,11 @@ pub(super) fn begin(bucket: &Bucket, begun: &Begun) -> io::Result<String> {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let seed = format!("{}/{}/{number}/{}", std::process::id(), begun.initiated_ms, begun.key);
     let id = blake3::hash(seed.as_bytes()).to_hex()[..32].to_owned();
-    let directory = bucket.uploads().join(&id);
+    let (aside, directory) = (bucket.draft_path(), bucket.uploads().join(&id));
+    std::fs::write(&aside, serde_json::to_vec(begun)?)?;
     std::fs::create_dir(&directory)?;
-    std::fs::write(directory.join("upload.json"), serde_json::to_vec(begun)?)?;
+    // The upload is there from this moment, and whole.
+    std::fs::rename(aside, directory.join("upload.json"))?;
     Ok(id)
 }
 
@@ -114,7 +116,8 @@ pub(super) fn parts(bucket: &Bucket, id: &str) -> Result<BTreeMap<i32, Meta>, In
         let entry = entry?;
         let name = entry.file_name();
         let number = name.to_str().and_then(|name| name.strip_prefix("part-")?.parse().ok());
-        if let (Some(number), Some(part)) = (number, Object::open(&entry.path())?) {
+        let Some(number) = number else { continue };
+        if let Some(part) = Object::open(&entry.path())? {
             parts.insert(number, part.meta);
         }
     }
@@ -130,13 +133,11 @@ pub(super) fn complete(
     conditions: &[Condition],
 ) -> Result<Meta, Incomplete> {
     let directory = directory(bucket, id).ok_or(Incomplete::NoUpload)?;
+    if !wanted.is_sorted_by(|(one, _), (next, _)| one < next) {
+        return Err(Incomplete::Order);
+    }
     let mut opened = Vec::with_capacity(wanted.len());
-    let mut previous = 0;
     for (at, (number, etag)) in wanted.iter().enumerate() {
-        if *number <= previous {
-            return Err(Incomplete::Order);
-        }
-        previous = *number;
         let part = Object::open(&directory.join(part_name(*number)))?.ok_or(Incomplete::Part(*number))?;
         if etag.as_ref().is_some_and(|etag| *etag != part.meta.etag) {
             return Err(Incomplete::Part(*number));
