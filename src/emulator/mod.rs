@@ -1,9 +1,13 @@
-//! AWS Batch and S3 on one machine.
+//! AWS Batch, S3 and CloudWatch Logs on one machine.
 //!
-//! [`server`] is the endpoint: one loopback port for all services. [`s3`] is the object store behind it; AWS Batch and
-//! CloudWatch Logs are handed in as a router. [`folder`] decides which of the processes that share a `.batchmap/`
-//! serves it.
+//! [`server`] is the endpoint: one port for all services. Behind it are [`s3`], the object store; [`batch`], a pure
+//! model of AWS Batch with its HTTP face; and [`logs`]. A [`runner`] starts what the model decides to start. [`local`]
+//! puts them together, and [`folder`] decides which of the processes that share a `.batchmap/` serves it.
 
+pub mod batch;
 pub mod folder;
+pub mod local;
+pub mod logs;
+pub mod runner;
 pub mod s3;
 pub mod server;
