@@ -5,5 +5,7 @@ pub mod index;
 pub mod layout;
 pub mod pack;
 pub mod ratio;
+pub mod resources;
+pub mod spec;
 pub mod task;
 pub mod template;
