@@ -3,3 +3,4 @@
 pub mod aws;
 pub mod idl;
 pub mod map;
+pub mod worker;
