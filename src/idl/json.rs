@@ -186,7 +186,11 @@ fn expected(literal_type: &LiteralType, value: &Value) -> String {
         Some((end, _)) => format!("{}...", &found[..end]),
         None => found,
     };
-    format!("expected {}, found {found}", type_name(literal_type))
+    let hint = match as_simple(literal_type) {
+        Some(SimpleType::Integer) if value.as_u64().is_some() => " (beyond 64 bits; pass it as a string)",
+        _ => "",
+    };
+    format!("expected {}, found {found}{hint}", type_name(literal_type))
 }
 
 /// The JSON of a literal; one without a value is `null`.
@@ -353,6 +357,8 @@ mod tests {
             message.starts_with("field \"a\": field \"b\": element 0: 9007199254740993 is beyond 2^53"),
             "{message}"
         );
+        let big = there_and_back(json!(u64::MAX), "integer").unwrap_err();
+        assert!(big.contains("beyond 64 bits"), "{big}");
         let long = there_and_back(json!("\u{e9}".repeat(500)), "integer").unwrap_err();
         assert!(long.len() < 200, "{long}");
     }

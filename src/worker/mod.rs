@@ -34,12 +34,12 @@ use prost::Message;
 use self::command::{Ended, Signals};
 use self::failure::Failure;
 use self::fetch::Fetched;
-use self::present::Invocation;
+use self::present::{Invocation, Told};
 use self::setting::Setting;
 use self::workspace::Workspace;
 use crate::aws::store::{Store, StoreError};
 use crate::map::exit::{
-    EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RECOVERABLE, EXIT_SIGNAL, EXIT_SYSTEM, RECOVERABLE_FILE,
+    EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OUTPUT, EXIT_RECOVERABLE, EXIT_SIGNAL, EXIT_SYSTEM, RECOVERABLE_FILE,
 };
 use crate::map::index::OriginalIndex;
 
@@ -133,7 +133,12 @@ impl Child {
         judge(&ended, &workspace, limit)?;
         let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt);
         let store = self.store.as_ref();
-        let literals = outputs::collect(&declared, &workspace.outputs, ended.stdout.as_ref(), store, &raw).await?;
+        let collected = outputs::collect(&declared, &workspace.outputs, ended.stdout.as_ref(), store, &raw).await;
+        let literals = collected.map_err(|failure| match ended.signal {
+            // It ended in good order because it was told to, its work undone.
+            Some(signal) if failure.exit == EXIT_OUTPUT => Failure::terminated(signal, EXIT_OUTPUT),
+            _ => failure,
+        })?;
         match store.put_new(&self.setting.root.outputs(fetched.index), literals.encode_to_vec().into()).await {
             // Another attempt of the same subtask was complete before this one: its outputs count.
             Err(StoreError::AlreadyExists { .. }) => {
@@ -154,8 +159,8 @@ impl Child {
         if command.is_empty() {
             return Err(Failure::system("there is no command, neither given nor in the record"));
         }
-        let environment = args.environment;
-        let invocation = present::invocation(command, environment, &fetched, &texts, &workspace, &self.setting)?;
+        let told = Told { fetched: &fetched, texts: &texts, workspace: &workspace, setting: &self.setting };
+        let invocation = told.invocation(command, args.environment)?;
         Ok(Prepared { fetched, workspace, invocation })
     }
 

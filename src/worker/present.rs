@@ -78,67 +78,77 @@ async fn download<C: Connect>(
     })
 }
 
-/// Renders the command and sets up its environment: what the worker itself has, the task's own variables, and what
-/// tells the command about its inputs and itself.
-pub(super) fn invocation(
-    command: &[String],
-    inherited: BTreeMap<OsString, OsString>,
-    fetched: &Fetched,
-    texts: &BTreeMap<String, String>,
-    workspace: &Workspace,
-    setting: &Setting,
-) -> Result<Invocation, Failure> {
-    let render = |argument| render(argument, fetched, texts, workspace, setting);
-    let argv: Vec<String> = command.iter().map(render).collect::<Result<_, _>>()?;
-    let mut environment = inherited;
-    let record = &fetched.record;
-    environment.extend(record.environment.iter().map(|(name, value)| (name.into(), value.into())));
-    for (name, text) in texts {
-        if text.len() < ENVIRONMENT_LIMIT && !text.contains('\0') && !name.contains('=') {
-            environment.insert(format!("BATCHMAP_INPUT_{name}").into(), text.into());
-        }
-    }
-    // After the inputs: one called DIR must not hide the directory.
-    environment.extend([
-        ("BATCHMAP_INPUT_DIR".into(), workspace.inputs.clone().into_os_string()),
-        ("BATCHMAP_OUTPUT_DIR".into(), workspace.outputs.clone().into_os_string()),
-        ("BATCHMAP_INDEX".into(), fetched.index.to_string().into()),
-        ("BATCHMAP_SIZE".into(), record.size.to_string().into()),
-        ("BATCHMAP_ATTEMPT".into(), setting.attempt.clone().into()),
-    ]);
-    Ok(Invocation { argv, environment })
+/// What a command is told.
+pub(super) struct Told<'a> {
+    /// The record and the child's index.
+    pub fetched: &'a Fetched,
+    /// Every input's text, from [`write_inputs`].
+    pub texts: &'a BTreeMap<String, String>,
+    /// The attempt's directories.
+    pub workspace: &'a Workspace,
+    /// The child's place.
+    pub setting: &'a Setting,
 }
 
-fn render(
-    argument: &String,
-    fetched: &Fetched,
-    texts: &BTreeMap<String, String>,
-    workspace: &Workspace,
-    setting: &Setting,
-) -> Result<String, Failure> {
-    let wrong = |message| Failure::start(message, EXIT_NOT_EXECUTABLE);
-    let pieces = template::parse(argument).map_err(|error| wrong(format!("command: {error}")))?;
-    let address = |key: String| format!("s3://{}/{}", setting.bucket, key.trim_end_matches('/'));
-    template::render(&pieces, |piece| {
-        Ok(match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Input(name) => match texts.get(name) {
-                Some(text) if !text.contains('\0') => text.clone(),
-                Some(_) => {
-                    return Err(wrong(format!(
-                        "input {name} holds a zero byte, which no argument can; read the file {{{{.inputDir}}}}/{name}"
-                    )));
-                }
-                None => {
-                    let known: Vec<&str> = texts.keys().map(String::as_str).collect();
-                    let known = known.join(", ");
-                    return Err(wrong(format!("command: {{{{.inputs.{name}}}}} names no input (inputs: {known})")));
-                }
-            },
-            Piece::InputDir => workspace.inputs.to_string_lossy().into_owned(),
-            Piece::OutputDir => workspace.outputs.to_string_lossy().into_owned(),
-            Piece::OutputPrefix => address(setting.root.subtask(fetched.index)),
-            Piece::RawOutputPrefix => address(setting.root.raw_attempt(fetched.index, &setting.attempt)),
+impl Told<'_> {
+    /// Renders the command and sets up its environment: what the worker itself has, the task's own variables, and what
+    /// tells the command about its inputs and itself.
+    pub(super) fn invocation(
+        &self,
+        command: &[String],
+        inherited: BTreeMap<OsString, OsString>,
+    ) -> Result<Invocation, Failure> {
+        let argv = command.iter().map(|argument| self.render(argument)).collect::<Result<_, _>>()?;
+        let mut environment = inherited;
+        let record = &self.fetched.record;
+        environment.extend(record.environment.iter().map(|(name, value)| (name.into(), value.into())));
+        for (name, text) in self.texts {
+            if text.len() < ENVIRONMENT_LIMIT && !text.contains('\0') && !name.contains('=') {
+                environment.insert(format!("BATCHMAP_INPUT_{name}").into(), text.into());
+            }
+        }
+        // After the inputs: one called DIR must not hide the directory.
+        environment.extend([
+            ("BATCHMAP_INPUT_DIR".into(), self.workspace.inputs.clone().into_os_string()),
+            ("BATCHMAP_OUTPUT_DIR".into(), self.workspace.outputs.clone().into_os_string()),
+            ("BATCHMAP_INDEX".into(), self.fetched.index.to_string().into()),
+            ("BATCHMAP_SIZE".into(), record.size.to_string().into()),
+            ("BATCHMAP_ATTEMPT".into(), self.setting.attempt.clone().into()),
+        ]);
+        Ok(Invocation { argv, environment })
+    }
+
+    fn render(&self, argument: &str) -> Result<String, Failure> {
+        let pieces = template::parse(argument).map_err(|error| wrong(format!("command: {error}")))?;
+        let Setting { bucket, root, attempt, .. } = self.setting;
+        let address = |key: String| format!("s3://{bucket}/{}", key.trim_end_matches('/'));
+        template::render(&pieces, |piece| {
+            Ok(match piece {
+                Piece::Text(text) => text.clone(),
+                Piece::Input(name) => self.input(name)?.to_owned(),
+                Piece::InputDir => self.workspace.inputs.to_string_lossy().into_owned(),
+                Piece::OutputDir => self.workspace.outputs.to_string_lossy().into_owned(),
+                Piece::OutputPrefix => address(root.subtask(self.fetched.index)),
+                Piece::RawOutputPrefix => address(root.raw_attempt(self.fetched.index, attempt)),
+            })
         })
-    })
+    }
+
+    fn input(&self, name: &str) -> Result<&str, Failure> {
+        match self.texts.get(name) {
+            Some(text) if text.contains('\0') => Err(wrong(format!(
+                "input {name} holds a zero byte, which no argument can; read the file {{{{.inputDir}}}}/{name}"
+            ))),
+            Some(text) => Ok(text),
+            None => {
+                let known: Vec<&str> = self.texts.keys().map(String::as_str).collect();
+                let known = known.join(", ");
+                Err(wrong(format!("command: {{{{.inputs.{name}}}}} names no input (inputs: {known})")))
+            }
+        }
+    }
+}
+
+fn wrong(message: String) -> Failure {
+    Failure::start(message, EXIT_NOT_EXECUTABLE)
 }
