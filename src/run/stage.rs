@@ -27,7 +27,6 @@ mod record;
 mod stager;
 
 use column::Column;
-pub use record::RECORD_VERSION;
 use stager::Stager;
 
 /// What staging needs besides the task and its place.

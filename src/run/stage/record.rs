@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use crate::idl::core::{LiteralType, TypedInterface, Variable, VariableMap};
 use crate::idl::record::policy::{Completion as StoredCompletion, ConcurrencyMode as StoredMode};
 use crate::idl::record::{Policy, Resources, TaskRecord};
+use crate::map::layout::RECORD_VERSION;
 use crate::map::task::{Completion, ConcurrencyMode, MapTask};
-
-/// The format of the record and of the packs. A reader refuses any other.
-pub const RECORD_VERSION: u32 = 1;
 
 /// The record of `task` with inputs of `types`, of which `mapped` are mapped over `size` elements in packs that begin
 /// at `pack_starts`.
