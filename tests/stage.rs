@@ -242,11 +242,12 @@ async fn after_twenty_faults_the_rest_is_counted_and_nothing_more_is_written() {
 async fn every_list_that_cannot_be_read_is_told_beside_what_is_wrong_with_bound_values() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().display();
+    let long = "long/".repeat(40);
     let (_directory, broken) = file("broken.json", "[1,\n2");
     let document = json!({
         "command": ["run"],
         "inputs": {"model": "file", "scores": "[float]"},
-        "map": {"a": format!("@{folder}"), "b": format!("@{folder}/none.json"), "c": &broken, "d": "s3://bucket/none"},
+        "map": {"a": format!("@{folder}"), "b": format!("@{folder}/{long}/none.json"), "c": &broken, "d": "s3://bucket/none"},
         "bind": {
             "model": format!("{folder}/model.bin"), "e": "@nobody", "scores": "@earlier/score", "f": "file:gs://b/k"
         },
@@ -254,7 +255,7 @@ async fn every_list_that_cannot_be_read_is_told_beside_what_is_wrong_with_bound_
     let found = faults(document).await.join("\n");
     for expected in [
         &format!("map.a is {folder}: is a directory; "),
-        &format!("map.b is {folder}/none.json: does not exist; "),
+        &format!("map.b is {folder}/{long}/none.json: does not exist; "),
         &format!("map.c is {}:2: the array is not closed; ", &broken[1..]),
         "map.d is s3://bucket/none: does not exist; ",
         "bind.e is @nobody: there is no such execution; `batchmap list` shows",

@@ -18,7 +18,7 @@ pub struct Fault {
 }
 
 /// Characters of a value that a fault shows.
-const SHOWN: usize = 60;
+const SHOWN: usize = 100;
 
 impl Fault {
     /// A fault of the JSON value found in `field`.

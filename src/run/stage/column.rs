@@ -61,7 +61,8 @@ impl Column {
             SourceError::Store(error) => Err(error),
             SourceError::Unreadable { place, problem } => {
                 let fix = "give a readable list, one JSON array or JSON lines";
-                Ok(Fault::text(format!("map.{}", self.name), &place, problem, fix))
+                // Not shortened: the end of a path is what tells it from others.
+                Ok(Fault { field: format!("map.{}", self.name), value: place, problem, fix: fix.to_owned() })
             }
         }
     }
