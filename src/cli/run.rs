@@ -117,7 +117,9 @@ fn job_definition(task: &MapTask, session: &Session) -> Result<Definition, Failu
     }
     let image = match (task.image.as_ref().or(target.image.as_ref()), session.is_embedded()) {
         (Some(image), true) => {
-            eprintln!("note: image {image} is not used: the embedded endpoint runs children as processes of this machine");
+            eprintln!(
+                "note: image {image} is not used: the embedded endpoint runs children as processes of this machine"
+            );
             image.clone()
         }
         (Some(image), false) => image.clone(),

@@ -55,11 +55,18 @@ pub struct Session {
 enum Place {
     Aws,
     /// Served by this process.
-    Owner { owner: Owner, local: Local },
+    Owner {
+        owner: Owner,
+        local: Local,
+    },
     /// Served by another process of this folder.
-    Client { _client: Client },
+    Client {
+        _client: Client,
+    },
     /// Nothing is live: read from disk.
-    Disk { local: Local },
+    Disk {
+        local: Local,
+    },
 }
 
 /// On AWS, answers lag and outages pass.

@@ -82,11 +82,7 @@ pub async fn start(settings: Settings) -> io::Result<Local> {
 ///
 /// # Errors
 /// When the directory cannot be used.
-pub async fn start_with(
-    bound: super::server::Bound,
-    settings: Settings,
-    runner: Arc<dyn Runner>,
-) -> io::Result<Local> {
+pub async fn start_with(bound: super::server::Bound, settings: Settings, runner: Arc<dyn Runner>) -> io::Result<Local> {
     let Settings { data, slots, durable, read_only, .. } = settings;
     let config = s3::Config { root: data.join("s3"), durable, read_only, buckets: vec![NAME.to_owned()] };
     let s3 = tokio::task::spawn_blocking(|| s3::Service::open(config)).await.map_err(io::Error::other)??;

@@ -47,12 +47,14 @@ impl Results for Stored {
         let body = match self.store.get(&root.result()).await {
             Ok(body) => body,
             Err(StoreError::NotFound { .. }) => {
-                let text = format!("execution {id} has no stored outputs: it has not succeeded (yet), or they are over 1 GiB");
+                let text =
+                    format!("execution {id} has no stored outputs: it has not succeeded (yet), or they are over 1 GiB");
                 return Err(ResultsError::Unusable(text));
             }
             Err(error) => return Err(error.into()),
         };
-        let unreadable = |problem: String| ResultsError::Unusable(format!("the outputs of {id} cannot be read: {problem}"));
+        let unreadable =
+            |problem: String| ResultsError::Unusable(format!("the outputs of {id} cannot be read: {problem}"));
         let mut outputs = LiteralMap::decode(body).map_err(|error| unreadable(error.to_string()))?;
         let literal = outputs.literals.remove(&name).ok_or_else(|| unreadable(format!("{name} is missing")))?;
         // Failed elements are none, so the list's elements may be.

@@ -228,7 +228,8 @@ impl Stager {
             return Err(self.faults.into_faults().into());
         }
         let record = record(self.size, std::mem::take(&mut self.starts));
-        if !self.dry_run {
+        // Empty lists have succeeded already: there will be no execution to record.
+        if !self.dry_run && self.size > 0 {
             self.write_last(&record).await?;
         }
         let Stager { pack_bytes, file_count, file_bytes, .. } = self;
