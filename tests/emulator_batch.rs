@@ -14,7 +14,7 @@ use aws_sdk_batch::types::{
     JobDependency, JobDetail, JobStatus, KeyValuePair, KeyValuesPair, RetryAction, RetryStrategy,
 };
 use batchmap::emulator::batch::model::api::DescribeJobs;
-use batchmap::emulator::batch::model::{End, Model};
+use batchmap::emulator::batch::model::{End, Model, Status};
 use batchmap::emulator::batch::{Service, ServiceConfig};
 use batchmap::emulator::runner::Runner;
 use batchmap::emulator::runner::guardian::GuardianCommand;
@@ -103,7 +103,7 @@ impl Endpoint {
 
     /// Waits for the end of a job, by the model, and describes it, by the API.
     async fn ended(&self, id: &str) -> JobDetail {
-        within(self.service.until(|model| terminal(model, id))).await;
+        within(self.service.until(|model| status(model, id).is_terminal().then_some(()))).await;
         self.describe(id).await
     }
 
@@ -126,9 +126,8 @@ impl Endpoint {
     }
 }
 
-fn terminal(model: &Model, id: &str) -> Option<()> {
-    let jobs = model.describe_jobs(&DescribeJobs { jobs: vec![id.to_owned()] }).unwrap().jobs;
-    jobs[0].status.is_terminal().then_some(())
+fn status(model: &Model, id: &str) -> Status {
+    model.describe_jobs(&DescribeJobs { jobs: vec![id.to_owned()] }).unwrap().jobs[0].status
 }
 
 /// A test that would hang fails instead.
@@ -481,6 +480,8 @@ async fn what_has_ended_is_still_told_after_a_restart() {
     endpoint.define(&["sh", "-c", "exec 3>held; echo up >&3; exec sleep 1000"]).await;
     let running = endpoint.submit(1).await;
     let (_, rest) = held.read(1).await;
+    // The process is there before the endpoint has heard of it.
+    within(endpoint.service.until(|model| (status(model, &running) == Status::Running).then_some(()))).await;
     assert_eq!(endpoint.service.unfinished(), 1);
     endpoint.stop().await;
     end_of(rest).await;
