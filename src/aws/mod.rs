@@ -2,5 +2,6 @@
 
 pub mod batch;
 pub mod logs;
+pub mod memory;
 pub mod sdk;
 pub mod store;

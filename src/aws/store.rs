@@ -80,7 +80,8 @@ pub trait Store: Send + Sync {
     async fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError>;
 
     /// Writes an object only where none exists: of racing calls exactly one succeeds, the others get
-    /// [`StoreError::AlreadyExists`].
+    /// [`StoreError::AlreadyExists`]. That answer may be about our own write: when the reply to a write that landed is
+    /// lost, its repetition finds the key taken. Who must know reads the object back and looks for a mark of its own.
     async fn put_new(&self, key: &str, body: Bytes) -> Result<(), StoreError>;
 
     /// Reads an object whole.

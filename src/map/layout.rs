@@ -22,6 +22,9 @@ pub const ENV_PLACE: &str = "BATCHMAP_PLACE";
 /// Bytes of one entry of a pack's index, decimal: see [`index_width`].
 pub const ENV_WIDTH: &str = "BATCHMAP_WIDTH";
 
+/// The format of `task.pb`, the packs and the arrays that this program writes, and the only one it reads.
+pub const RECORD_VERSION: u32 = 1;
+
 /// Bytes of one entry of `arrays/<k>/indices`: original index u64, pack u32, position in the pack u32, little-endian.
 pub const INDICES_WIDTH: u64 = 16;
 
@@ -74,6 +77,14 @@ impl std::str::FromStr for Place {
             None => Ok(Place::Range { pack, position, first: OriginalIndex(first) }),
             Some(_) => Err(bad()),
         }
+    }
+}
+
+/// The prefix of all executions under `prefix`.
+pub fn executions_prefix(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => "executions/".to_owned(),
+        prefix => format!("{prefix}/executions/"),
     }
 }
 
@@ -184,6 +195,16 @@ impl Root {
     /// The execution's assembled outputs.
     pub fn result(&self) -> String {
         format!("{}/outputs.pb", self.base())
+    }
+
+    /// Part `n` of outputs that are too large for one object.
+    pub fn result_part(&self, n: u64) -> String {
+        format!("{}/outputs/{n:06}.pb", self.base())
+    }
+
+    /// The list of those parts.
+    pub fn result_manifest(&self) -> String {
+        format!("{}/outputs/manifest.json", self.base())
     }
 }
 

@@ -1,11 +1,15 @@
 //! What should happen: pure decisions. No async, clock, environment, files or SDK.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod bitset;
 pub mod cadence;
 pub mod event;
 pub mod execution;
+pub mod exit;
 pub mod index;
 pub mod layout;
+pub mod pack;
 pub mod plan;
 pub mod policy;
 pub mod ranges;
@@ -13,3 +17,4 @@ pub mod ratio;
 pub mod status;
 pub mod summary;
 pub mod task;
+pub mod template;

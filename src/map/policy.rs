@@ -6,12 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::exit::{EXIT_RECOVERABLE, EXIT_SYSTEM};
 use super::status::JobStatus;
-
-/// The exit code by which a command says "try again" (`EX_TEMPFAIL`).
-pub const EXIT_RECOVERABLE: i32 = 75;
-/// The worker's exit code when it failed itself and could not even say so in S3.
-pub const EXIT_SYSTEM: i32 = 76;
 
 /// Who is to blame, in Flyte's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -131,21 +131,14 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver for an execution that `journal` tells the past of: `events` are its records' events, in order.
-    ///
-    /// # Errors
-    /// When an event does not fit.
+    /// A driver for an execution that stands where `journal` ends.
     pub fn new(
         ports: Ports,
         record: TaskRecord,
         template: Template,
         patience: Patience,
-        (journal, mut execution): (Journal, Execution),
+        (journal, execution): (Journal, Execution),
     ) -> Self {
-        let inherited = !journal.is_empty();
-        if inherited {
-            execution.resume();
-        }
         let (progress, _) = watch::channel(execution.summary());
         Driver {
             ports,
@@ -160,10 +153,16 @@ impl Driver {
             unwritten: Vec::new(),
             missing: BTreeMap::new(),
             issued: BTreeSet::new(),
-            inherited,
+            inherited: false,
             progress,
             warned: None,
         }
+    }
+
+    /// The same driver, taking over from another one whose calls may still arrive.
+    pub fn inheriting(mut self) -> Self {
+        self.inherited = true;
+        self
     }
 
     /// The counts, as they change.
@@ -171,9 +170,22 @@ impl Driver {
         self.progress.subscribe()
     }
 
+    /// What is to be done.
+    pub fn record(&self) -> &TaskRecord {
+        &self.record
+    }
+
     /// The execution as it stands.
     pub fn execution(&self) -> &Execution {
         &self.execution
+    }
+
+    /// Asks for the end before the driving begins, so that nothing is submitted first.
+    ///
+    /// # Errors
+    /// When the execution is over already.
+    pub fn abort_first(&mut self, reason: &str) -> Result<(), DriveError> {
+        self.take_in(Event::AbortRequested { reason: reason.to_owned() })
     }
 
     /// Drives the execution to its end, or until told to stop.

@@ -3,7 +3,9 @@
 pub mod definition;
 pub mod driver;
 pub mod journal;
+pub mod launch;
 pub mod observe;
+pub mod result;
 pub mod settle;
 pub mod submit;
 
@@ -28,4 +30,11 @@ pub struct Ports {
 /// Milliseconds since 1970, by this machine's clock.
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// A random number from the operating system's randomness: for names that must not meet.
+pub fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // Every `RandomState` has keys of its own, drawn from the operating system.
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

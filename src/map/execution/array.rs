@@ -77,7 +77,8 @@ pub enum Look {
 }
 
 impl Array {
-    pub(super) fn planned(members: Members, queue: Queue, attempts: u32) -> Self {
+    /// An array that is to be submitted.
+    pub fn of(members: Members, queue: Queue, attempts: u32) -> Self {
         Array {
             members,
             queue,
@@ -99,6 +100,14 @@ impl Array {
         match self.state {
             ArrayState::Ended => 0,
             _ => self.members.len() - self.done.max(self.early.len() as u32).min(self.members.len()),
+        }
+    }
+
+    /// Batch's id of it, once it has one.
+    pub fn job_id(&self) -> Option<&str> {
+        match &self.state {
+            ArrayState::Running { job } => Some(job),
+            _ => self.job.as_deref(),
         }
     }
 

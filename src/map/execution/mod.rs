@@ -149,7 +149,7 @@ impl Execution {
             Event::Planned { array, members, queue, attempts } => {
                 self.take(members);
                 self.open.insert(*array);
-                self.arrays.push(Array::planned(members.clone(), *queue, *attempts));
+                self.arrays.push(Array::of(members.clone(), *queue, *attempts));
             }
             Event::Submitted { array, job } => self.array_mut(*array).state = ArrayState::Running { job: job.clone() },
             Event::SubmitUnknown { array } => {
@@ -218,6 +218,11 @@ impl Execution {
     /// Whether the outcome is known.
     pub fn decision(&self) -> Option<&Decision> {
         self.decision.as_ref()
+    }
+
+    /// The outcome, once nothing of the execution is left with Batch.
+    pub fn finished(&self) -> Option<&Decision> {
+        self.decision.as_ref().filter(|_| self.finished)
     }
 
     /// What is known of every subtask.

@@ -1,0 +1,187 @@
+//! A bucket in memory: the double for tests of everything that needs a [`Store`].
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::store::{Listed, Page, Store, StoreError};
+
+/// Objects of one page of a listing, as S3 has it.
+const PAGE: usize = 1000;
+
+/// A bucket in memory. Every call is atomic.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    bucket: String,
+    objects: Mutex<BTreeMap<String, Bytes>>,
+}
+
+impl MemoryStore {
+    /// An empty bucket called `bucket`.
+    pub fn new(bucket: &str) -> Self {
+        MemoryStore { bucket: bucket.to_owned(), objects: Mutex::default() }
+    }
+
+    /// Every object by its key.
+    pub fn objects(&self) -> BTreeMap<String, Bytes> {
+        self.lock().clone()
+    }
+
+    /// Takes an object away, if it is there.
+    pub fn remove(&self, key: &str) -> Option<Bytes> {
+        self.lock().remove(key)
+    }
+
+    // No call leaves the map half changed, so one that a panic has interrupted is as good as any.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn not_found(&self, key: &str) -> StoreError {
+        StoreError::NotFound { bucket: self.bucket.clone(), key: key.to_owned() }
+    }
+
+    fn refused(&self, operation: &'static str, key: &str, code: &str, message: String) -> StoreError {
+        let (bucket, key, code) = (self.bucket.clone(), key.to_owned(), code.to_owned());
+        StoreError::Refused { operation, bucket, key, code, message }
+    }
+
+    fn local(&self, operation: &'static str, key: &str, file: &Path, error: &std::io::Error) -> StoreError {
+        self.refused(operation, key, "LocalFile", format!("{}: {error}", file.display()))
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    async fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
+        self.lock().insert(key.to_owned(), body);
+        Ok(())
+    }
+
+    async fn put_new(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
+        let mut objects = self.lock();
+        if objects.contains_key(key) {
+            return Err(StoreError::AlreadyExists { bucket: self.bucket.clone(), key: key.to_owned() });
+        }
+        objects.insert(key.to_owned(), body);
+        Ok(())
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
+        self.lock().get(key).cloned().ok_or_else(|| self.not_found(key))
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let object = self.get(key).await?;
+        let size = object.len() as u64;
+        if range.start >= size {
+            let message = format!("bytes {range:?} of an object of {size}");
+            return Err(self.refused("GetObject", key, "InvalidRange", message));
+        }
+        Ok(object.slice(range.start as usize..range.end.min(size) as usize))
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let objects = self.lock();
+        let found = objects.range::<str, _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
+        let mut listed = found.map(|(key, body)| Listed { key: key.clone(), size: body.len() as u64 });
+        Ok(Page { objects: listed.by_ref().take(PAGE).collect(), more: listed.next().is_some() })
+    }
+
+    async fn list_directories(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let objects = self.lock();
+        let below = objects.keys().filter_map(|key| key.strip_prefix(prefix)?.split_once('/'));
+        let mut names: Vec<String> = below.map(|(name, _)| name.to_owned()).collect();
+        names.dedup();
+        Ok(names)
+    }
+
+    async fn upload(&self, key: &str, file: &Path) -> Result<(), StoreError> {
+        let body = tokio::fs::read(file).await.map_err(|error| self.local("PutObject", key, file, &error))?;
+        self.put(key, body.into()).await
+    }
+
+    async fn download(&self, key: &str, file: &Path) -> Result<(), StoreError> {
+        let body = self.get(key).await?;
+        tokio::fs::write(file, body).await.map_err(|error| self.local("GetObject", key, file, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn bucket_with(keys: impl IntoIterator<Item = String>) -> MemoryStore {
+        let store = MemoryStore::new("bucket");
+        for key in keys {
+            store.put(&key, Bytes::from_static(b"body")).await.unwrap();
+        }
+        store
+    }
+
+    #[tokio::test]
+    async fn the_first_of_two_new_ones_stays() {
+        let store = MemoryStore::new("bucket");
+        store.put_new("k", Bytes::from_static(b"first")).await.unwrap();
+        let second = store.put_new("k", Bytes::from_static(b"second")).await;
+        assert!(matches!(second, Err(StoreError::AlreadyExists { .. })));
+        assert_eq!(store.get("k").await.unwrap(), "first");
+        assert!(matches!(store.get("other").await, Err(StoreError::NotFound { .. })));
+    }
+
+    #[tokio::test]
+    async fn ranges() {
+        let store = bucket_with(["k".to_owned()]).await;
+        assert_eq!(store.get_range("k", 1..3).await.unwrap(), "od");
+        assert_eq!(store.get_range("k", 2..9).await.unwrap(), "dy");
+        assert!(
+            matches!(store.get_range("k", 4..5).await, Err(StoreError::Refused { code, .. }) if code == "InvalidRange")
+        );
+        assert_eq!(store.get_range("missing", 3..3).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn listings_come_in_pages() {
+        let store = bucket_with((0..2001).map(|n| format!("a/{n:04}")).chain(["b".to_owned()])).await;
+        let first = store.list("a/", None).await.unwrap();
+        assert_eq!((first.objects.len(), first.more), (1000, true));
+        let second = store.list("a/", Some(&first.objects[999].key)).await.unwrap();
+        assert_eq!(second.objects[0], Listed { key: "a/1000".to_owned(), size: 4 });
+        let third = store.list("a/", Some("a/1999")).await.unwrap();
+        assert_eq!((third.objects.len(), third.more), (1, false));
+        assert_eq!(store.list("b", Some("a")).await.unwrap().objects.len(), 1);
+        assert_eq!(store.list("a/", Some("b")).await.unwrap(), Page::default());
+    }
+
+    #[tokio::test]
+    async fn directories() {
+        let store = bucket_with(["d/a/1", "d/a/2", "d/b/1", "d/file", "e/c/1"].map(str::to_owned)).await;
+        assert_eq!(store.list_directories("d/").await.unwrap(), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn files() {
+        let store = bucket_with(["k".to_owned()]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        store.download("k", &file).await.unwrap();
+        store.upload("again", &file).await.unwrap();
+        assert_eq!(store.get("again").await.unwrap(), "body");
+        assert!(store.upload("x", &folder.path().join("missing")).await.is_err());
+    }
+}

@@ -1,0 +1,192 @@
+//! AWS Batch on the AWS SDK.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_batch::config::retry::RetryConfig;
+use aws_sdk_batch::config::timeout::TimeoutConfig;
+use aws_sdk_batch::error::SdkError;
+use aws_sdk_batch::types;
+
+use super::counts::{Call, Counts};
+use super::fault::Fault;
+use super::jobs;
+use crate::aws::batch::{Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, SubmitRequest};
+
+/// How long SubmitJob may take, all told. Nothing is known about a call that is given up, so this must be long enough
+/// for any call that will still be answered, and bounded, because a caller that hangs cannot look the job up. AWS
+/// answers in less than a second; 30 seconds is where its own front end gives up.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Children in a page of ListJobs: the API's most with a status and no filter.
+const CHILDREN_PAGE: i32 = 1000;
+
+/// Jobs in a page of ListJobs with a filter: the API's most.
+const NAMED_PAGE: i32 = 100;
+
+/// The [`Batch`] port on aws-sdk-batch.
+pub(super) struct SdkBatch {
+    client: aws_sdk_batch::Client,
+    counts: Counts,
+}
+
+impl SdkBatch {
+    pub(super) fn new(config: aws_sdk_batch::Config, counts: Counts) -> Self {
+        SdkBatch { client: aws_sdk_batch::Client::from_conf(config), counts }
+    }
+}
+
+/// Reads a failed call.
+fn told<E>(operation: &'static str, resource: &str, error: &SdkError<E>, call: &Call) -> BatchError
+where
+    E: aws_sdk_batch::error::ProvideErrorMetadata + std::error::Error + 'static,
+{
+    Fault::read(error, call).into_batch(operation, resource)
+}
+
+/// An answer that lacks what it must hold.
+fn hollow(operation: &'static str, what: &str) -> BatchError {
+    BatchError::Unknown { operation, message: format!("the answer holds no {what}") }
+}
+
+#[async_trait]
+impl Batch for SdkBatch {
+    async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
+        const OPERATION: &str = "SubmitJob";
+        let call = self.counts.call(OPERATION);
+        let size = i32::try_from(request.size).unwrap_or(i32::MAX);
+        // An array of one is refused by Batch: it is a plain job.
+        let array = (size != 1).then(|| types::ArrayProperties::builder().size(size).build());
+        let timeout = request.timeout_seconds.map(jobs::timeout);
+        let once = aws_sdk_batch::config::Builder::new()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().operation_timeout(SUBMIT_TIMEOUT).build());
+        let operation = self
+            .client
+            .submit_job()
+            .job_name(&request.name)
+            .job_queue(&request.queue)
+            .job_definition(&request.definition)
+            .set_array_properties(array)
+            .container_overrides(jobs::overrides(request))
+            .retry_strategy(jobs::retry_strategy(request))
+            .set_timeout(timeout)
+            .set_tags((!request.tags.is_empty()).then(|| request.tags.clone().into_iter().collect()))
+            .customize()
+            .config_override(once)
+            .interceptor(call.clone());
+        let resource = format!("job {} on queue {}", request.name, request.queue);
+        let sent = operation.send().await.map_err(|error| told(OPERATION, &resource, &error, &call))?;
+        sent.job_id.filter(|id| !id.is_empty()).ok_or_else(|| hollow(OPERATION, "job id"))
+    }
+
+    async fn describe(&self, ids: &[String]) -> Result<Vec<JobDetail>, BatchError> {
+        const OPERATION: &str = "DescribeJobs";
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = self.counts.call(OPERATION);
+        let request = self.client.describe_jobs().set_jobs(Some(ids.to_vec())).customize().interceptor(call.clone());
+        let sent = request.send().await.map_err(|error| told(OPERATION, &some(ids), &error, &call))?;
+        sent.jobs.unwrap_or_default().into_iter().map(|job| jobs::detail(job, OPERATION)).collect()
+    }
+
+    async fn list_children(&self, parent: &str, status: JobStatus, token: Option<&str>) -> Result<JobPage, BatchError> {
+        const OPERATION: &str = "ListJobs";
+        let call = self.counts.call(OPERATION);
+        let request = self
+            .client
+            .list_jobs()
+            .array_job_id(parent)
+            .job_status(jobs::status_to_sdk(status))
+            .max_results(CHILDREN_PAGE)
+            .set_next_token(token.map(str::to_owned))
+            .customize()
+            .interceptor(call.clone());
+        let resource = format!("children of {parent}");
+        let page = request.send().await.map_err(|error| told(OPERATION, &resource, &error, &call))?;
+        jobs::page(page.job_summary_list, page.next_token, OPERATION)
+    }
+
+    async fn list_named(&self, queue: &str, name: &str, token: Option<&str>) -> Result<JobPage, BatchError> {
+        const OPERATION: &str = "ListJobs";
+        let call = self.counts.call(OPERATION);
+        let request = self
+            .client
+            .list_jobs()
+            .job_queue(queue)
+            .filters(types::KeyValuesPair::builder().name("JOB_NAME").values(name).build())
+            .max_results(NAMED_PAGE)
+            .set_next_token(token.map(str::to_owned))
+            .customize()
+            .interceptor(call.clone());
+        let resource = format!("jobs named {name} on queue {queue}");
+        let page = request.send().await.map_err(|error| told(OPERATION, &resource, &error, &call))?;
+        let mut page = jobs::page(page.job_summary_list, page.next_token, OPERATION)?;
+        // Batch compares names without regard to case, and an endpoint that is no AWS may not filter at all; what is
+        // found here may be terminated, so it must be what was asked for.
+        page.jobs.retain(|job| match name.strip_suffix('*') {
+            Some(prefix) => job.name.starts_with(prefix),
+            None => job.name == name,
+        });
+        Ok(page)
+    }
+
+    async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
+        const OPERATION: &str = "TerminateJob";
+        let call = self.counts.call(OPERATION);
+        let request = self.client.terminate_job().job_id(id).reason(reason).customize().interceptor(call.clone());
+        let sent = request.send().await;
+        sent.map(drop).map_err(|error| told(OPERATION, &format!("job {id}"), &error, &call))
+    }
+
+    async fn find_definition(&self, name: &str) -> Result<Option<String>, BatchError> {
+        const OPERATION: &str = "DescribeJobDefinitions";
+        let mut newest: Option<(i32, String)> = None;
+        let mut token = None;
+        loop {
+            let call = self.counts.call(OPERATION);
+            let request = self.client.describe_job_definitions().job_definition_name(name).status("ACTIVE");
+            let sent = request.set_next_token(token).customize().interceptor(call.clone()).send().await;
+            let page = sent.map_err(|error| told(OPERATION, &format!("definition {name}"), &error, &call))?;
+            // The order of revisions is not documented.
+            for found in page.job_definitions.unwrap_or_default() {
+                let revision = found.revision.unwrap_or_default();
+                if let Some(arn) = found.job_definition_arn
+                    && newest.as_ref().is_none_or(|(best, _)| revision > *best)
+                {
+                    newest = Some((revision, arn));
+                }
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(newest.map(|(_, arn)| arn));
+            }
+        }
+    }
+
+    async fn register(&self, definition: &Definition) -> Result<String, BatchError> {
+        const OPERATION: &str = "RegisterJobDefinition";
+        let call = self.counts.call(OPERATION);
+        let request = self
+            .client
+            .register_job_definition()
+            .job_definition_name(&definition.name)
+            .r#type(types::JobDefinitionType::Container)
+            .platform_capabilities(types::PlatformCapability::from(definition.platform.as_str()))
+            .container_properties(jobs::container(definition))
+            .customize()
+            .interceptor(call.clone());
+        let resource = format!("definition {}", definition.name);
+        let sent = request.send().await.map_err(|error| told(OPERATION, &resource, &error, &call))?;
+        sent.job_definition_arn.filter(|arn| !arn.is_empty()).ok_or_else(|| hollow(OPERATION, "definition ARN"))
+    }
+}
+
+/// The ids of a call, for an error: the first few.
+fn some(ids: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let more = ids.len().saturating_sub(SHOWN);
+    let shown = ids[..ids.len().min(SHOWN)].join(", ");
+    if more == 0 { format!("jobs {shown}") } else { format!("jobs {shown} and {more} more") }
+}

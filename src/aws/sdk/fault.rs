@@ -1,0 +1,130 @@
+//! What an error of the SDK means: one reading for all three services.
+
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+use super::counts::Call;
+use crate::aws::batch::BatchError;
+
+/// Codes by which AWS services say "too many requests". Some come with status 400, some with 429 or 503.
+const THROTTLING: [&str; 12] = [
+    "BandwidthLimitExceeded",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "Throttling",
+    "ThrottledException",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// AWS answered with an error.
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// AWS's error code.
+        code: String,
+        /// AWS's message.
+        message: String,
+    },
+    /// The request never left: AWS cannot have done anything.
+    NotSent(String),
+    /// It was sent, and no answer that means anything came.
+    NoAnswer(String),
+}
+
+impl Fault {
+    /// Reads the SDK's error of the call that `call` watched.
+    pub(super) fn read<E>(error: &SdkError<E>, call: &Call) -> Fault
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        match error {
+            SdkError::ServiceError(context) => {
+                let status = context.raw().status().as_u16();
+                let meta = context.err().meta();
+                let code = meta.code().map_or_else(|| format!("HTTP {status}"), str::to_owned);
+                let message = meta.message().unwrap_or("no message").to_owned();
+                Fault::Answer { status, code, message }
+            }
+            _ if !call.was_sent() => Fault::NotSent(chain(error)),
+            _ => Fault::NoAnswer(chain(error)),
+        }
+    }
+
+    /// AWS's error code, when it answered.
+    pub(super) fn code(&self) -> Option<&str> {
+        match self {
+            Fault::Answer { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// As an error of the Batch port. `resource` is what the request was about.
+    pub(super) fn into_batch(self, operation: &'static str, resource: &str) -> BatchError {
+        match self {
+            Fault::Answer { status, code, message } => {
+                let told = format!("{message} [{resource}]");
+                if status == 429 || THROTTLING.contains(&code.as_str()) {
+                    BatchError::Throttled { operation, message: format!("{code}: {told}") }
+                } else if status >= 500 {
+                    BatchError::Unknown { operation, message: format!("{code}: {told}") }
+                } else {
+                    let message = told + &hint(&code, "batch", operation);
+                    BatchError::Refused { operation, code, message }
+                }
+            }
+            Fault::NotSent(message) => BatchError::Refused { operation, code: "NotSent".to_owned(), message },
+            Fault::NoAnswer(message) => BatchError::Unknown { operation, message: format!("{message} [{resource}]") },
+        }
+    }
+}
+
+/// What to add to AWS's message when it denies access: the IAM action that the caller lacks.
+pub(super) fn hint(code: &str, service: &str, action: &str) -> String {
+    match code {
+        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "Forbidden" => {
+            format!(" (the caller's IAM policy must allow {service}:{action})")
+        }
+        _ => String::new(),
+    }
+}
+
+/// The error and its causes in one line.
+fn chain<E: std::error::Error + 'static>(error: &SdkError<E>) -> String {
+    DisplayErrorContext(error).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, code: &str) -> BatchError {
+        let fault = Fault::Answer { status, code: code.to_owned(), message: "why".to_owned() };
+        fault.into_batch("SubmitJob", "job x")
+    }
+
+    #[test]
+    fn an_answer_is_read_by_what_the_caller_can_do() {
+        assert!(matches!(answer(400, "ClientException"), BatchError::Refused { .. }));
+        assert!(matches!(answer(403, "AccessDeniedException"), BatchError::Refused { .. }));
+        assert!(matches!(answer(429, "HTTP 429"), BatchError::Throttled { .. }));
+        assert!(matches!(answer(429, "TooManyRequestsException"), BatchError::Throttled { .. }));
+        assert!(matches!(answer(400, "ThrottlingException"), BatchError::Throttled { .. }));
+        assert!(matches!(answer(503, "ThrottlingException"), BatchError::Throttled { .. }));
+        assert!(matches!(answer(500, "ServerException"), BatchError::Unknown { .. }));
+        assert!(matches!(answer(502, "HTTP 502"), BatchError::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_denial_names_the_action_and_the_resource() {
+        let text = answer(403, "AccessDeniedException").to_string();
+        assert!(text.contains("batch:SubmitJob") && text.contains("job x") && text.contains("why"), "{text}");
+    }
+}

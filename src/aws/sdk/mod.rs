@@ -1,0 +1,148 @@
+//! The ports on the AWS SDK.
+//!
+//! Everything that names an SDK type lives here and under `emulator/`. [`connect`] makes the three adapters over one
+//! [`Target`]; they share one [`Counts`], which says how many requests of each API operation were sent.
+
+mod batch;
+mod counts;
+mod fault;
+mod jobs;
+mod logs;
+mod store;
+mod transfer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
+use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
+
+pub use counts::Counts;
+
+use super::batch::Batch;
+use super::logs::Logs;
+use super::store::Store;
+
+/// Tries of a request that may be repeated, the first included, unless `AWS_MAX_ATTEMPTS` says otherwise. The SDK's own
+/// 3 give up within some three seconds, which a throttled account outlasts; 8 hold out for about a minute.
+const ATTEMPTS: u32 = 8;
+
+/// First pause between tries on an endpoint of our own machine: it is either up or it is not.
+const LOCAL_BACKOFF: Duration = Duration::from_millis(50);
+
+/// How long a request to Batch or Logs may take for one try. They answer in well under a second.
+const CONTROL_ATTEMPT: Duration = Duration::from_secs(30);
+
+/// How long S3 may take to begin its answer. A body that stalls later is noticed by the SDK's stall protection.
+const STORE_READ: Duration = Duration::from_secs(120);
+
+/// Retries that may be under way at once over all requests, in the SDK's tokens of 5 a retry. Its own 500 allow just a
+/// hundred, after which every throttled request fails: too few for a driver that has a thousand in flight.
+const RETRY_TOKENS: usize = 20_000;
+
+/// The region of an endpoint given by its URL when none is named: the endpoint does not care, the signature needs one.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// Which AWS, or what stands for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// The region; by the standard chain when absent.
+    pub region: Option<String>,
+    /// The URL of an endpoint that serves all three services. When absent, AWS itself, or what `AWS_ENDPOINT_URL` and
+    /// `AWS_ENDPOINT_URL_<SERVICE>` name.
+    pub endpoint: Option<String>,
+    /// Access key and secret key; by the standard chain when absent. With `endpoint` the chain is never asked: without
+    /// keys, made-up ones sign the requests.
+    pub credentials: Option<(String, String)>,
+    /// The bucket of the [`Store`].
+    pub bucket: String,
+}
+
+/// The three ports on one target.
+#[derive(Clone)]
+pub struct Clients {
+    /// Object storage, on the target's bucket.
+    pub store: Arc<dyn Store>,
+    /// AWS Batch.
+    pub batch: Arc<dyn Batch>,
+    /// CloudWatch Logs.
+    pub logs: Arc<dyn Logs>,
+    /// Requests sent by all three.
+    pub counts: Counts,
+    /// The region in use. Without one every call to AWS is refused: worth saying before the first.
+    pub region: Option<String>,
+}
+
+/// Makes the three ports. Sends nothing to the target; with no `endpoint` it may read the AWS configuration files and,
+/// when nothing else names a region, ask the instance it runs on.
+pub async fn connect(target: &Target) -> Clients {
+    let shared = match &target.endpoint {
+        Some(endpoint) => explicit(target, endpoint),
+        None => standard(target).await,
+    };
+    let counts = Counts::default();
+    let region = shared.region().map(|region| region.as_ref().to_owned());
+    // A bucket's own host name cannot be resolved on an endpoint that is no AWS; the path always can.
+    let path_style = shared.endpoint_url().is_some() || endpoint_in_environment();
+    let control = TimeoutConfig::builder().operation_attempt_timeout(CONTROL_ATTEMPT).build();
+    let store = aws_sdk_s3::config::Builder::from(&shared)
+        .force_path_style(path_style)
+        .timeout_config(TimeoutConfig::builder().read_timeout(STORE_READ).build())
+        .retry_partition(partition("batchmap-s3"))
+        .build();
+    let batch = aws_sdk_batch::config::Builder::from(&shared)
+        .timeout_config(control.clone())
+        .retry_partition(partition("batchmap-batch"))
+        .build();
+    let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&shared).timeout_config(control).build();
+    Clients {
+        store: Arc::new(store::SdkStore::new(store, &target.bucket, counts.clone())),
+        batch: Arc::new(batch::SdkBatch::new(batch, counts.clone())),
+        logs: Arc::new(logs::SdkLogs::new(logs, counts.clone())),
+        counts,
+        region,
+    }
+}
+
+/// A configuration that reads neither files nor the network: all it needs is given.
+fn explicit(target: &Target, endpoint: &str) -> aws_config::SdkConfig {
+    let (access, secret) = target.credentials.clone().unwrap_or_else(|| ("batchmap".to_owned(), "batchmap".to_owned()));
+    let region = target.region.clone().unwrap_or_else(|| DEFAULT_REGION.to_owned());
+    aws_config::SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region))
+        .endpoint_url(endpoint)
+        .credentials_provider(SharedCredentialsProvider::new(static_keys(access, secret)))
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(LOCAL_BACKOFF))
+        .build()
+}
+
+/// The standard chain: environment, configuration files, the container's or instance's role.
+async fn standard(target: &Target) -> aws_config::SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(region) = &target.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some((access, secret)) = &target.credentials {
+        loader = loader.credentials_provider(static_keys(access.clone(), secret.clone()));
+    }
+    if std::env::var_os("AWS_MAX_ATTEMPTS").is_none() {
+        loader = loader.retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+    }
+    loader.load().await
+}
+
+fn static_keys(access: String, secret: String) -> Credentials {
+    Credentials::new(access, secret, None, None, "batchmap")
+}
+
+fn partition(name: &'static str) -> RetryPartition {
+    RetryPartition::custom(name).token_bucket(TokenBucket::new(RETRY_TOKENS)).build()
+}
+
+fn endpoint_in_environment() -> bool {
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"].iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
+}

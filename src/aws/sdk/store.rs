@@ -1,0 +1,205 @@
+//! Object storage on the AWS SDK.
+
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+
+use super::counts::{Call, Counts};
+use super::fault::{Fault, hint};
+use crate::aws::store::{Listed, Page, Store, StoreError};
+
+/// Objects in a page of a listing: the API's most.
+const PAGE: i32 = 1000;
+
+/// Tries of a read whose body breaks off, which the SDK does not repeat: it has handed the answer over by then.
+pub(super) const BODY_TRIES: u32 = 4;
+
+/// Tries of a conditional write that S3 answers with 409: another write to the key was under way, so the condition
+/// could not be judged. It can be a moment later.
+const CONFLICT_TRIES: u32 = 6;
+
+/// The pause before the second try of a conditional write; doubled each time.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The [`Store`] port on aws-sdk-s3.
+pub(super) struct SdkStore {
+    pub(super) client: Client,
+    pub(super) bucket: String,
+    pub(super) counts: Counts,
+}
+
+impl SdkStore {
+    pub(super) fn new(config: aws_sdk_s3::Config, bucket: &str, counts: Counts) -> Self {
+        SdkStore { client: Client::from_conf(config), bucket: bucket.to_owned(), counts }
+    }
+
+    /// Reads a failed call.
+    pub(super) fn told<E>(&self, operation: &'static str, key: &str, error: &SdkError<E>, call: &Call) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let (bucket, key) = (self.bucket.clone(), key.to_owned());
+        match Fault::read(error, call) {
+            // A missing bucket is also a 404, but no statement about the key. A reply without a body has no code.
+            Fault::Answer { status: 404, code, .. }
+                if code == "NoSuchKey" || code == "NotFound" || code == "HTTP 404" =>
+            {
+                StoreError::NotFound { bucket, key }
+            }
+            Fault::Answer { status, code, message } if status < 500 => {
+                let message = message + &hint(&code, "s3", action(operation));
+                StoreError::Refused { operation, bucket, key, code, message }
+            }
+            Fault::Answer { code, message, .. } => {
+                StoreError::Unreachable { operation, bucket, key, message: format!("{code}: {message}") }
+            }
+            Fault::NotSent(message) => {
+                StoreError::Refused { operation, bucket, key, code: "NotSent".to_owned(), message }
+            }
+            Fault::NoAnswer(message) => StoreError::Unreachable { operation, bucket, key, message },
+        }
+    }
+
+    /// A fault that is not the SDK's: of a body, or of a local file.
+    pub(super) fn broken(&self, operation: &'static str, key: &str, cause: &dyn std::error::Error) -> StoreError {
+        let message = aws_sdk_s3::error::DisplayErrorContext(cause).to_string();
+        StoreError::Unreachable { operation, bucket: self.bucket.clone(), key: key.to_owned(), message }
+    }
+
+    /// Begins a read of an object, or of the bytes that `range` (an HTTP Range header) names.
+    pub(super) async fn open(&self, key: &str, range: Option<String>) -> Result<GetObjectOutput, StoreError> {
+        let call = self.counts.call("GetObject");
+        let request = self.client.get_object().bucket(&self.bucket).key(key).set_range(range);
+        let sent = request.customize().interceptor(call.clone()).send().await;
+        sent.map_err(|error| self.told("GetObject", key, &error, &call))
+    }
+
+    async fn read(&self, key: &str, range: Option<String>) -> Result<Bytes, StoreError> {
+        let mut tried = 0;
+        loop {
+            let answer = self.open(key, range.clone()).await?;
+            tried += 1;
+            match answer.body.collect().await {
+                Ok(body) => return Ok(body.into_bytes()),
+                Err(cause) if tried == BODY_TRIES => return Err(self.broken("GetObject", key, &cause)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// One page of keys; with `delimiter`, of the names up to it as well.
+    async fn page(
+        &self,
+        prefix: &str,
+        delimiter: Option<&str>,
+        after: Option<&str>,
+        token: Option<String>,
+    ) -> Result<aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output, StoreError> {
+        let call = self.counts.call("ListObjectsV2");
+        let request = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .set_delimiter(delimiter.map(str::to_owned))
+            .set_start_after(after.map(str::to_owned))
+            .set_continuation_token(token)
+            .max_keys(PAGE);
+        let sent = request.customize().interceptor(call.clone()).send().await;
+        sent.map_err(|error| self.told("ListObjectsV2", prefix, &error, &call))
+    }
+}
+
+/// The IAM action that an operation needs, where it is not of the same name.
+fn action(operation: &str) -> &str {
+    match operation {
+        "ListObjectsV2" => "ListBucket",
+        "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => "PutObject",
+        // For a key that does not exist S3 answers 403 to who may not list the bucket.
+        "GetObject" => "GetObject and, for a key that does not exist, s3:ListBucket",
+        other => other,
+    }
+}
+
+#[async_trait]
+impl Store for SdkStore {
+    fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    async fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
+        let call = self.counts.call("PutObject");
+        let request = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body));
+        let sent = request.customize().interceptor(call.clone()).send().await;
+        sent.map(drop).map_err(|error| self.told("PutObject", key, &error, &call))
+    }
+
+    async fn put_new(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
+        let mut pause = CONFLICT_PAUSE;
+        for tried in 1.. {
+            let call = self.counts.call("PutObject");
+            let body = ByteStream::from(body.clone());
+            let request = self.client.put_object().bucket(&self.bucket).key(key).body(body).if_none_match("*");
+            let Err(error) = request.customize().interceptor(call.clone()).send().await else { return Ok(()) };
+            match Fault::read(&error, &call).code() {
+                Some("PreconditionFailed") => {
+                    return Err(StoreError::AlreadyExists { bucket: self.bucket.clone(), key: key.to_owned() });
+                }
+                Some("ConditionalRequestConflict") if tried < CONFLICT_TRIES => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                _ => return Err(self.told("PutObject", key, &error, &call)),
+            }
+        }
+        unreachable!("the loop ends by its returns")
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
+        self.read(key, None).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        self.read(key, Some(format!("bytes={}-{}", range.start, range.end - 1))).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
+        let page = self.page(prefix, None, after, None).await?;
+        let objects = page.contents.unwrap_or_default().into_iter().filter_map(|object| {
+            Some(Listed { key: object.key?, size: object.size.and_then(|n| u64::try_from(n).ok()).unwrap_or_default() })
+        });
+        Ok(Page { objects: objects.collect(), more: page.is_truncated.unwrap_or_default() })
+    }
+
+    async fn list_directories(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut names = Vec::new();
+        let mut token = None;
+        loop {
+            let page = self.page(prefix, Some("/"), None, token).await?;
+            let found = page.common_prefixes.unwrap_or_default().into_iter().filter_map(|common| common.prefix);
+            names.extend(found.filter_map(|full| Some(full.strip_prefix(prefix)?.strip_suffix('/')?.to_owned())));
+            token = page.next_continuation_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(names);
+            }
+        }
+    }
+
+    async fn upload(&self, key: &str, file: &Path) -> Result<(), StoreError> {
+        self.upload_file(key, file).await
+    }
+
+    async fn download(&self, key: &str, file: &Path) -> Result<(), StoreError> {
+        self.download_file(key, file).await
+    }
+}

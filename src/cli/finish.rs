@@ -1,0 +1,179 @@
+//! The end of `run` and `resume`: driving to the end under Ctrl-C, collecting, printing.
+
+use std::io::Write;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::progress::{self, Show};
+use super::report;
+use super::session::Session;
+use super::{Exit, Failure};
+use crate::idl::record::TaskRecord;
+use crate::map::event::Decision;
+use crate::map::layout::Root;
+use crate::map::status::Phase;
+use crate::map::summary::Summary;
+use crate::run::driver::{Control, Driver, Ended};
+use crate::run::launch;
+use crate::run::result::{self, Format, Spool};
+
+/// How results and progress are shown.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ShowArgs {
+    /// How the outputs are printed: a JSON document, or a line for each subtask.
+    #[arg(long, value_enum, default_value_t = FormatArg::Json)]
+    pub format: FormatArg,
+    /// How progress is shown on standard error.
+    #[arg(long, value_enum, default_value_t = Show::Auto)]
+    pub progress: Show,
+    /// Print how many requests of each AWS operation were sent, as JSON on standard error.
+    #[arg(long)]
+    pub stats: bool,
+}
+
+/// The spelling of [`Format`] on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FormatArg {
+    /// One document: a list, or an object of lists when there are several outputs.
+    Json,
+    /// One line for each subtask.
+    Jsonl,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Json => Format::Json,
+            FormatArg::Jsonl => Format::Jsonl,
+        }
+    }
+}
+
+/// Drives an execution until it is over or the user has had enough, and prints what came of it.
+///
+/// # Errors
+/// When the driver cannot go on, or the outputs cannot be collected or printed.
+pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &ShowArgs) -> Result<Exit, Failure> {
+    let shown = tokio::spawn(progress::show(show.progress, driver.progress()));
+    let (control, mut requests) = mpsc::channel(4);
+    let interrupts = tokio::spawn(listen(control, session.is_embedded()));
+    let ended = driver.run(&mut requests).await;
+    interrupts.abort();
+    shown.abort();
+    let _ = shown.await;
+    let summary = driver.execution().summary();
+    let id = root.id();
+    match ended? {
+        Ended::Detached => {
+            let what = if session.is_embedded() {
+                "its children on this machine are stopped"
+            } else {
+                "what AWS Batch holds goes on running"
+            };
+            eprintln!("{id}: stopped watching; {what}. Take it up with: batchmap resume {id}");
+            Ok(Exit::Detached)
+        }
+        Ended::Finished(decision) => {
+            if decision == Decision::Succeeded {
+                let spool = collect(session, root, driver).await?;
+                result::write(session.ports.store.as_ref(), root, &spool, result::PART_LIMIT).await?;
+                print(&spool, show.format)?;
+            }
+            eprintln!("{}", report::report(id, &summary));
+            Ok(exit_of(&summary, &decision))
+        }
+    }
+}
+
+/// The end of an execution over empty lists: it has succeeded, and nothing was sent to AWS for it.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn nothing(root: &Root, record: &TaskRecord, show: &ShowArgs) -> Result<Exit, Failure> {
+    let names = result::declared(record).into_keys().collect();
+    let mut spool = Spool::create(names)?;
+    spool.rewind()?;
+    print(&spool, show.format)?;
+    eprintln!("{} succeeded: its lists are empty, so nothing was submitted", root.id());
+    Ok(Exit::Ok)
+}
+
+async fn collect(session: &Session, root: &Root, driver: &Driver) -> Result<Spool, Failure> {
+    let outcomes = driver.execution().outcomes();
+    Ok(result::collect(session.ports.store.as_ref(), root, driver.record(), outcomes).await?)
+}
+
+/// Prints a result on standard output. A reader that closes early (`| head`) is no failure.
+///
+/// # Errors
+/// When standard output cannot be written, or the spool not be read.
+pub fn print(spool: &Spool, format: FormatArg) -> Result<(), Failure> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let printed = result::print(spool, format.into(), &mut out).and_then(|()| Ok(out.flush()?));
+    match printed {
+        Err(result::PrintError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(result::PrintError::Result(error)) => Err(error.into()),
+        Err(error) => Err(Failure::internal(error.to_string())),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// The exit code of an execution that ended like this.
+pub fn exit_of(summary: &Summary, decision: &Decision) -> Exit {
+    match (summary.phase, decision) {
+        (_, Decision::Refused { .. }) => Exit::Aws,
+        (Phase::Succeeded, _) => Exit::Ok,
+        (Phase::Aborted, _) => Exit::Aborted,
+        (Phase::Failed, _) => Exit::MapFailed,
+        (Phase::Queued | Phase::Running, _) => Exit::Detached,
+    }
+}
+
+/// How long after the first Ctrl-C a second one still means abort. Long enough for a finger, short enough to wait for.
+const SECOND_PRESS: Duration = Duration::from_secs(2);
+
+/// Turns Ctrl-C into requests: once stops watching, twice aborts, once more leaves at once. SIGTERM stops watching
+/// without waiting for a second press: what sends it has no finger.
+async fn listen(control: mpsc::Sender<Control>, embedded: bool) {
+    let Ok(mut signals) = Signals::new() else { return };
+    if signals.next().await == Pressed::Interrupt {
+        let what = if embedded { "stopping the children" } else { "stopping to watch" };
+        eprintln!("\n{what}; press Ctrl-C again within {} s to abort the execution", SECOND_PRESS.as_secs());
+        if tokio::time::timeout(SECOND_PRESS, signals.next()).await.is_ok() {
+            eprintln!("\naborting: terminating every child; press Ctrl-C again to leave without waiting for it");
+            let _ = control.send(Control::Abort { reason: "aborted by Ctrl-C".to_owned() }).await;
+            signals.next().await;
+            std::process::exit(Exit::Detached as i32);
+        }
+    }
+    let _ = control.send(Control::Detach).await;
+    signals.next().await;
+    std::process::exit(Exit::Detached as i32);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pressed {
+    Interrupt,
+    Terminate,
+}
+
+/// SIGINT and SIGTERM, as they come.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> Pressed {
+        tokio::select! {
+            _ = self.interrupt.recv() => Pressed::Interrupt,
+            _ = self.terminate.recv() => Pressed::Terminate,
+        }
+    }
+}

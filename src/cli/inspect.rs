@@ -1,0 +1,50 @@
+//! Finding executions by id.
+
+use super::Failure;
+use super::session::Session;
+use crate::map::layout::{Root, executions_prefix};
+
+/// How many of the newest executions a wrong id is answered with.
+const SUGGESTED: usize = 3;
+
+/// The ids of every execution, the newest first.
+///
+/// # Errors
+/// When the bucket cannot be listed.
+pub async fn ids(session: &Session) -> Result<Vec<String>, Failure> {
+    let mut ids = session.ports.store.list_directories(&executions_prefix(&session.prefix)).await?;
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(ids)
+}
+
+/// The execution that `id` names: whole, by an unambiguous beginning, or the newest when absent.
+///
+/// # Errors
+/// When there is none, or several.
+pub async fn find(session: &Session, id: Option<&str>) -> Result<Root, Failure> {
+    let ids = ids(session).await?;
+    let place = session.place();
+    let Some(id) = id else {
+        return match ids.first() {
+            Some(newest) => Ok(session.root(newest)),
+            None => Err(Failure::input(format!("there is no execution in {place} yet; start one with `batchmap run`"))),
+        };
+    };
+    let matching: Vec<&String> = ids.iter().filter(|known| known.starts_with(id)).collect();
+    match matching.as_slice() {
+        [one] => Ok(session.root(one)),
+        several if several.iter().any(|known| *known == id) => Ok(session.root(id)),
+        [] => {
+            let newest: Vec<&str> = ids.iter().take(SUGGESTED).map(String::as_str).collect();
+            let known = match newest.as_slice() {
+                [] => "there is none yet".to_owned(),
+                newest => format!("the newest are {}", newest.join(", ")),
+            };
+            Err(Failure::input(format!("ID is {id:?}: there is no such execution in {place}; {known}")))
+        }
+        several => Err(Failure::input(format!(
+            "ID is {id:?}: {} executions in {place} begin so; give more of it",
+            several.len()
+        ))),
+    }
+}

@@ -1,0 +1,149 @@
+//! The command line: one file a command. Only this room prints: results on standard output, all else on standard
+//! error.
+
+mod abort;
+mod config;
+mod emulator;
+mod exit;
+mod finish;
+mod inspect;
+mod list;
+mod logs;
+mod outputs;
+mod plan;
+mod progress;
+mod report;
+mod resume;
+mod run;
+mod session;
+mod status;
+mod task_args;
+mod wait;
+mod worker;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Failure};
+
+/// Flyte map tasks on AWS Batch array jobs, with no Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "batchmap", version, after_help = exit::HELP, max_term_width = 100)]
+struct Arguments {
+    /// What is logged to standard error: error, warn, info, debug, trace, or a filter like batchmap=debug.
+    /// Warnings when absent; in a worker, which writes to its child's log, what it does as well.
+    #[arg(long, global = true, env = "BATCHMAP_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a command once for each element of its lists, and print the outputs in order.
+    Run(run::RunArgs),
+    /// Show what `run` would submit: arrays, calls, bytes. Nothing is sent.
+    Plan(plan::PlanArgs),
+    /// Show where an execution stands; the newest one without an id.
+    Status(status::StatusArgs),
+    /// List executions, the newest first.
+    List(list::ListArgs),
+    /// Print an execution's outputs again.
+    Outputs(outputs::OutputsArgs),
+    /// Terminate an execution: every child of every array.
+    Abort(abort::AbortArgs),
+    /// Wait until an execution that another process drives is over.
+    Wait(wait::WaitArgs),
+    /// Take up an execution whose driver has stopped, and see it through.
+    Resume(resume::ResumeArgs),
+    /// Print what a subtask's child wrote.
+    Logs(logs::LogsArgs),
+    /// Print the JSON Schema of a task's specification.
+    Schema,
+    /// Serve AWS Batch, S3 and CloudWatch Logs on this machine.
+    Emulator(emulator::EmulatorArgs),
+    /// Run one subtask: what a child's container starts.
+    Worker(worker::WorkerArgs),
+    /// Kill local children when the process that started them dies.
+    #[command(hide = true)]
+    Guardian,
+}
+
+/// Runs the program: parses the arguments, carries the command out, and says how it ended.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors, and go to standard output; clap knows which is which.
+            let exit = if error.use_stderr() { Exit::BadInput } else { Exit::Ok };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let usual = if matches!(arguments.command, Command::Worker(_)) { "batchmap=info,warn" } else { "warn" };
+    if let Err(failure) = start_logging(arguments.log.as_deref().unwrap_or(usual)) {
+        return ended(Err(failure));
+    }
+    ended(carry_out(arguments.command))
+}
+
+fn carry_out(command: Command) -> Result<Exit, Failure> {
+    match command {
+        // The worker and the guardian start once for every child: they get the lightest runtime, or none.
+        Command::Worker(args) => worker::run(args),
+        Command::Guardian => emulator::guardian(),
+        Command::Schema => Ok(print_schema()),
+        Command::Run(args) => block_on(run::run(args)),
+        Command::Plan(args) => block_on(plan::run(args)),
+        Command::Status(args) => block_on(status::run(args)),
+        Command::List(args) => block_on(list::run(args)),
+        Command::Outputs(args) => block_on(outputs::run(args)),
+        Command::Abort(args) => block_on(abort::run(args)),
+        Command::Wait(args) => block_on(wait::run(args)),
+        Command::Resume(args) => block_on(resume::run(args)),
+        Command::Logs(args) => block_on(logs::run(args)),
+        Command::Emulator(args) => block_on(emulator::run(args)),
+    }
+}
+
+/// Runs a command on a runtime of its own.
+fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal(format!("cannot start: {error}")))?;
+    let ended = runtime.block_on(command);
+    // Reading standard input cannot be interrupted: a thread that still does must not hold the process.
+    runtime.shutdown_background();
+    ended
+}
+
+fn ended(result: Result<Exit, Failure>) -> ExitCode {
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("error: {}", failure.message);
+            failure.exit.into()
+        }
+    }
+}
+
+fn start_logging(filter: &str) -> Result<(), Failure> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
+        Failure::input(format!("--log is {filter:?}: {error}; give error, warn, info, debug or trace"))
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
+    Ok(())
+}
+
+fn print_schema() -> Exit {
+    println!("{:#}", crate::map::spec::json_schema());
+    Exit::Ok
+}

@@ -1,0 +1,70 @@
+//! `batchmap plan`.
+
+use serde_json::json;
+
+use super::run::{self, RunInput};
+use super::status::Form;
+use super::{Exit, Failure};
+use crate::map::execution::Action;
+use crate::map::plan::rolling_group;
+use crate::map::task::ConcurrencyMode;
+use crate::run::{launch, stage};
+
+/// Arguments of `batchmap plan`: those of `run`.
+#[derive(Debug, clap::Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    input: RunInput,
+    /// How the plan is printed.
+    #[arg(long = "as", value_enum, default_value_t = Form::Text, value_name = "FORM")]
+    form: Form,
+}
+
+/// Reads and checks everything that `run` would, and prints what it would submit.
+///
+/// # Errors
+/// When the input is wrong, as `run` would find it.
+pub async fn run(args: PlanArgs) -> Result<Exit, Failure> {
+    let prepared = run::prepare(&args.input).await?;
+    let staged = run::stage(&prepared, stage::Mode::DryRun).await?;
+    let record = staged.record;
+    let terms = launch::terms(&record);
+    let mut execution = launch::machine(&record);
+    // With nothing running yet, every event that the machine wants recorded is an array that would be submitted now.
+    while let Some(Action::Record(event)) = execution.next_action() {
+        execution.handle(&event).map_err(launch::LaunchError::from)?;
+        if execution.decision().is_some() {
+            break;
+        }
+    }
+    let at_once: Vec<u32> = execution.arrays().iter().map(|array| array.members.len()).collect();
+    let submitted: u64 = at_once.iter().map(|&size| u64::from(size)).sum();
+    let left = record.size - submitted;
+    let later = match (terms.concurrency, terms.mode) {
+        (0, _) => 0,
+        (concurrency, ConcurrencyMode::Batches) => left.div_ceil(u64::from(concurrency)),
+        (concurrency, ConcurrencyMode::Rolling) => left.div_ceil(u64::from(rolling_group(concurrency))),
+    };
+    let calls = at_once.len() as u64 + later;
+    match args.form {
+        Form::Json => println!(
+            "{:#}",
+            json!({
+                "subtasks": record.size, "min_successes": terms.min_successes, "concurrency": terms.concurrency,
+                "packs": record.pack_starts.len(), "bytes": staged.bytes, "arrays_at_once": at_once,
+                "submit_calls_at_most": calls,
+            })
+        ),
+        Form::Text => {
+            println!("{}: {} subtasks, {} must succeed", record.name, record.size, terms.min_successes);
+            println!("inputs: {} bytes in {} packs", staged.bytes, record.pack_starts.len());
+            println!("at once: {} arrays with {submitted} children", at_once.len());
+            if left > 0 {
+                println!("later: {left} children, as places come free");
+            }
+            println!("SubmitJob calls: at most {calls}, retries aside");
+        }
+    }
+    prepared.session.close().await;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,135 @@
+//! What a person reads at the end: the outcome, and failures folded by index range.
+
+use std::fmt::Write;
+
+use crate::map::status::Phase;
+use crate::map::summary::Summary;
+
+/// Kinds of failure shown; the rest is counted.
+const SHOWN: usize = 8;
+
+/// Lines of an error shown.
+const LINES: usize = 6;
+
+/// Characters of a list of index ranges shown.
+const RANGES: usize = 60;
+
+/// The report of an execution, for standard error. `label` is how commands name the execution.
+pub fn report(id: &str, summary: &Summary) -> String {
+    let mut text = String::new();
+    for folded in summary.failures.iter().take(SHOWN) {
+        let ranges = shorten(&folded.indices);
+        let origin = match folded.origin {
+            crate::map::policy::Origin::User => "",
+            crate::map::policy::Origin::System => " (system)",
+        };
+        let _ = writeln!(text, "{} of {} failed{origin}: {ranges}: {}", folded.count, summary.size, folded.code);
+        let mut lines = folded.message.lines();
+        for line in lines.by_ref().take(LINES) {
+            let _ = writeln!(text, "    {line}");
+        }
+        if lines.next().is_some() {
+            let _ = writeln!(text, "    …");
+        }
+        let _ = writeln!(text, "    log: batchmap logs {id} {}", folded.first);
+    }
+    if summary.failures.len() > SHOWN {
+        let _ = writeln!(text, "... and {} further kinds of failure", summary.failures.len() - SHOWN);
+    }
+    text.push_str(&outcome(id, summary));
+    text
+}
+
+/// The last line: how it ended.
+fn outcome(id: &str, summary: &Summary) -> String {
+    let counts = format!("{} of {} succeeded", summary.succeeded, summary.size);
+    let reason = summary.reason.as_deref().unwrap_or_default();
+    match summary.phase {
+        Phase::Succeeded if summary.failed > 0 => {
+            format!("{id} succeeded: {counts}, {} needed", summary.min_successes)
+        }
+        Phase::Succeeded => format!("{id} succeeded: {counts}"),
+        Phase::Failed => format!("{id} failed: {reason} ({counts})"),
+        Phase::Aborted => format!("{id} aborted: {reason} ({counts})"),
+        Phase::Queued | Phase::Running => format!("{id} is not over: {counts}"),
+    }
+}
+
+fn shorten(ranges: &str) -> String {
+    if ranges.len() <= RANGES {
+        return ranges.to_owned();
+    }
+    let end = ranges[..RANGES].rfind(',').unwrap_or(RANGES);
+    format!("{},…", &ranges[..end])
+}
+
+/// One line of counts, for progress and status.
+pub fn counts(summary: &Summary) -> String {
+    let mut parts = vec![format!("{}/{} succeeded", summary.succeeded, summary.size)];
+    let mut add = |count: u64, what: &str| {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    };
+    add(summary.failed, "failed");
+    add(summary.settling, "settling");
+    add(summary.running, "running");
+    add(summary.queued, "queued");
+    add(summary.waiting, "waiting");
+    add(summary.retried, "retried");
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::policy::Origin;
+    use crate::map::summary::Folded;
+
+    #[test]
+    fn failures_are_folded_and_name_their_log() {
+        let folded = Folded {
+            indices: "[3],[7]".to_owned(),
+            count: 2,
+            first: 3,
+            origin: Origin::User,
+            code: "USER:ExitCode".to_owned(),
+            message: (1..=8).map(|line| format!("line {line}\n")).collect(),
+        };
+        let summary = Summary {
+            phase: Phase::Succeeded,
+            reason: None,
+            size: 10,
+            min_successes: 8,
+            succeeded: 8,
+            failed: 2,
+            running: 0,
+            settling: 0,
+            queued: 0,
+            waiting: 0,
+            retried: 0,
+            arrays: 1,
+            failures: vec![folded],
+        };
+        insta::assert_snapshot!(report("id", &summary), @r"
+        2 of 10 failed: [3],[7]: USER:ExitCode
+            line 1
+            line 2
+            line 3
+            line 4
+            line 5
+            line 6
+            …
+            log: batchmap logs id 3
+        id succeeded: 8 of 10 succeeded, 8 needed
+        ");
+        assert_eq!(counts(&summary), "8/10 succeeded, 2 failed");
+    }
+
+    #[test]
+    fn long_ranges_are_cut_between_two_of_them() {
+        let ranges: Vec<String> = (0..100).map(|index| format!("[{}]", index * 2)).collect();
+        let short = shorten(&ranges.join(","));
+        assert!(short.ends_with("],…") && short.len() < RANGES + 5, "{short}");
+    }
+}

@@ -1,0 +1,33 @@
+//! `batchmap resume`.
+
+use super::config::TargetArgs;
+use super::finish::{self, ShowArgs};
+use super::session::{Access, Session};
+use super::{Exit, Failure, inspect};
+use crate::run::launch;
+
+/// Arguments of `batchmap resume`.
+#[derive(Debug, clap::Args)]
+pub struct ResumeArgs {
+    /// The execution; an unambiguous beginning will do. The newest one when absent.
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+    #[command(flatten)]
+    show: ShowArgs,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// Takes an execution up where its journal ends. A driver that still runs notices at its next record and stops.
+///
+/// # Errors
+/// When there is no such execution, or AWS cannot be reached.
+pub async fn run(args: ResumeArgs) -> Result<Exit, Failure> {
+    let session = Session::open(&args.target, Access::Drive).await?;
+    let root = inspect::find(&session, args.id.as_deref()).await?;
+    let mut driver = launch::take_over(&session.ports, &root, session.patience).await?;
+    let ended = finish::drive(&session, &root, &mut driver, &args.show).await;
+    session.print_stats(args.show.stats);
+    session.close().await;
+    ended
+}

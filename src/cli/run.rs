@@ -1,0 +1,143 @@
+//! `batchmap run`.
+
+use super::config::TargetArgs;
+use super::finish::{self, ShowArgs};
+use super::session::{Access, Session};
+use super::task_args::TaskArgs;
+use super::{Exit, Failure};
+use crate::aws::batch::Definition;
+use crate::map::layout::Root;
+use crate::map::resources;
+use crate::map::task::MapTask;
+use crate::run::launch::{self, Names};
+use crate::run::stage::{self, StageError, Staged};
+use crate::run::{definition, now_ms};
+
+/// Arguments of `batchmap run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    input: RunInput,
+    #[command(flatten)]
+    show: ShowArgs,
+}
+
+/// The task and where it runs: shared with `plan`.
+#[derive(Debug, clap::Args)]
+pub struct RunInput {
+    #[command(flatten)]
+    task: TaskArgs,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// A checked task and an open session.
+pub struct Prepared {
+    /// The task.
+    pub task: MapTask,
+    /// Where it runs.
+    pub session: Session,
+    /// Its keys.
+    pub root: Root,
+    /// Its job definition, checked against the platform.
+    definition: Definition,
+}
+
+/// Runs a task to its end and prints its outputs.
+///
+/// # Errors
+/// When the input is wrong, or AWS cannot be used.
+pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
+    let prepared = prepare(&args.input).await?;
+    let ended = launch_and_drive(&prepared, &args.show).await;
+    prepared.session.print_stats(args.show.stats);
+    prepared.session.close().await;
+    ended
+}
+
+async fn launch_and_drive(prepared: &Prepared, show: &ShowArgs) -> Result<Exit, Failure> {
+    let Prepared { session, root, .. } = prepared;
+    let staged = stage(prepared, stage::Mode::Write).await?;
+    let definition = if staged.record.size == 0 {
+        // Nothing will be submitted, so nothing is registered either.
+        String::new()
+    } else {
+        definition::ensure(session.ports.batch.as_ref(), prepared.definition.clone()).await?
+    };
+    let names = Names {
+        definition,
+        queue: session.target.queue.clone(),
+        interruptible_queue: session.target.interruptible_queue.clone(),
+    };
+    if staged.record.size == 0 {
+        return finish::nothing(root, &staged.record, show);
+    }
+    eprintln!("{}: {} subtasks, execution {}", staged.record.name, staged.record.size, root.id());
+    let mut driver = launch::begin(&session.ports, root, staged.record, names, session.patience).await?;
+    finish::drive(session, root, &mut driver, show).await
+}
+
+/// Checks the task and opens the session.
+///
+/// # Errors
+/// When the task or the configuration is wrong.
+pub async fn prepare(input: &RunInput) -> Result<Prepared, Failure> {
+    let task = input.task.task().map_err(|faults| Failure::input(faults.to_string()))?;
+    let session = Session::open(&input.target, Access::Drive).await?;
+    let definition = match job_definition(&task, &session) {
+        Ok(definition) => definition,
+        Err(failure) => {
+            session.close().await;
+            return Err(failure);
+        }
+    };
+    let root = session.root(&launch::new_id(now_ms()));
+    Ok(Prepared { task, session, root, definition })
+}
+
+/// Stages the inputs, or only reads and counts them.
+///
+/// # Errors
+/// When they are wrong, or S3 cannot be used.
+pub async fn stage(prepared: &Prepared, mode: stage::Mode) -> Result<Staged, Failure> {
+    let Prepared { task, session, root, .. } = prepared;
+    stage::stage(task, &session.ports.store, root, mode).await.map_err(|error| match error {
+        StageError::Store(error) => error.into(),
+        error => Failure::input(error.to_string()),
+    })
+}
+
+fn job_definition(task: &MapTask, session: &Session) -> Result<Definition, Failure> {
+    let target = &session.target;
+    let requirements = resources::requirements(&task.resources, session.platform())
+        .map_err(|error| Failure::input(error.to_string()))?;
+    if let Some(note) = &requirements.note {
+        eprintln!("note: {note}");
+    }
+    let image = match (task.image.as_ref().or(target.image.as_ref()), session.is_embedded()) {
+        (Some(image), true) => {
+            eprintln!("note: image {image} is not used: the embedded endpoint runs children as processes of this machine");
+            image.clone()
+        }
+        (Some(image), false) => image.clone(),
+        (None, true) => "batchmap/process".to_owned(),
+        (None, false) => {
+            return Err(Failure::input(
+                "image is missing: on AWS children run in containers; give --image, BATCHMAP_IMAGE, `image` in \
+                 batchmap.toml or in the specification, with batchmap in it",
+            ));
+        }
+    };
+    Ok(Definition {
+        name: String::new(),
+        image,
+        platform: session.platform().to_string(),
+        vcpus: requirements.vcpus,
+        memory_mib: requirements.memory_mib,
+        gpus: requirements.gpus,
+        job_role: target.job_role.clone(),
+        execution_role: target.execution_role.clone(),
+        log_group: target.log_group.clone(),
+        assign_public_ip: target.assign_public_ip,
+    })
+}

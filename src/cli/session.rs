@@ -1,0 +1,222 @@
+//! What a command works on: AWS, or the endpoint embedded in this process or in another one of this folder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Failure;
+use super::config::{self, TargetArgs};
+use crate::aws::sdk::{self, Clients};
+use crate::aws::target::{AwsTarget, Target};
+use crate::emulator::folder::{Client, Folder, FolderError, Owner, Role};
+use crate::emulator::local::{self, Local};
+use crate::map::cadence::Pace;
+use crate::map::layout::Root;
+use crate::map::resources::Platform;
+use crate::run::Ports;
+use crate::run::driver::Patience;
+
+/// The folder of the embedded endpoint, in the folder that batchmap runs in.
+pub const FOLDER: &str = ".batchmap";
+
+/// What a command means to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Start or stop jobs: needs a live endpoint, and becomes one where there is none.
+    Drive,
+    /// Only look: with no live endpoint, the state on disk is all there is.
+    Read,
+}
+
+/// A command's way to AWS, or to what stands for it.
+pub struct Session {
+    /// The three services.
+    pub ports: Ports,
+    /// The prefix of every key.
+    pub prefix: String,
+    /// How a driver waits here.
+    pub patience: Patience,
+    /// The names that submissions use.
+    pub target: AwsTarget,
+    counts: sdk::Counts,
+    place: Place,
+}
+
+/// Where the services are.
+enum Place {
+    Aws,
+    /// Served by this process.
+    Owner { owner: Owner, local: Local },
+    /// Served by another process of this folder.
+    Client { _client: Client },
+    /// Nothing is live: read from disk.
+    Disk { local: Local },
+}
+
+/// On AWS, answers lag and outages pass.
+const AWS_PATIENCE: Patience =
+    Patience { pace: Pace::AWS, lag: Duration::from_secs(60), outage: Duration::from_secs(15 * 60) };
+
+/// The embedded endpoint answers at once, and when its process is gone it stays gone.
+const EMBEDDED_PATIENCE: Patience =
+    Patience { pace: Pace::EMBEDDED, lag: Duration::ZERO, outage: Duration::from_secs(10) };
+
+impl Session {
+    /// Opens what the configuration names.
+    ///
+    /// # Errors
+    /// When the configuration is wrong, or the embedded endpoint cannot be used.
+    pub async fn open(args: &TargetArgs, access: Access) -> Result<Session, Failure> {
+        match config::load(args).map_err(|faults| Failure::input(faults.to_string()))? {
+            Target::Aws(target) => Session::aws(target).await,
+            Target::Embedded(target) => Session::embedded(target, args.slots, access).await,
+        }
+    }
+
+    async fn aws(target: AwsTarget) -> Result<Session, Failure> {
+        let clients = sdk::connect(&sdk::Target {
+            region: target.region.clone(),
+            endpoint: target.endpoint.clone(),
+            credentials: None,
+            bucket: target.bucket.clone(),
+        })
+        .await;
+        if clients.region.is_none() {
+            return Err(Failure::input(
+                "no AWS region is configured: give --region, BATCHMAP_REGION, AWS_REGION, or `region` in batchmap.toml",
+            ));
+        }
+        // An endpoint named by hand is an emulator: it does not lag.
+        let patience = if target.endpoint.is_some() { EMBEDDED_PATIENCE } else { AWS_PATIENCE };
+        Ok(Session::new(clients, target, patience, Place::Aws))
+    }
+
+    async fn embedded(target: AwsTarget, slots: Option<usize>, access: Access) -> Result<Session, Failure> {
+        if access == Access::Read {
+            return match Folder::existing(FOLDER) {
+                None => Err(Failure::input(format!(
+                    "there is no {FOLDER}/ here and no AWS target is configured: nothing has run in this folder yet; \
+                     give --bucket, or start something with `batchmap run`"
+                ))),
+                Some(folder) => match folder.live().await.map_err(in_use)? {
+                    Some(client) => Ok(Session::client(client, target).await),
+                    None => Session::disk(&folder, target).await,
+                },
+            };
+        }
+        let folder = Folder::open(FOLDER).map_err(in_use)?;
+        match folder.role().await.map_err(in_use)? {
+            Role::Client(client) => {
+                if slots.is_some() {
+                    eprintln!("note: --slots is not used: another batchmap of this folder serves the endpoint");
+                }
+                Ok(Session::client(client, target).await)
+            }
+            Role::Owner(owner) => {
+                let local = local::start(local::Settings::driving(folder.data(), slots)).await.map_err(unusable)?;
+                owner.publish(local.endpoint()).map_err(in_use)?;
+                let clients = connect(&local.url(), &target).await;
+                Ok(Session::new(clients, target, EMBEDDED_PATIENCE, Place::Owner { owner, local }))
+            }
+        }
+    }
+
+    async fn client(client: Client, target: AwsTarget) -> Session {
+        let clients = connect(&client.record.url, &target).await;
+        Session::new(clients, target, EMBEDDED_PATIENCE, Place::Client { _client: client })
+    }
+
+    async fn disk(folder: &Folder, target: AwsTarget) -> Result<Session, Failure> {
+        let local = local::start(local::Settings::reading(folder.data())).await.map_err(unusable)?;
+        let clients = connect(&local.url(), &target).await;
+        Ok(Session::new(clients, target, EMBEDDED_PATIENCE, Place::Disk { local }))
+    }
+
+    fn new(clients: Clients, target: AwsTarget, patience: Patience, place: Place) -> Session {
+        let Clients { store, batch, logs, counts, .. } = clients;
+        let ports = Ports { batch, store, logs };
+        Session { ports, prefix: target.prefix.clone(), patience, target, counts, place }
+    }
+
+    /// The keys of execution `id`.
+    pub fn root(&self, id: &str) -> Root {
+        Root::new(&self.prefix, id)
+    }
+
+    /// Whether children run on this machine.
+    pub fn is_embedded(&self) -> bool {
+        !matches!(self.place, Place::Aws)
+    }
+
+    /// Whether nothing is live, and this session reads the state on disk.
+    pub fn is_reading_disk(&self) -> bool {
+        matches!(self.place, Place::Disk { .. })
+    }
+
+    /// Whether there is a Batch to ask about what runs now.
+    pub fn has_batch(&self) -> bool {
+        !self.is_reading_disk()
+    }
+
+    /// Where it works, for messages.
+    pub fn place(&self) -> String {
+        match &self.place {
+            Place::Aws => format!("s3://{}/{}", self.target.bucket, self.prefix),
+            _ => format!("{FOLDER}/ of this folder"),
+        }
+    }
+
+    /// The platform that children run on.
+    pub fn platform(&self) -> Platform {
+        self.target.platform
+    }
+
+    /// The log group that is configured.
+    pub fn log_group(&self) -> Option<&str> {
+        self.target.log_group.as_deref()
+    }
+
+    /// Prints how many requests were sent, as one line of JSON on standard error.
+    pub fn print_stats(&self, wanted: bool) {
+        if wanted {
+            eprintln!("{}", json!({ "requests": self.counts.snapshot() }));
+        }
+    }
+
+    /// Ends the session. An embedded endpoint stops when no other process uses it any more.
+    pub async fn close(self) {
+        match self.place {
+            Place::Aws | Place::Client { .. } => {}
+            Place::Disk { local } => local.stop().await,
+            Place::Owner { owner, local } => {
+                if owner.has_clients().unwrap_or(false) {
+                    eprintln!(
+                        "other batchmap commands in this folder use the endpoint of this one: waiting for them; press \
+                         Ctrl-C to stop it and their children now"
+                    );
+                }
+                let closed = tokio::select! {
+                    closed = owner.clients_gone() => closed.ok(),
+                    _ = tokio::signal::ctrl_c() => None,
+                };
+                local.stop().await;
+                drop(closed);
+            }
+        }
+    }
+}
+
+async fn connect(url: &str, target: &AwsTarget) -> Clients {
+    let credentials = Some((local::ACCESS_KEY.to_owned(), local::SECRET_KEY.to_owned()));
+    let (region, bucket) = (target.region.clone(), target.bucket.clone());
+    sdk::connect(&sdk::Target { region, endpoint: Some(url.to_owned()), credentials, bucket }).await
+}
+
+fn in_use(error: FolderError) -> Failure {
+    Failure::internal(error.to_string())
+}
+
+fn unusable(error: std::io::Error) -> Failure {
+    Failure::internal(format!("cannot start the embedded endpoint on {FOLDER}/data: {error}"))
+}

@@ -1,0 +1,64 @@
+//! `batchmap wait`.
+
+use std::time::Duration;
+
+use super::config::TargetArgs;
+use super::session::{Access, Session};
+use super::{Exit, Failure, finish, inspect, report};
+use crate::map::cadence::Cadence;
+use crate::run::{journal, launch};
+
+/// Arguments of `batchmap wait`.
+#[derive(Debug, clap::Args)]
+pub struct WaitArgs {
+    /// The execution; an unambiguous beginning will do. The newest one when absent.
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+    /// Give up after this long, with exit code 6: `90s`, `5m`.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// Follows an execution's journal until it is over, and exits as its driver does.
+///
+/// # Errors
+/// When there is no such execution, or its journal cannot be read.
+pub async fn run(args: WaitArgs) -> Result<Exit, Failure> {
+    let session = Session::open(&args.target, Access::Read).await?;
+    let root = inspect::find(&session, args.id.as_deref()).await?;
+    let mut known = launch::read(&session.ports.store, &root).await?;
+    let deadline = args.timeout.map(|timeout| tokio::time::Instant::now() + timeout);
+    let mut cadence = Cadence::new(session.patience.pace);
+    let mut records = known.records;
+    loop {
+        if let Some(decision) = known.execution.finished() {
+            let summary = known.execution.summary();
+            let exit = finish::exit_of(&summary, decision);
+            eprintln!("{}", report::report(root.id(), &summary));
+            session.close().await;
+            return Ok(exit);
+        }
+        if session.is_reading_disk() {
+            let id = root.id();
+            return Err(Failure {
+                message: format!("{id} is not over, and nothing drives it: take it up with `batchmap resume {id}`"),
+                exit: Exit::Detached,
+            });
+        }
+        if deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline) {
+            eprintln!("{}", report::report(root.id(), &known.execution.summary()));
+            return Ok(Exit::Detached);
+        }
+        tokio::time::sleep(cadence.interval()).await;
+        let news = journal::read_from(&session.ports.store, &root, records + 1)
+            .await
+            .map_err(launch::LaunchError::from)?;
+        cadence.polled(!news.is_empty());
+        records += news.len() as u64;
+        for event in news.iter().flat_map(|record| &record.events) {
+            known.execution.handle(event).map_err(launch::LaunchError::from)?;
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! How the model survives: a snapshot, and a journal of the inputs since.
+//!
+//! `snapshot.json` is a header line with the format's version and a generation, then the model. `journal-<generation>.jsonl`
+//! holds one line `[now, input]` each. Replaying gives the same model, for the model is deterministic. Opening for work
+//! writes the next generation: snapshot first, by rename, so that a crash between the steps leaves one whole generation.
+//! What is appended is handed to the kernel before it is answered: it survives the process, not a loss of power.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{Input, Model};
+
+/// Another version's files are refused, not guessed at.
+const VERSION: u32 = 1;
+const SNAPSHOT: &str = "snapshot.json";
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    generation: u64,
+}
+
+/// What a directory holds.
+pub(super) struct Loaded {
+    pub(super) model: Model,
+    pub(super) generation: u64,
+}
+
+/// Reads what `dir` holds, without writing; nothing when it was never used.
+pub(super) fn load(dir: &Path) -> io::Result<Option<Loaded>> {
+    loop {
+        let Some(mut loaded) = load_snapshot(dir)? else { return Ok(None) };
+        replay(&journal_path(dir, loaded.generation), &mut loaded.model)?;
+        // A writer may have begun the next generation, and removed this journal, while we read.
+        if read_header(dir)?.is_some_and(|header| header.generation == loaded.generation) {
+            return Ok(Some(loaded));
+        }
+    }
+}
+
+fn read_header(dir: &Path) -> io::Result<Option<Header>> {
+    Ok(open_snapshot(dir)?.map(|(header, _)| header))
+}
+
+fn open_snapshot(dir: &Path) -> io::Result<Option<(Header, BufReader<File>)>> {
+    let path = dir.join(SNAPSHOT);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(&path, &error)),
+    };
+    let mut reader = BufReader::new(file);
+    let mut line = String::new();
+    reader.read_line(&mut line).map_err(|error| at(&path, &error))?;
+    let header: Header = serde_json::from_str(&line).map_err(|error| corrupt(&path, &error.to_string()))?;
+    if header.version != VERSION {
+        let found = format!("it has format version {}, and this program reads {VERSION}", header.version);
+        return Err(corrupt(&path, &found));
+    }
+    Ok(Some((header, reader)))
+}
+
+fn load_snapshot(dir: &Path) -> io::Result<Option<Loaded>> {
+    let Some((header, reader)) = open_snapshot(dir)? else { return Ok(None) };
+    let model = serde_json::from_reader(reader).map_err(|error| corrupt(&dir.join(SNAPSHOT), &error.to_string()))?;
+    Ok(Some(Loaded { model, generation: header.generation }))
+}
+
+/// Applies a journal's inputs. A last line that is torn was never answered: it did not happen.
+fn replay(path: &Path, model: &mut Model) -> io::Result<()> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(at(path, &error)),
+    };
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        reader.read_until(b'\n', &mut line).map_err(|error| at(path, &error))?;
+        if line.pop() != Some(b'\n') {
+            break;
+        }
+        let (now, input): (u64, Input) =
+            serde_json::from_slice(&line).map_err(|error| corrupt(path, &format!("line {number}: {error}")))?;
+        // A request that was refused then is refused again; its effects belong to the past.
+        let _ = model.apply(now, input);
+    }
+    Ok(())
+}
+
+/// The inputs since the last snapshot, open for appending.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Bytes that are whole lines.
+    length: u64,
+}
+
+impl Journal {
+    /// Begins `generation` with `model`, and forgets the ones before.
+    pub(super) fn begin(dir: &Path, generation: u64, model: &Model) -> io::Result<Journal> {
+        fs::create_dir_all(dir).map_err(|error| at(dir, &error))?;
+        write_snapshot(dir, generation, model).map_err(|error| at(&dir.join(SNAPSHOT), &error))?;
+        let path = journal_path(dir, generation);
+        let file = OpenOptions::new().create(true).write(true).truncate(true).open(&path);
+        let file = file.map_err(|error| at(&path, &error))?;
+        for entry in fs::read_dir(dir)?.flatten() {
+            let name = entry.file_name();
+            let old = name.to_str().is_some_and(|name| name.starts_with("journal-")) && entry.path() != path;
+            if old && let Err(error) = fs::remove_file(entry.path()) {
+                tracing::warn!(%error, file = ?name, "an old journal stays");
+            }
+        }
+        Ok(Journal { path, file, length: 0 })
+    }
+
+    /// Appends inputs, all or none.
+    pub(super) fn append(&mut self, inputs: &[(u64, &Input)]) -> io::Result<()> {
+        let mut lines = Vec::new();
+        for input in inputs {
+            serde_json::to_writer(&mut lines, input)?;
+            lines.push(b'\n');
+        }
+        if let Err(error) = self.file.write_all(&lines) {
+            // Half a line would swallow the next one.
+            let whole = self
+                .file
+                .set_len(self.length)
+                .and_then(|()| io::Seek::seek(&mut self.file, io::SeekFrom::Start(self.length)).map(drop));
+            if let Err(error) = whole {
+                tracing::error!(%error, file = %self.path.display(), "the journal cannot be mended");
+            }
+            return Err(at(&self.path, &error));
+        }
+        self.length += lines.len() as u64;
+        Ok(())
+    }
+
+    /// Waits until all is on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all().map_err(|error| at(&self.path, &error))
+    }
+}
+
+fn write_snapshot(dir: &Path, generation: u64, model: &Model) -> io::Result<()> {
+    let temporary = dir.join("snapshot.tmp");
+    let mut writer = BufWriter::new(File::create(&temporary)?);
+    serde_json::to_writer(&mut writer, &Header { version: VERSION, generation })?;
+    writer.write_all(b"\n")?;
+    serde_json::to_writer(&mut writer, model)?;
+    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    fs::rename(&temporary, dir.join(SNAPSHOT))?;
+    File::open(dir)?.sync_all()
+}
+
+fn journal_path(dir: &Path, generation: u64) -> PathBuf {
+    dir.join(format!("journal-{generation}.jsonl"))
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+fn corrupt(path: &Path, what: &str) -> io::Error {
+    let fix = "move it away to begin anew";
+    io::Error::new(io::ErrorKind::InvalidData, format!("{} cannot be read: {what}; {fix}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::End;
+    use super::super::model::api::{RegisterJobDefinition, SubmitJob};
+    use super::*;
+
+    fn register() -> Input {
+        let body =
+            r#"{"jobDefinitionName":"d","type":"container","containerProperties":{"image":"i","command":["true"]}}"#;
+        Input::Register(Box::new(serde_json::from_str::<RegisterJobDefinition>(body).unwrap()))
+    }
+
+    fn submit(name: &str) -> Input {
+        let body = format!(
+            r#"{{"jobName":"{name}","jobQueue":"batchmap","jobDefinition":"d","arrayProperties":{{"size":3}}}}"#
+        );
+        Input::Submit(Box::new(serde_json::from_str::<SubmitJob>(&body).unwrap()))
+    }
+
+    fn whole(model: &Model) -> String {
+        serde_json::to_string(model).unwrap()
+    }
+
+    /// A model and journal that took the same inputs.
+    fn busy(dir: &Path) -> (Model, Journal) {
+        let mut model = Model::new("seed", 2);
+        let mut journal = Journal::begin(dir, 1, &model).unwrap();
+        let key = |child| super::super::model::AttemptKey { job: 0, child, attempt: 1 };
+        let inputs = [
+            (10, register()),
+            (20, submit("bad name")),
+            (30, submit("a")),
+            (40, Input::Started(key(0))),
+            (50, Input::Ended(key(0), End::exited(3))),
+            (60, Input::Started(key(2))),
+        ];
+        for (now, input) in inputs {
+            journal.append(&[(now, &input)]).unwrap();
+            let _ = model.apply(now, input);
+        }
+        (model, journal)
+    }
+
+    #[test]
+    fn what_was_appended_is_replayed() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(load(dir.path()).unwrap().is_none());
+        let (model, journal) = busy(dir.path());
+        drop(journal);
+        let loaded = load(dir.path()).unwrap().unwrap();
+        assert_eq!(whole(&loaded.model), whole(&model));
+        // The next generation is the snapshot alone.
+        Journal::begin(dir.path(), loaded.generation + 1, &loaded.model).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        let again = load(dir.path()).unwrap().unwrap();
+        assert_eq!((whole(&again.model), again.generation), (whole(&model), 2));
+    }
+
+    #[test]
+    fn a_torn_last_line_did_not_happen() {
+        let dir = tempfile::tempdir().unwrap();
+        let (model, _journal) = busy(dir.path());
+        let path = journal_path(dir.path(), 1);
+        let before = fs::read(&path).unwrap();
+        for torn in [&b"[70,{\"Ended\":[{\"job\""[..], b"[", b"[70,\"Tick\"]"] {
+            fs::write(&path, [&before, torn].concat()).unwrap();
+            assert_eq!(whole(&load(dir.path()).unwrap().unwrap().model), whole(&model));
+        }
+    }
+
+    #[test]
+    fn a_spoilt_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let _kept = busy(dir.path());
+        let path = journal_path(dir.path(), 1);
+        fs::write(&path, b"[10,\"Tick\"]\nrubbish\n[20,\"Tick\"]\n").unwrap();
+        let error = load(dir.path()).err().unwrap().to_string();
+        assert!(error.contains("journal-1.jsonl") && error.contains("line 2"), "{error}");
+        fs::write(dir.path().join(SNAPSHOT), b"{\"version\":9,\"generation\":1}\n{}").unwrap();
+        let error = load(dir.path()).err().unwrap().to_string();
+        assert!(error.contains("version 9"), "{error}");
+    }
+}

@@ -1,0 +1,16 @@
+//! AWS Batch on one machine: a pure model, a journal that lets it survive, and the HTTP face.
+//!
+//! ```text
+//!  HTTP ─► face ─► Service ─► journal (append) ─► Model::apply ─► effects ─► Runner
+//!                     ▲                                                        │
+//!                     └──────────────────────── reports ◄──────────────────────┘
+//! ```
+
+pub(crate) mod clock;
+mod face;
+mod journal;
+pub mod model;
+mod service;
+
+pub use self::face::is_ours;
+pub use self::service::{Fault, Service, ServiceConfig};

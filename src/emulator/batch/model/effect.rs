@@ -1,0 +1,72 @@
+//! What the model asks of the world, and what the world reports.
+
+use serde::{Deserialize, Serialize};
+
+use super::api::ResourceRequirement;
+use super::job::AttemptKey;
+
+/// Something to carry out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Start an attempt. Its slot is taken until its end is reported.
+    Start(Box<Start>),
+    /// Signal attempts; one that has not begun yet must then never begin. Their ends are reported as always.
+    Signal(Vec<AttemptKey>, Stop),
+}
+
+/// An attempt to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// What reports about it are keyed by.
+    pub attempt: AttemptKey,
+    /// The job's id, a child's with its index.
+    pub job_id: String,
+    /// The job's name.
+    pub job_name: String,
+    /// The definition's image.
+    pub image: Option<String>,
+    /// The command with overrides and parameters applied; empty means the image's own.
+    pub command: Vec<String>,
+    /// The job's variables, then Batch's own; a later one of the same name wins.
+    pub environment: Vec<(String, String)>,
+    /// With overrides applied.
+    pub resources: Vec<ResourceRequirement>,
+    /// The stream its output goes to, in the group `/aws/batch/job`.
+    pub log_stream: String,
+}
+
+/// How to stop an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// SIGTERM.
+    Term,
+    /// SIGKILL.
+    Kill,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// Its main process did, with this code (128 + the signal for a signal).
+    Exited {
+        /// 0 is success.
+        exit_code: i32,
+        /// The container's trouble, such as `OutOfMemoryError: ...`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// It never ran.
+    StartFailed {
+        /// Such as `CannotStartContainerError: ...`.
+        reason: String,
+    },
+    /// Its host went away.
+    HostLost,
+}
+
+impl End {
+    /// An exit with nothing to remark.
+    pub const fn exited(exit_code: i32) -> End {
+        End::Exited { exit_code, reason: None }
+    }
+}

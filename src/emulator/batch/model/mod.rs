@@ -1,0 +1,188 @@
+//! AWS Batch as a pure state machine: no clock, no files, no processes. Time is an argument, ids come from a seed, and nothing
+//! is iterated out of order, so the same inputs always give the same answers and effects.
+//!
+//! ```text
+//!  API request ─┐                       ┌─► Reply, or a Refusal
+//!  runner report ├─► apply(now, Input) ─┤
+//!  tick ─────────┘                      └─► Effects: start this attempt, signal those
+//!                     wake_at(): when the next tick is due
+//! ```
+//!
+//! Who drives it owns the rest: it carries effects out in their order and reports how attempts go.
+
+mod definition;
+mod describe;
+mod dispatch;
+mod finish;
+mod ids;
+mod job;
+mod list;
+mod places;
+mod retry;
+mod stop;
+mod submit;
+mod texts;
+
+pub mod api;
+pub mod effect;
+pub mod reply;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::effect::{Effect, End, Start, Stop};
+pub use self::job::{AttemptKey, Status};
+pub use self::places::{INTERRUPTIBLE, MAIN};
+pub use self::reply::Reply;
+
+use self::api::{DeregisterJobDefinition, RegisterJobDefinition, StopJob, SubmitJob};
+use self::definition::Definition;
+use self::job::Job;
+use self::places::{Environment, Queue};
+use self::texts::Texts;
+
+/// A change. The journal is a list of these, so a variant or field once written is read for ever.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// RegisterJobDefinition.
+    Register(Box<RegisterJobDefinition>),
+    /// DeregisterJobDefinition.
+    Deregister(DeregisterJobDefinition),
+    /// SubmitJob.
+    Submit(Box<SubmitJob>),
+    /// CancelJob.
+    Cancel(StopJob),
+    /// TerminateJob.
+    Terminate(StopJob),
+    /// The runner has the attempt's command running.
+    Started(AttemptKey),
+    /// The attempt is over and nothing of it is left.
+    Ended(AttemptKey, End),
+    /// Time has passed.
+    Tick,
+    /// How many children may run at once from now on.
+    Slots(u32),
+    /// Every attempt under way is lost with its host.
+    HostLost,
+}
+
+/// What a change brought about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The API's answer; empty for other inputs.
+    pub reply: Reply,
+    /// To be carried out in this order.
+    pub effects: Vec<Effect>,
+}
+
+/// Why a request was refused: AWS's `ClientException`. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+/// Every job, definition, queue and compute environment of the endpoint.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Model {
+    seed: String,
+    /// The latest time seen: it never goes back.
+    now: u64,
+    slots: u32,
+    /// Children that are STARTING or RUNNING.
+    live: u32,
+    next_job: u32,
+    environments: BTreeMap<String, Environment>,
+    queues: BTreeMap<String, Queue>,
+    /// By name, each with its revisions from 1.
+    definitions: BTreeMap<String, Vec<Definition>>,
+    /// In order of submission.
+    jobs: BTreeMap<u32, Job>,
+    by_id: BTreeMap<String, u32>,
+    texts: Texts,
+    deadlines: BTreeSet<(u64, AttemptKey, Deadline)>,
+}
+
+/// What is due for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Deadline {
+    Timeout,
+    Kill,
+}
+
+impl Model {
+    /// An endpoint with its queues and environments and no job. `seed` makes its ids; `slots` is how many children run at once.
+    pub fn new(seed: &str, slots: u32) -> Model {
+        Model {
+            seed: seed.to_owned(),
+            now: 0,
+            slots,
+            live: 0,
+            next_job: 0,
+            environments: places::environments(),
+            queues: places::queues(),
+            definitions: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            texts: Texts::default(),
+            deadlines: BTreeSet::new(),
+        }
+    }
+
+    /// Takes one input at `now` (milliseconds since 1970; an earlier time than the last counts as the last).
+    ///
+    /// # Errors
+    /// A refused request, which has changed nothing. Reports are never refused: one about an attempt that is over says nothing new.
+    pub fn apply(&mut self, now: u64, input: Input) -> Result<Output, Refusal> {
+        self.now = self.now.max(now);
+        let mut effects = Vec::new();
+        let reply = self.change(input, &mut effects)?;
+        self.dispatch(&mut effects);
+        Ok(Output { reply, effects })
+    }
+
+    fn change(&mut self, input: Input, effects: &mut Vec<Effect>) -> Result<Reply, Refusal> {
+        match input {
+            Input::Register(request) => return self.register(*request).map(Reply::Registered),
+            Input::Submit(request) => return self.submit(*request).map(Reply::Submitted),
+            Input::Deregister(request) => self.deregister(&request)?,
+            Input::Cancel(request) => self.cancel(&request)?,
+            Input::Terminate(request) => self.terminate(&request, effects)?,
+            Input::Started(attempt) => self.started(attempt),
+            Input::Ended(attempt, end) => self.ended(attempt, &end),
+            Input::Tick => self.tick(effects),
+            Input::Slots(slots) => self.slots = slots,
+            Input::HostLost => self.host_lost(),
+        }
+        Ok(Reply::Done {})
+    }
+
+    /// When the next [`Input::Tick`] is due, in milliseconds since 1970.
+    pub fn wake_at(&self) -> Option<u64> {
+        self.deadlines.first().map(|(at, _, _)| *at)
+    }
+
+    /// How many jobs (parents and plain ones) have not ended.
+    pub fn unfinished(&self) -> usize {
+        self.jobs.values().filter(|job| !job.status().is_terminal()).count()
+    }
+
+    /// How many children the runner has: STARTING or RUNNING.
+    pub fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// The job and child of an id; no child means the job as a whole.
+    fn find(&self, id: &str) -> Option<(u32, Option<u32>)> {
+        let (parent, child) = ids::split_child(id);
+        let key = *self.by_id.get(parent)?;
+        let job = self.jobs.get(&key)?;
+        match child {
+            None => Some((key, None)),
+            Some(index) if job.is_array && index < job.size() => Some((key, Some(index))),
+            Some(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! The answers of the Batch API, with AWS's field names. Times are milliseconds since 1970.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::api::{KeyValue, ResourceRequirement, RetryStrategy};
+use super::job::Status;
+
+/// What a change answers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Reply {
+    /// SubmitJob.
+    Submitted(Submitted),
+    /// RegisterJobDefinition.
+    Registered(Registered),
+    /// Everything that answers an empty object.
+    Done {},
+}
+
+/// SubmitJob's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Submitted {
+    /// The job's ARN.
+    pub job_arn: String,
+    /// The name given.
+    pub job_name: String,
+    /// The job's id.
+    pub job_id: String,
+}
+
+/// RegisterJobDefinition's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Registered {
+    /// The name given.
+    pub job_definition_name: String,
+    /// The revision's ARN.
+    pub job_definition_arn: String,
+    /// From 1.
+    pub revision: u32,
+}
+
+/// DescribeJobs' answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JobDetails {
+    /// In the order asked.
+    pub jobs: Vec<JobDetail>,
+}
+
+/// A job in full.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobDetail {
+    /// Its ARN.
+    pub job_arn: String,
+    /// Its name; a child's is its parent's.
+    pub job_name: String,
+    /// Its id; a child's is `<parent>:<index>`.
+    pub job_id: String,
+    /// The queue's ARN.
+    pub job_queue: String,
+    /// The definition's ARN.
+    pub job_definition: String,
+    /// Its state.
+    pub status: Status,
+    /// Why it is in that state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<String>,
+    /// When it was submitted.
+    pub created_at: u64,
+    /// When its (last) attempt began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<u64>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<u64>,
+    /// Attempts that have ended, oldest first.
+    pub attempts: Vec<AttemptDetail>,
+    /// The attempts it may have.
+    pub retry_strategy: RetryStrategy,
+    /// `attemptDurationSeconds`; absent without a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Value>,
+    /// None here yet.
+    pub depends_on: Vec<Value>,
+    /// The definition's, overridden by the submission's.
+    pub parameters: BTreeMap<String, String>,
+    /// The container of the attempt under way or of the last one.
+    pub container: ContainerDetail,
+    /// Of parents and children.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub array_properties: Option<ArrayDetail>,
+    /// Of the submission.
+    pub tags: BTreeMap<String, String>,
+    /// As submitted, else as defined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub propagate_tags: Option<bool>,
+    /// `EC2` or `FARGATE`.
+    pub platform_capabilities: Vec<String>,
+    /// By CancelJob.
+    pub is_cancelled: bool,
+    /// By TerminateJob.
+    pub is_terminated: bool,
+}
+
+/// The array a job is the parent or a child of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArrayDetail {
+    /// A parent's children by state, all seven; empty for a child.
+    pub status_summary: BTreeMap<Status, u32>,
+    /// When the summary last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_summary_last_updated_at: Option<u64>,
+    /// A parent's number of children.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u32>,
+    /// A child's place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
+}
+
+/// An attempt that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptDetail {
+    /// When its container ran; absent when it never did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<u64>,
+    /// When it ended.
+    pub stopped_at: u64,
+    /// Why it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<String>,
+    /// What its container left.
+    pub container: AttemptContainer,
+}
+
+/// What the container of an attempt left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptContainer {
+    /// 128 + the signal when a signal ended it; absent when it never ran, or its host was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The container's own trouble, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The stream of its output; absent when it never ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_stream_name: Option<String>,
+    /// The task's ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_arn: Option<String>,
+}
+
+/// A job's container.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerDetail {
+    /// The definition's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// With overrides and parameters applied.
+    pub command: Vec<String>,
+    /// With overrides applied.
+    pub environment: Vec<KeyValue>,
+    /// With overrides applied.
+    pub resource_requirements: Vec<ResourceRequirement>,
+    /// What the last attempt left.
+    #[serde(flatten)]
+    pub last: AttemptContainer,
+}
+
+/// ListJobs' answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobList {
+    /// A queue's newest first, an array's by index.
+    pub job_summary_list: Vec<JobSummary>,
+    /// Where to go on; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+/// A job in short.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobSummary {
+    /// Its ARN.
+    pub job_arn: String,
+    /// Its id.
+    pub job_id: String,
+    /// Its name.
+    pub job_name: String,
+    /// The definition's ARN.
+    pub job_definition: String,
+    /// When it was submitted.
+    pub created_at: u64,
+    /// Its state.
+    pub status: Status,
+    /// Why it is in that state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<String>,
+    /// When its (last) attempt began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<u64>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<u64>,
+    /// `exitCode` and `reason` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<AttemptContainer>,
+    /// Of parents and children.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub array_properties: Option<ArrayDetail>,
+    /// By CancelJob.
+    pub is_cancelled: bool,
+    /// By TerminateJob.
+    pub is_terminated: bool,
+}
+
+/// DescribeJobDefinitions' answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DefinitionList {
+    /// By name, the newest revision first.
+    pub job_definitions: Vec<Value>,
+    /// Where to go on; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}

@@ -1,0 +1,241 @@
+//! The endpoint's Batch: model, journal, runner and clock put together.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::task::JoinHandle;
+
+use super::clock::now_ms;
+use super::journal::{self, Journal};
+use super::model::{Effect, Input, Model, Refusal, Reply};
+use crate::emulator::logs::LogStore;
+use crate::emulator::runner::{Host, Report, Runner};
+
+/// Reports taken at once: one write to the journal for all of them.
+const REPORTS: usize = 256;
+
+/// Where a service lives and what it may do.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// The directory that holds `batch/` and `logs/`. The caller sees to it that one service at a time writes there.
+    pub data: PathBuf,
+    /// How many children run at once.
+    pub slots: usize,
+    /// Answer from what is there; write nothing, run nothing. Children are told as the last service left them.
+    pub read_only: bool,
+}
+
+/// AWS Batch and its logs on one machine.
+pub struct Service {
+    state: Mutex<State>,
+    runner: Arc<dyn Runner>,
+    logs: LogStore,
+    /// Told when the time to wake may have changed.
+    changed: Arc<Notify>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Everything that changes. A std mutex: no step under it waits.
+struct State {
+    model: Model,
+    /// Absent when read only.
+    journal: Option<Journal>,
+    stopping: bool,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The request is at fault.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The endpoint is.
+    #[error("{0}")]
+    Server(String),
+}
+
+impl Service {
+    /// Opens the service on `config.data`, inside a tokio runtime. Children that ran when its last process died have lost their
+    /// host, and start again or fail as their retry strategy says.
+    ///
+    /// # Errors
+    /// The directory cannot be read or written, or the runner cannot work.
+    pub fn open(config: ServiceConfig, runner: Arc<dyn Runner>) -> io::Result<Arc<Service>> {
+        let dir = config.data.join("batch");
+        let logs = LogStore::new(config.data.join("logs"));
+        let slots = u32::try_from(config.slots).unwrap_or(u32::MAX);
+        let loaded = journal::load(&dir)?;
+        let generation = loaded.as_ref().map_or(0, |loaded| loaded.generation);
+        let mut model = match loaded {
+            Some(loaded) => loaded.model,
+            None => Model::new(&seed(&config), slots),
+        };
+        let mut effects = Vec::new();
+        let mut journal = None;
+        let (reports, received) = mpsc::unbounded_channel();
+        if !config.read_only {
+            // Lost before the slots are set, so that nothing starts twice; the snapshot then holds both.
+            for input in [Input::Slots(0), Input::HostLost, Input::Slots(slots)] {
+                if let Ok(output) = model.apply(now_ms(), input) {
+                    effects.extend(output.effects);
+                }
+            }
+            journal = Some(Journal::begin(&dir, generation + 1, &model)?);
+            runner.attach(Host { reports, logs: logs.clone() })?;
+        }
+        let live = journal.is_some();
+        let service = Arc::new(Service {
+            state: Mutex::new(State { model, journal, stopping: false }),
+            runner,
+            logs,
+            changed: Arc::new(Notify::new()),
+            task: Mutex::new(None),
+        });
+        if live {
+            service.carry_out(effects);
+            let task = tokio::spawn(work(Arc::downgrade(&service), Arc::clone(&service.changed), received));
+            *service.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        }
+        Ok(service)
+    }
+
+    /// The HTTP face: Batch under `/v1/`, CloudWatch Logs at `POST /` with its `X-Amz-Target`.
+    pub fn router(self: &Arc<Self>) -> axum::Router {
+        super::face::router(Arc::clone(self))
+    }
+
+    /// How many jobs (parents and plain ones) have not ended.
+    pub fn unfinished(&self) -> usize {
+        self.state().model.unfinished()
+    }
+
+    /// Children's output.
+    pub fn logs(&self) -> &LogStore {
+        &self.logs
+    }
+
+    /// Makes a change: into the journal, then into the model, then out to the runner.
+    ///
+    /// # Errors
+    /// A refused request, or a service that cannot write: then nothing has changed.
+    pub fn change(&self, input: Input) -> Result<Reply, Fault> {
+        let now = now_ms();
+        let mut state = self.state();
+        if state.stopping {
+            return Err(Fault::Server("the endpoint is shutting down".to_owned()));
+        }
+        let Some(journal) = &mut state.journal else {
+            return Err(Fault::Server("the endpoint's state was opened for reading only".to_owned()));
+        };
+        journal
+            .append(&[(now, &input)])
+            .map_err(|error| Fault::Server(format!("cannot write the journal: {error}")))?;
+        let output = state.model.apply(now, input)?;
+        // Under the lock, so that a signal never overtakes the start it is meant for.
+        self.carry_out(output.effects);
+        drop(state);
+        self.changed.notify_one();
+        Ok(output.reply)
+    }
+
+    /// Reads the model.
+    pub fn read<T>(&self, question: impl FnOnce(&Model) -> T) -> T {
+        question(&self.state().model)
+    }
+
+    /// Kills all children, waits until they are gone and everything is on the disk. Their attempts count as lost hosts when the
+    /// service is opened again. Changes are refused from here on.
+    pub async fn shutdown(&self) {
+        self.state().stopping = true;
+        self.runner.shutdown().await;
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort();
+        }
+        if let Some(Err(error)) = self.state().journal.as_ref().map(Journal::sync) {
+            tracing::error!(%error, "the journal may not be on the disk");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a bug of ours; the model's own steps are small, and answering beats hanging.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn carry_out(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Start(start) => self.runner.start(*start),
+                Effect::Signal(attempts, stop) => self.runner.signal(&attempts, stop),
+            }
+        }
+    }
+
+    /// Takes reports, or the passing of time. Once stopping, nobody is told any more how children end: they were killed.
+    fn absorb(&self, inputs: Vec<Input>) {
+        let now = now_ms();
+        let mut state = self.state();
+        if state.stopping {
+            return;
+        }
+        let lines: Vec<(u64, &Input)> = inputs.iter().map(|input| (now, input)).collect();
+        if let Some(Err(error)) = state.journal.as_mut().map(|journal| journal.append(&lines)) {
+            // What happened has happened; after a restart these attempts are told as lost.
+            tracing::error!(%error, "reports are not in the journal");
+        }
+        for input in inputs {
+            if let Ok(output) = state.model.apply(now, input) {
+                self.carry_out(output.effects);
+            }
+        }
+    }
+}
+
+/// The one task: waits for reports and for the time to wake. It does not keep the service alive.
+async fn work(service: Weak<Service>, changed: Arc<Notify>, mut received: UnboundedReceiver<Report>) {
+    let mut reports = Vec::new();
+    loop {
+        let Some(wake_at) = service.upgrade().map(|service| service.read(Model::wake_at)) else { return };
+        let wait = wake_at.map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+        let inputs = tokio::select! {
+            count = received.recv_many(&mut reports, REPORTS) => match count {
+                0 => return,
+                _ => reports.drain(..).map(input).collect(),
+            },
+            () = sleep(wait) => vec![Input::Tick],
+            () = changed.notified() => continue,
+        };
+        let Some(service) = service.upgrade() else { return };
+        service.absorb(inputs);
+    }
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn input(report: Report) -> Input {
+    match report {
+        Report::Started(attempt) => Input::Started(attempt),
+        Report::Ended(attempt, end) => Input::Ended(attempt, end),
+    }
+}
+
+/// A new store's seed: its ids must differ from every other store's.
+fn seed(config: &ServiceConfig) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(config.data.as_os_str().as_encoded_bytes());
+    hasher.update(&now_ms().to_le_bytes());
+    hasher.update(&std::process::id().to_le_bytes());
+    // RandomState is seeded by the system.
+    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
+    hasher.update(&random.to_le_bytes());
+    hasher.finalize().to_hex().to_string()
+}

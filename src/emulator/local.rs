@@ -1,0 +1,128 @@
+//! The whole endpoint on this machine: S3, Batch and logs on one port, children as local processes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::batch;
+use super::runner::Runner;
+use super::runner::process::{ProcessConfig, ProcessRunner};
+use super::s3;
+use super::server::Endpoint;
+
+/// The access key that the client and the children sign with. The endpoint takes any.
+pub const ACCESS_KEY: &str = "batchmap";
+/// The secret that goes with it.
+pub const SECRET_KEY: &str = "batchmap";
+/// The bucket, the queue and the compute environment that an endpoint starts with.
+pub const NAME: &str = "batchmap";
+/// The region that children sign for.
+const REGION: &str = "us-east-1";
+
+/// What an endpoint is to be.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The directory of its state.
+    pub data: PathBuf,
+    /// Children at once.
+    pub slots: usize,
+    /// Whether an object is on disk for sure when its PUT is answered.
+    pub durable: bool,
+    /// Whether it only reads.
+    pub read_only: bool,
+}
+
+impl Settings {
+    /// For driving jobs from this process: on a free loopback port, with as many slots as the machine has cores unless
+    /// said otherwise. Objects survive the process, not a power cut: thousands of small ones are written, and what a
+    /// power cut loses, its children lose too.
+    pub fn driving(data: PathBuf, slots: Option<usize>) -> Self {
+        let slots = slots.unwrap_or_else(cores);
+        Settings { listen: loopback(), data, slots, durable: false, read_only: false }
+    }
+
+    /// For reading state that no live process serves.
+    pub fn reading(data: PathBuf) -> Self {
+        Settings { listen: loopback(), data, slots: 1, durable: false, read_only: true }
+    }
+}
+
+/// Cores of this machine.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// An endpoint at work.
+pub struct Local {
+    endpoint: Endpoint,
+    batch: Arc<batch::Service>,
+}
+
+/// Starts an endpoint.
+///
+/// # Errors
+/// When the address or the directory cannot be used.
+pub async fn start(settings: Settings) -> io::Result<Local> {
+    let bound = Endpoint::bind(settings.listen).await?;
+    let runner = Arc::new(ProcessRunner::new(children(&bound.url())?));
+    start_with(bound, settings, runner).await
+}
+
+/// Starts an endpoint with a runner of the caller's, on an address taken before.
+///
+/// # Errors
+/// When the directory cannot be used.
+pub async fn start_with(
+    bound: super::server::Bound,
+    settings: Settings,
+    runner: Arc<dyn Runner>,
+) -> io::Result<Local> {
+    let Settings { data, slots, durable, read_only, .. } = settings;
+    let config = s3::Config { root: data.join("s3"), durable, read_only, buckets: vec![NAME.to_owned()] };
+    let s3 = tokio::task::spawn_blocking(|| s3::Service::open(config)).await.map_err(io::Error::other)??;
+    let batch = batch::Service::open(batch::ServiceConfig { data, slots, read_only }, runner)?;
+    let endpoint = bound.serve(s3, Some(batch.router()));
+    Ok(Local { endpoint, batch })
+}
+
+impl Local {
+    /// The endpoint's URL.
+    pub fn url(&self) -> String {
+        self.endpoint.url()
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Kills the children, then stops serving.
+    pub async fn stop(self) {
+        self.batch.shutdown().await;
+        self.endpoint.stop().await;
+    }
+}
+
+/// What children get: this executable as `batchmap`, and the way to the endpoint.
+fn children(url: &str) -> io::Result<ProcessConfig> {
+    let environment = [
+        ("AWS_ENDPOINT_URL", url),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+        ("AWS_REGION", REGION),
+        ("AWS_DEFAULT_REGION", REGION),
+        // The endpoint is near and has no instance behind it: nothing should look for one.
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    let environment: BTreeMap<String, String> =
+        environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Ok(ProcessConfig { program: std::env::current_exe()?, folder: std::env::current_dir()?, environment })
+}

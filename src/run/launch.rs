@@ -1,0 +1,254 @@
+//! From a staged execution, new or known, to its driver.
+
+use std::sync::Arc;
+
+use prost::Message;
+use time::OffsetDateTime;
+
+use super::driver::{Driver, Patience};
+use super::journal::{self, Journal, JournalError};
+use super::submit::{self, Template, TooLarge};
+use super::{Ports, random};
+use crate::aws::store::{Store, StoreError};
+use crate::idl::record::{self, TaskRecord};
+use crate::map::event::Event;
+use crate::map::execution::{Array, Execution, IllegalEvent, Terms};
+use crate::map::layout::Root;
+use crate::map::plan::Packs;
+use crate::map::task::{Completion, ConcurrencyMode};
+
+/// The version of `task.pb` and of the packs that this code reads and writes.
+pub const RECORD_VERSION: u32 = 1;
+
+/// Why an execution could not be started or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// There is no such execution, or its staging was never completed.
+    #[error("there is no execution {id} in {place}; `batchmap list` shows those there are")]
+    Unknown {
+        /// The id asked for.
+        id: String,
+        /// Where it was looked for.
+        place: String,
+    },
+    /// `task.pb` is damaged or of a newer format.
+    #[error("the record of execution {id} cannot be read: {problem}")]
+    Unreadable {
+        /// The execution.
+        id: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The execution was staged but never begun: there is nothing to take up.
+    #[error("execution {id} was staged and never begun: run it again")]
+    NeverBegun {
+        /// The execution.
+        id: String,
+    },
+    /// Its submissions would be over AWS's limits.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A damaged journal.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    /// S3.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The names that an execution's submissions use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// ARN of the job definition.
+    pub definition: String,
+    /// Name or ARN of the default queue.
+    pub queue: String,
+    /// Name or ARN of the interruptible queue, where there is one.
+    pub interruptible_queue: Option<String>,
+}
+
+/// An execution as the bucket has it.
+pub struct Known {
+    /// Its immutable record.
+    pub record: TaskRecord,
+    /// Its machine, replayed.
+    pub execution: Execution,
+    /// Its names; absent when it was never begun.
+    pub names: Option<Names>,
+    /// When its first and its last record were written, in milliseconds since 1970.
+    pub times: Option<(u64, u64)>,
+    /// The number of its journal's records.
+    pub records: u64,
+}
+
+/// A new execution's id: the time in UTC, so that ids sort by it, and a random part.
+pub fn new_id(now_ms: u64) -> String {
+    let now = OffsetDateTime::from_unix_timestamp((now_ms / 1000) as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (date, time) = (now.date(), now.time());
+    format!(
+        "{:04}{:02}{:02}t{:02}{:02}{:02}-{:06x}",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+        random() & 0xff_ffff
+    )
+}
+
+/// The terms that a record's policy sets.
+pub fn terms(record: &TaskRecord) -> Terms {
+    let policy = record.policy.unwrap_or_default();
+    Terms {
+        min_successes: policy.min_successes,
+        concurrency: policy.concurrency,
+        mode: match policy.concurrency_mode() {
+            record::policy::ConcurrencyMode::Rolling => ConcurrencyMode::Rolling,
+            record::policy::ConcurrencyMode::Batches => ConcurrencyMode::Batches,
+        },
+        completion: match policy.completion() {
+            record::policy::Completion::Settled => Completion::Settled,
+            record::policy::Completion::Satisfied => Completion::Satisfied,
+        },
+        retries: policy.retries,
+        interruptible: policy.interruptible,
+        run_all: policy.run_all_sub_nodes,
+    }
+}
+
+/// The machine of a record, before anything has happened.
+pub fn machine(record: &TaskRecord) -> Execution {
+    Execution::new(terms(record), Packs::new(record.pack_starts.clone(), record.size))
+}
+
+/// The driver of an execution that was just staged. Its first record is in the journal when this returns.
+///
+/// # Errors
+/// When its submissions would be over AWS's limits, or the journal cannot be written.
+pub async fn begin(
+    ports: &Ports,
+    root: &Root,
+    record: TaskRecord,
+    names: Names,
+    patience: Patience,
+) -> Result<Driver, LaunchError> {
+    let execution = machine(&record);
+    let template = template(ports, root, &names);
+    check_limits(&template, &record, &execution)?;
+    let (mut journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
+    if let Some(first) = records.first() {
+        return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
+    }
+    let Names { definition, queue, interruptible_queue } = names;
+    journal.append(super::now_ms(), vec![Event::Started { definition, queue, interruptible_queue }]).await?;
+    Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)))
+}
+
+/// The driver that takes up an execution where its journal ends.
+///
+/// # Errors
+/// When there is no such execution, it was never begun, or its journal cannot be read.
+pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result<Driver, LaunchError> {
+    let record = read_record(&ports.store, root).await?;
+    let (journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
+    let known = replay(record, &records)?;
+    let names = known.names.ok_or_else(|| LaunchError::NeverBegun { id: root.id().to_owned() })?;
+    let template = template(ports, root, &names);
+    let mut execution = known.execution;
+    execution.resume();
+    Ok(Driver::new(ports.clone(), known.record, template, patience, (journal, execution)).inheriting())
+}
+
+/// Reads an execution without touching it.
+///
+/// # Errors
+/// When there is no such execution or it cannot be read.
+pub async fn read(store: &Arc<dyn Store>, root: &Root) -> Result<Known, LaunchError> {
+    let record = read_record(store, root).await?;
+    let records = journal::read_from(store, root, 1).await?;
+    replay(record, &records)
+}
+
+fn replay(record: TaskRecord, records: &[journal::Record]) -> Result<Known, LaunchError> {
+    let mut execution = machine(&record);
+    let mut names = None;
+    for event in records.iter().flat_map(|record| &record.events) {
+        execution.handle(event)?;
+        if let Event::Started { definition, queue, interruptible_queue } = event {
+            names = Some(Names {
+                definition: definition.clone(),
+                queue: queue.clone(),
+                interruptible_queue: interruptible_queue.clone(),
+            });
+        }
+    }
+    let times = records.first().zip(records.last()).map(|(first, last)| (first.now_ms, last.now_ms));
+    Ok(Known { record, execution, names, times, records: records.len() as u64 })
+}
+
+/// Reads `task.pb`.
+///
+/// # Errors
+/// When it is not there, or not of this version.
+pub async fn read_record(store: &Arc<dyn Store>, root: &Root) -> Result<TaskRecord, LaunchError> {
+    let id = root.id().to_owned();
+    let body = match store.get(&root.task()).await {
+        Ok(body) => body,
+        Err(StoreError::NotFound { .. }) => {
+            return Err(LaunchError::Unknown { id, place: format!("s3://{}", store.bucket()) });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let record = TaskRecord::decode(body)
+        .map_err(|error| LaunchError::Unreadable { id: id.clone(), problem: error.to_string() })?;
+    match record.version {
+        RECORD_VERSION => Ok(record),
+        version => {
+            let problem = format!("its format is {version}, and this batchmap knows {RECORD_VERSION}");
+            Err(LaunchError::Unreadable { id, problem })
+        }
+    }
+}
+
+fn template(ports: &Ports, root: &Root, names: &Names) -> Template {
+    Template {
+        bucket: ports.store.bucket().to_owned(),
+        root: root.clone(),
+        queue: names.queue.clone(),
+        interruptible_queue: names.interruptible_queue.clone(),
+        definition: names.definition.clone(),
+    }
+}
+
+/// Checks the longest submission that the execution could make, before it makes the first.
+fn check_limits(template: &Template, record: &TaskRecord, execution: &Execution) -> Result<(), TooLarge> {
+    let size = execution.packs().size();
+    if size == 0 {
+        return Ok(());
+    }
+    let last = crate::map::index::OriginalIndex(size - 1);
+    let array = Array::of(execution.packs().range_from(last, 1), crate::map::event::Queue::Default, 1);
+    submit::check(&template.request(u32::MAX, &array, record, execution.packs()))
+}
+
+/// A name for this driver that no other has.
+fn writer() -> String {
+    format!("{}-{:016x}", std::process::id(), random())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_time_and_fit_a_job_name() {
+        let (early, late) = (new_id(1_795_379_892_000), new_id(1_795_379_893_000));
+        assert!(early < late, "{early} {late}");
+        assert!(early.starts_with("20261122t"), "{early}");
+        assert!(early.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+    }
+}

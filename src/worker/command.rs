@@ -1,0 +1,168 @@
+//! Runs the user's command: its own process group, its output passed through, signals forwarded, its time limited.
+
+use std::future::pending;
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+use super::pass::{Kept, Pass};
+use super::present::Invocation;
+
+/// From SIGTERM to SIGKILL when the time is up: time to clean up, and well within the 30 seconds that Batch itself gives.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long output is still read once the whole process group is gone: only a process that left the group can hold the
+/// pipe open, and it is not waited for.
+pub(super) const DRAIN: Duration = Duration::from_secs(2);
+/// Bytes of standard error that an error message shows at most.
+const TAIL: usize = 2 << 10;
+
+/// How a command ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Of its main process.
+    pub status: ExitStatus,
+    /// Whether it was ended because its time was up.
+    pub timed_out: bool,
+    /// The first signal that came from outside while it ran.
+    pub signal: Option<Signal>,
+    /// What it printed to standard output, if that was asked for.
+    pub stdout: Option<Kept>,
+    /// The last that it printed to standard error.
+    pub stderr: Kept,
+}
+
+/// The signals that ask the worker to stop.
+#[derive(Debug)]
+pub(super) struct Signals {
+    terminate: Stream,
+    interrupt: Stream,
+}
+
+impl Signals {
+    /// Listens; from now on the signals do not end this process.
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next signal.
+    pub(super) async fn next(&mut self) -> Signal {
+        let received = async |stream: &mut Stream| {
+            if stream.recv().await.is_none() {
+                pending::<()>().await; // the stream has ended: no signal will come
+            }
+        };
+        tokio::select! {
+            () = received(&mut self.terminate) => Signal::SIGTERM,
+            () = received(&mut self.interrupt) => Signal::SIGINT,
+        }
+    }
+}
+
+/// Runs the command to its end. Standard output is kept up to `keep` bytes when that is given.
+///
+/// Call it on a thread that lives as long as the process: on Linux the command is killed when the thread that started
+/// it ends, and so when the worker is killed.
+///
+/// # Errors
+/// When the command cannot be started.
+pub(super) async fn run(
+    invocation: &Invocation,
+    limit: Option<Duration>,
+    keep: Option<usize>,
+    signals: &mut Signals,
+) -> io::Result<Ended> {
+    let (program, arguments) = invocation.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(&invocation.environment);
+    command.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+    // Nobody in between where nothing is to be kept.
+    command.stdout(if keep.is_some() { Stdio::piped() } else { Stdio::inherit() });
+    die_with_this_process(&mut command);
+    let mut child = command.spawn()?;
+    let group = Group::of(&child);
+    let stdout =
+        child.stdout.take().zip(keep).map(|(pipe, keep)| Pass::start(pipe, tokio::io::stdout(), Kept::first(keep)));
+    let stderr = child.stderr.take().map(|pipe| Pass::start(pipe, tokio::io::stderr(), Kept::last(TAIL)));
+    let (status, timed_out, signal) = watch(&mut child, &group, limit, signals).await?;
+    group.signal(Signal::SIGKILL);
+    let drained = async {
+        let stdout = async { Some(stdout?.finish().await) };
+        let stderr = async { Some(stderr?.finish().await) };
+        tokio::join!(stdout, stderr)
+    };
+    let (stdout, stderr) = drained.await;
+    Ok(Ended { status, timed_out, signal, stdout, stderr: stderr.unwrap_or_else(|| Kept::last(TAIL)) })
+}
+
+/// Waits for the main process, passing signals on and watching the clock.
+async fn watch(
+    child: &mut Child,
+    group: &Group,
+    limit: Option<Duration>,
+    signals: &mut Signals,
+) -> io::Result<(ExitStatus, bool, Option<Signal>)> {
+    let (mut timed_out, mut first) = (false, None);
+    let mut next = Signal::SIGTERM;
+    let mut alarm = limit.and_then(|limit| Instant::now().checked_add(limit));
+    loop {
+        let rung = async {
+            match alarm {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            status = child.wait() => return Ok((status?, timed_out, first)),
+            signal = signals.next() => {
+                first.get_or_insert(signal);
+                group.signal(signal);
+            }
+            () = rung => {
+                timed_out = true;
+                group.signal(next);
+                alarm = (next == Signal::SIGTERM).then(|| Instant::now() + GRACE);
+                next = Signal::SIGKILL;
+            }
+        }
+    }
+}
+
+/// The command's process group.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
+    }
+
+    /// A group without members is gone, which is as good.
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            let _ = killpg(group, signal);
+        }
+    }
+}
+
+/// Lets the kernel kill the command when this process ends in whatever way: it may be killed without a chance to pass
+/// that on.
+#[cfg(target_os = "linux")]
+fn die_with_this_process(command: &mut Command) {
+    let parent = Pid::this();
+    // SAFETY: between fork and exec only system calls are made, no memory is allocated and no lock taken.
+    unsafe {
+        command.pre_exec(move || {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            // The parent may have ended before the call above.
+            if nix::unistd::getppid() == parent { Ok(()) } else { Err(io::Error::from_raw_os_error(nix::libc::ESRCH)) }
+        });
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_this_process(_: &mut Command) {}

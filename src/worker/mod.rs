@@ -1,0 +1,244 @@
+//! The worker: the process inside each child's container. `batchmap worker -- COMMAND...` gives the command its own
+//! element of the map and brings its outputs back.
+//!
+//! ```text
+//! setting (environment) ─► fetch (S3) ─► workspace, present ─► command ─► judge ─► outputs.pb or error.pb (S3)
+//! ```
+//! - Inputs: `{{.inputs.x}}` in the arguments, a file for each in `$BATCHMAP_INPUT_DIR`, `$BATCHMAP_INPUT_x` where short.
+//! - Outputs: a file for each in `$BATCHMAP_OUTPUT_DIR`; a single one may be standard output instead.
+//! - Also in the environment: `BATCHMAP_INDEX` (place in the caller's list, from 0), `BATCHMAP_SIZE` (its length) and
+//!   `BATCHMAP_ATTEMPT` (a name that differs and sorts later for each attempt).
+//! - Failure: see [`crate::map::exit`].
+
+mod command;
+mod failure;
+mod fetch;
+mod outputs;
+mod pass;
+mod present;
+mod setting;
+mod workspace;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::Signal;
+use prost::Message;
+
+use self::command::{Ended, Signals};
+use self::failure::Failure;
+use self::fetch::Fetched;
+use self::present::{Invocation, Told};
+use self::setting::Setting;
+use self::workspace::Workspace;
+use crate::aws::store::{Store, StoreError};
+use crate::map::exit::{
+    EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OUTPUT, EXIT_RECOVERABLE, EXIT_SIGNAL, EXIT_SYSTEM, RECOVERABLE_FILE,
+};
+use crate::map::index::OriginalIndex;
+
+/// Bytes of the recoverable file that become the message.
+const MESSAGE: usize = 4 << 10;
+
+/// Opens a bucket by its name; the error is a message.
+pub trait Connect: AsyncFn(&str) -> Result<Arc<dyn Store>, String> {}
+
+impl<F: AsyncFn(&str) -> Result<Arc<dyn Store>, String>> Connect for F {}
+
+/// What the worker is given.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerArgs {
+    /// The command, its templates unrendered; the record's own when empty.
+    pub command: Vec<String>,
+    /// The environment: where the child's setting is found, and what the command inherits.
+    pub environment: BTreeMap<OsString, OsString>,
+}
+
+impl WorkerArgs {
+    /// `command` in this process's environment.
+    pub fn from_process(command: Vec<String>) -> Self {
+        WorkerArgs { command, environment: std::env::vars_os().collect() }
+    }
+}
+
+/// Runs one attempt of one child and returns the exit code that the process is to end with.
+///
+/// The command's standard output and error go to this process's own; diagnostics go to `tracing`. Call it on the main
+/// thread's runtime: on Linux the command is killed when the thread that started it ends.
+pub async fn run<C: Connect>(args: WorkerArgs, connect: C) -> i32 {
+    let setting = match Setting::read(&args.environment) {
+        Ok(setting) => setting,
+        Err(message) => {
+            tracing::error!("{message}");
+            return EXIT_SYSTEM;
+        }
+    };
+    if setting.plain {
+        tracing::info!("no AWS_BATCH_JOB_ARRAY_INDEX is set: this is a plain job, and it runs as child 0");
+    }
+    let store = match connect(&setting.bucket).await {
+        Ok(store) => store,
+        Err(message) => {
+            tracing::error!("cannot open the bucket {}: {message}", setting.bucket);
+            return EXIT_SYSTEM;
+        }
+    };
+    let mut child = Child { index: setting.index(), setting, store };
+    match child.carry_out(args, &connect).await {
+        Ok(()) => 0,
+        Err(failure) => {
+            tracing::error!("{}: {}", failure.code, failure.message);
+            child.report(&failure).await;
+            failure.exit
+        }
+    }
+}
+
+/// One attempt of one child.
+struct Child {
+    setting: Setting,
+    store: Arc<dyn Store>,
+    /// Its original index, once known.
+    index: Option<OriginalIndex>,
+}
+
+/// Everything that is ready before the command starts.
+struct Prepared {
+    fetched: Fetched,
+    workspace: Workspace,
+    invocation: Invocation,
+}
+
+impl Child {
+    async fn carry_out<C: Connect>(&mut self, args: WorkerArgs, connect: &C) -> Result<(), Failure> {
+        let mut signals =
+            Signals::listen().map_err(|error| Failure::system(format!("cannot listen to signals: {error}")))?;
+        let prepared = tokio::select! {
+            prepared = self.prepare(args, connect) => prepared?,
+            signal = signals.next() => return Err(Failure::terminated_early(signal)),
+        };
+        let Prepared { fetched, workspace, invocation } = prepared;
+        let declared = outputs::declared(fetched.record.interface.as_ref());
+        let keep = outputs::from_stdout(&declared).then_some(outputs::MAX_OUTPUT);
+        let limit = fetched.record.policy.as_ref().map_or(0, |policy| policy.timeout_ms);
+        let limit = (limit > 0).then(|| Duration::from_millis(limit));
+        let ended = command::run(&invocation, limit, keep, &mut signals).await;
+        let ended = ended.map_err(|error| not_started(&invocation, &error))?;
+        judge(&ended, &workspace, limit)?;
+        let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt);
+        let store = self.store.as_ref();
+        let collected = outputs::collect(&declared, &workspace.outputs, ended.stdout.as_ref(), store, &raw).await;
+        let literals = collected.map_err(|failure| match ended.signal {
+            // It ended in good order because it was told to, its work undone.
+            Some(signal) if failure.exit == EXIT_OUTPUT => Failure::terminated(signal, EXIT_OUTPUT),
+            _ => failure,
+        })?;
+        match store.put_new(&self.setting.root.outputs(fetched.index), literals.encode_to_vec().into()).await {
+            // Another attempt of the same subtask was complete before this one: its outputs count.
+            Err(StoreError::AlreadyExists { .. }) => {
+                tracing::info!("subtask {} has outputs already; they stay", fetched.index);
+                Ok(())
+            }
+            written => Ok(written?),
+        }
+    }
+
+    async fn prepare<C: Connect>(&mut self, args: WorkerArgs, connect: &C) -> Result<Prepared, Failure> {
+        let fetched = fetch::fetch(self.store.as_ref(), &self.setting, &mut self.index).await?;
+        let parent = args.environment.get(OsStr::new("TMPDIR")).filter(|path| !path.is_empty());
+        let parent = parent.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        let workspace = Workspace::make(&fetched.record, &parent)?;
+        let texts = present::write_inputs(&fetched.inputs, &workspace, &self.store, connect).await?;
+        let command = if args.command.is_empty() { &fetched.record.command } else { &args.command };
+        if command.is_empty() {
+            return Err(Failure::system("there is no command, neither given nor in the record"));
+        }
+        let told = Told { fetched: &fetched, texts: &texts, workspace: &workspace, setting: &self.setting };
+        let invocation = told.invocation(command, args.environment)?;
+        Ok(Prepared { fetched, workspace, invocation })
+    }
+
+    /// Writes the error document, where it is known for which subtask.
+    async fn report(&self, failure: &Failure) {
+        let Some(index) = self.index else { return };
+        let key = self.setting.root.error(index, &self.setting.attempt);
+        let document = failure.document(&self.setting.worker, SystemTime::now());
+        if let Err(error) = self.store.put(&key, document.into()).await {
+            tracing::error!("the error document is not written: {error}");
+        }
+    }
+}
+
+/// Whether a command that has ended counts as having done its work. What it says of itself comes before its exit code.
+fn judge(ended: &Ended, workspace: &Workspace, limit: Option<Duration>) -> Result<(), Failure> {
+    let exit = exit_code(ended.status);
+    if ended.timed_out {
+        let limit = humantime::format_duration(limit.unwrap_or_default());
+        return Err(Failure::timeout(with_tail(format!("the command ran longer than the timeout of {limit}"), ended)));
+    }
+    if let Some(message) = recoverable_file(workspace) {
+        let message =
+            if message.is_empty() { with_tail("the command asks to be run again".to_owned(), ended) } else { message };
+        return Err(Failure::recoverable(message, if exit == 0 { EXIT_RECOVERABLE } else { exit }));
+    }
+    match (ended.status.code(), ended.signal) {
+        (Some(0), _) => Ok(()),
+        (_, Some(signal)) => Err(Failure::terminated(signal, exit)),
+        (Some(EXIT_RECOVERABLE), None) => Err(Failure::recoverable(with_tail(ending(ended.status), ended), exit)),
+        _ => Err(Failure::command(with_tail(ending(ended.status), ended), exit)),
+    }
+}
+
+/// As a shell has it: the command's own, or 128 plus the signal.
+fn exit_code(status: ExitStatus) -> i32 {
+    status.code().or_else(|| Some(EXIT_SIGNAL + status.signal()?)).unwrap_or(EXIT_SYSTEM)
+}
+
+fn ending(status: ExitStatus) -> String {
+    let signal = status.signal().map(|number| (number, Signal::try_from(number)));
+    match (status.code(), signal) {
+        (Some(code), _) => format!("the command exited with code {code}"),
+        (None, Some((_, Ok(Signal::SIGKILL)))) => {
+            "the command was killed by SIGKILL; most often that is for lack of memory".to_owned()
+        }
+        (None, Some((_, Ok(signal)))) => format!("the command was ended by {signal}"),
+        (None, Some((number, Err(_)))) => format!("the command was ended by signal {number}"),
+        (None, None) => "the command ended in an unknown way".to_owned(),
+    }
+}
+
+fn with_tail(message: String, ended: &Ended) -> String {
+    let tail = ended.stderr.lines();
+    if tail.is_empty() { message } else { format!("{message}\n{tail}") }
+}
+
+fn recoverable_file(workspace: &Workspace) -> Option<String> {
+    let bytes = std::fs::read(workspace.outputs.join(RECOVERABLE_FILE)).ok()?;
+    let shown = &bytes[..bytes.len().min(MESSAGE)];
+    Some(String::from_utf8_lossy(shown).trim().to_owned())
+}
+
+fn not_started(invocation: &Invocation, error: &io::Error) -> Failure {
+    let program = invocation.argv.first().map_or("", String::as_str);
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            let message = format!("{program:?} is not found; name a program of the image, or its whole path");
+            Failure::start(message, EXIT_NOT_FOUND)
+        }
+        io::ErrorKind::ArgumentListTooLong => {
+            let message =
+                format!("cannot start {program:?}: the arguments are too long; read inputs from {{{{.inputDir}}}}");
+            Failure::start(message, EXIT_NOT_EXECUTABLE)
+        }
+        io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock => {
+            Failure::system(format!("cannot start {program:?}: {error}"))
+        }
+        _ => Failure::start(format!("cannot start {program:?}: {error}"), EXIT_NOT_EXECUTABLE),
+    }
+}

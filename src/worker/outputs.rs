@@ -1,0 +1,120 @@
+//! From what the command left behind to `outputs.pb`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use futures::future::try_join_all;
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::pass::Kept;
+use super::workspace::file_in;
+use crate::aws::store::Store;
+use crate::idl::core::{Literal, LiteralMap, LiteralType, TypedInterface};
+use crate::idl::json::literal_from_json;
+use crate::idl::text::literal_from_bytes;
+use crate::idl::types::{admits_none, as_file, is_directory, type_name};
+
+/// Bytes of one output at most, from standard output or a file that is no file output: larger ones belong in files.
+pub(super) const MAX_OUTPUT: usize = 8 << 20;
+
+/// The declared outputs by name; one without a type takes only none.
+pub(super) fn declared(interface: Option<&TypedInterface>) -> BTreeMap<String, LiteralType> {
+    let variables = interface.and_then(|interface| interface.outputs.as_ref()).map(|outputs| &outputs.variables);
+    let typed = variables.into_iter().flatten();
+    typed.map(|(name, variable)| (name.clone(), variable.r#type.clone().unwrap_or_default())).collect()
+}
+
+/// Whether standard output may be an output: the only one, and no file.
+pub(super) fn from_stdout(outputs: &BTreeMap<String, LiteralType>) -> bool {
+    outputs.len() == 1 && outputs.values().all(|literal_type| as_file(literal_type).is_none())
+}
+
+/// Where an output comes from.
+enum Found {
+    Literal(Literal),
+    /// A file to be uploaded, and the key where it goes.
+    File(Literal, std::path::PathBuf, String),
+}
+
+/// Collects every output: the file of its name in `directory`, else standard output where that was kept. Files are
+/// uploaded under `prefix`, which ends in a slash.
+pub(super) async fn collect(
+    outputs: &BTreeMap<String, LiteralType>,
+    directory: &Path,
+    stdout: Option<&Kept>,
+    store: &dyn Store,
+    prefix: &str,
+) -> Result<LiteralMap, Failure> {
+    let (mut literals, mut uploads, mut faults) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for (name, literal_type) in outputs {
+        let path = file_in(directory, name)?;
+        let found = match find(name, literal_type, &path, store.bucket(), prefix) {
+            Ok(None) => otherwise(literal_type, stdout).map(Found::Literal),
+            Ok(Some(found)) => Ok(found),
+            Err(fault) => Err(fault),
+        };
+        match found {
+            Ok(Found::Literal(literal)) => drop(literals.insert(name.clone(), literal)),
+            Ok(Found::File(literal, file, key)) => {
+                literals.insert(name.clone(), literal);
+                uploads.push((file, key));
+            }
+            Err(fault) => faults.push(format!("output {name} ({}): {fault}", type_name(literal_type))),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Failure::output(faults.join("\n")));
+    }
+    try_join_all(uploads.iter().map(|(file, key)| store.upload(key, file))).await?;
+    Ok(LiteralMap { literals })
+}
+
+/// Looks at the file of the output's name.
+fn find(
+    name: &str,
+    literal_type: &LiteralType,
+    path: &Path,
+    bucket: &str,
+    prefix: &str,
+) -> Result<Option<Found>, String> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("cannot look at {}: {error}", path.display())),
+    };
+    if !metadata.is_file() {
+        return Err(format!("{} is no plain file; write one, an archive for a whole directory", path.display()));
+    }
+    if let Some(kind) = as_file(literal_type) {
+        if is_directory(kind) {
+            return Err("directories are not supported; make it a file, such as an archive".to_owned());
+        }
+        let key = format!("{prefix}{name}");
+        let address = Value::from(format!("s3://{bucket}/{key}"));
+        return Ok(Some(Found::File(literal_from_json(&address, literal_type)?, path.to_owned(), key)));
+    }
+    if metadata.len() > MAX_OUTPUT as u64 {
+        return Err(too_large(&format!("{} has {} bytes", path.display(), metadata.len())));
+    }
+    let bytes = fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let literal = literal_from_bytes(&bytes, literal_type).map_err(|fault| format!("{fault} in its file"))?;
+    Ok(Some(Found::Literal(literal)))
+}
+
+/// The output where there is no file of its name.
+fn otherwise(literal_type: &LiteralType, stdout: Option<&Kept>) -> Result<Literal, String> {
+    match stdout {
+        Some(stdout) if stdout.more => Err(too_large("standard output is longer")),
+        Some(stdout) => literal_from_bytes(&stdout.bytes, literal_type)
+            .map_err(|fault| format!("{fault} on standard output, and there is no file of its name")),
+        None if admits_none(literal_type) => literal_from_json(&Value::Null, literal_type),
+        None => Err("missing; write it to the file of its name in $BATCHMAP_OUTPUT_DIR ({{.outputDir}})".to_owned()),
+    }
+}
+
+fn too_large(what: &str) -> String {
+    format!("{what}, at most {MAX_OUTPUT} bytes are taken; declare the output as a file")
+}

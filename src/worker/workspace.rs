@@ -1,0 +1,123 @@
+//! The directories of one attempt.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::failure::Failure;
+use crate::idl::record::TaskRecord;
+use crate::map::exit::RECOVERABLE_FILE;
+
+/// Where input files are given and output files are expected. Temporary directories go with it.
+#[derive(Debug)]
+pub(super) struct Workspace {
+    /// One file for each input.
+    pub inputs: PathBuf,
+    /// Where the command may leave a file for each output.
+    pub outputs: PathBuf,
+    temporary: Option<PathBuf>,
+}
+
+impl Workspace {
+    /// Makes the directories that the record names, and temporary ones in `parent` for those that it does not. What an
+    /// earlier attempt may have left in a named directory under an output's name is removed.
+    pub(super) fn make(record: &TaskRecord, parent: &Path) -> Result<Self, Failure> {
+        let mut workspace = Workspace { inputs: PathBuf::new(), outputs: PathBuf::new(), temporary: None };
+        if record.input_dir.is_empty() || record.output_dir.is_empty() {
+            let made = make_temporary(parent).map_err(|error| cannot_make(parent, &error))?;
+            workspace.temporary = Some(made);
+        }
+        workspace.inputs = workspace.directory(&record.input_dir, "inputs")?;
+        workspace.outputs = workspace.directory(&record.output_dir, "outputs")?;
+        let declared = record.interface.iter().flat_map(|interface| &interface.outputs).flat_map(|map| &map.variables);
+        for name in declared.map(|(name, _)| name.as_str()).chain([RECOVERABLE_FILE]) {
+            let stale = file_in(&workspace.outputs, name)?;
+            match fs::remove_file(&stale) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_make(&stale, &error)),
+                _ => {}
+            }
+        }
+        Ok(workspace)
+    }
+
+    fn directory(&self, named: &str, otherwise: &str) -> Result<PathBuf, Failure> {
+        let path = match &self.temporary {
+            Some(temporary) if named.is_empty() => temporary.join(otherwise),
+            _ => PathBuf::from(named),
+        };
+        fs::create_dir_all(&path).map_err(|error| cannot_make(&path, &error))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary
+            && let Err(error) = fs::remove_dir_all(temporary)
+        {
+            tracing::warn!("cannot remove {}: {error}", temporary.display());
+        }
+    }
+}
+
+/// A new directory that only this user may enter.
+fn make_temporary(parent: &Path) -> io::Result<PathBuf> {
+    let mut number = 0_u32;
+    loop {
+        let path = parent.join(format!("batchmap-{}-{number}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            made => return made.map(|()| path),
+        }
+    }
+}
+
+/// The file called `name` in `directory`, and nowhere else.
+pub(super) fn file_in(directory: &Path, name: &str) -> Result<PathBuf, Failure> {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+        return Err(Failure::system(format!("{name:?} cannot name a file, and so neither an input nor an output")));
+    }
+    Ok(directory.join(name))
+}
+
+fn cannot_make(path: &Path, error: &io::Error) -> Failure {
+    Failure::system(format!("cannot prepare {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_directories_go_with_the_workspace() {
+        let parent = tempfile::tempdir().unwrap();
+        let record = TaskRecord::default();
+        let (one, two) =
+            (Workspace::make(&record, parent.path()).unwrap(), Workspace::make(&record, parent.path()).unwrap());
+        assert_ne!(one.inputs, two.inputs);
+        assert!(one.inputs.is_dir() && one.outputs.is_dir());
+        drop((one, two));
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn named_directories_stay_but_stale_outputs_go() {
+        let parent = tempfile::tempdir().unwrap();
+        let output_dir = parent.path().join("a/b");
+        fs::create_dir_all(&output_dir).unwrap();
+        fs::write(output_dir.join(RECOVERABLE_FILE), "old").unwrap();
+        fs::write(output_dir.join("other"), "kept").unwrap();
+        let record = TaskRecord { output_dir: output_dir.to_string_lossy().into_owned(), ..TaskRecord::default() };
+        drop(Workspace::make(&record, parent.path()).unwrap());
+        assert!(output_dir.join("other").exists() && !output_dir.join(RECOVERABLE_FILE).exists());
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_directory() {
+        for name in ["", ".", "..", "../x", "/x", "a/b", "a\0"] {
+            assert!(file_in(Path::new("/d"), name).is_err(), "{name:?}");
+        }
+        assert_eq!(file_in(Path::new("/d"), "..x"), Ok(PathBuf::from("/d/..x")));
+    }
+}

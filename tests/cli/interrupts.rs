@@ -1,0 +1,144 @@
+//! Ctrl-C, aborts and sudden deaths: what becomes of the children.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::Child;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::place::{Place, Ran};
+
+/// A child that says it is there, in a FIFO that it and its own child then hold open for ever.
+const HOLD: &str = "exec 3> held; echo here >&3; sleep 1000 3>&3 & wait";
+
+/// Starts three holding children and waits until all are there; answers with the FIFO, which ends when they have.
+fn started(place: &Place) -> (Child, BufReader<File>) {
+    let fifo = place.fifo("held");
+    let driver = place.spawn(["run", "--map", "x=[1,2,3]", "--slots", "3", "--", "sh", "-c", HOLD]);
+    let mut held = BufReader::new(open(&fifo));
+    let mut line = String::new();
+    for _ in 0..3 {
+        line.clear();
+        held.read_line(&mut line).unwrap();
+        assert_eq!(line, "here\n");
+    }
+    (driver, held)
+}
+
+/// Opening a FIFO for reading waits for the first writer.
+fn open(fifo: &Path) -> File {
+    File::open(fifo).unwrap()
+}
+
+/// Returns once no process holds the FIFO open for writing.
+fn until_gone(mut held: BufReader<File>) {
+    let mut rest = Vec::new();
+    held.read_to_end(&mut rest).unwrap();
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+}
+
+/// Waits until a line on the child's standard error holds `words`.
+fn until_said(child: &mut Child, words: &str) -> String {
+    let mut said = String::new();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    loop {
+        let mut line = String::new();
+        assert_ne!(err.read_line(&mut line).unwrap(), 0, "{words:?} was not said:\n{said}");
+        said.push_str(&line);
+        if line.contains(words) {
+            // The rest is still to come: it must be read, or the writer would block on a full pipe.
+            std::thread::spawn(move || std::io::copy(&mut err, &mut std::io::sink()));
+            return said;
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_once_stops_the_children_and_says_how_to_go_on() {
+    let place = Place::new();
+    let (driver, held) = started(&place);
+    signal(&driver, Signal::SIGINT);
+    let ran = Ran::of(driver.wait_with_output().unwrap()).exits(6);
+    until_gone(held);
+    let id = place.ids().remove(0);
+    ran.says(&["its children on this machine are stopped", &format!("batchmap resume {id}")]);
+    // Taken up, it can be ended: this time the children find no FIFO that anybody reads, and are aborted.
+    place.run(["abort", &id]).exits(0).says(&["aborted"]);
+    place.run(["wait", &id]).exits(3);
+}
+
+#[test]
+fn ctrl_c_twice_aborts() {
+    let place = Place::new();
+    let (mut driver, held) = started(&place);
+    signal(&driver, Signal::SIGINT);
+    until_said(&mut driver, "press Ctrl-C again");
+    signal(&driver, Signal::SIGINT);
+    assert_eq!(driver.wait().unwrap().code(), Some(3));
+    until_gone(held);
+    place.run(["status"]).exits(0);
+    place.run(["wait"]).exits(3);
+}
+
+#[test]
+fn no_child_outlives_a_driver_that_is_killed() {
+    let place = Place::new();
+    let (mut driver, held) = started(&place);
+    signal(&driver, Signal::SIGKILL);
+    driver.wait().unwrap();
+    until_gone(held);
+}
+
+#[test]
+fn an_execution_whose_driver_was_killed_is_resumed() {
+    let place = Place::new();
+    let fifo = place.fifo("held");
+    let script = "if [ -e go ]; then echo $1; else exec 3> held; echo here >&3; sleep 1000; fi";
+    let mut driver = place.spawn(["run", "--map", "x=[5,6]", "--slots", "2", "--", "sh", "-c", script, "sh", "{{.inputs.x}}"]);
+    let mut held = BufReader::new(open(&fifo));
+    held.read_line(&mut String::new()).unwrap();
+    signal(&driver, Signal::SIGKILL);
+    driver.wait().unwrap();
+    until_gone(held);
+    place.write("go", "");
+    let ran = place.run(["resume"]).exits(0);
+    assert_eq!(ran.json(), serde_json::json!(["5", "6"]));
+}
+
+#[test]
+fn an_abort_from_another_terminal_reaches_every_child() {
+    let place = Place::new();
+    let (driver, held) = started(&place);
+    let id = place.ids().remove(0);
+    place.run(["abort", &id, "--reason", "wrong data"]).exits(0);
+    until_gone(held);
+    let code = driver.wait_with_output().unwrap().status.code();
+    // The driver finds itself overtaken, or the execution over.
+    assert!(matches!(code, Some(3 | 6)), "{code:?}");
+    place.run(["status", &id]).exits(0);
+    place.run(["wait", &id]).exits(3).says(&["wrong data"]);
+}
+
+#[test]
+fn a_second_run_in_the_same_folder_uses_the_first_ones_endpoint() {
+    let place = Place::new();
+    let fifo = place.fifo("held");
+    let script = "exec 3> held; echo here >&3; until [ -e go ]; do sleep 0.1; done; echo first";
+    let first = place.spawn(["run", "--map", "x=[1]", "--slots", "2", "--", "sh", "-c", script]);
+    let mut held = BufReader::new(open(&fifo));
+    held.read_line(&mut String::new()).unwrap();
+    let second = place
+        .run(["run", "--map", "x=[1]", "--slots", "9", "--", "echo", "second"])
+        .exits(0)
+        .says(&["--slots is not used"]);
+    assert_eq!(second.out, "[\"second\"]\n");
+    assert_eq!(place.ids().len(), 2, "a reader sees both while the first still runs");
+    place.write("go", "");
+    let first = Ran::of(first.wait_with_output().unwrap()).exits(0);
+    assert_eq!(first.out, "[\"first\"]\n");
+}

@@ -1,0 +1,9 @@
+//! batchmap as a user runs it: the binary in a folder of its own, on the embedded endpoint.
+
+mod around;
+mod bad_input;
+mod concurrency;
+mod examples;
+mod interrupts;
+mod outcomes;
+mod place;

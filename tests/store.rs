@@ -1,0 +1,143 @@
+//! The object store's port: one suite for every endpoint, and what is particular to the embedded one.
+
+#[path = "support/store.rs"]
+mod suite;
+mod support;
+
+use batchmap::aws::sdk::{Target, connect};
+use batchmap::aws::store::StoreError;
+use batchmap::emulator::server::Endpoint;
+use bytes::Bytes;
+use support::{BUCKET, Embedded, clients, config};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_store_conforms() {
+    let embedded = Embedded::start().await;
+    suite::all(&*embedded.clients().await.store, "suite").await;
+    embedded.stop().await;
+}
+
+/// Runs against the endpoint and bucket that the environment names, for example moto.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_store_conforms() {
+    let (Ok(endpoint), Ok(bucket)) =
+        (std::env::var("BATCHMAP_TEST_S3_ENDPOINT"), std::env::var("BATCHMAP_TEST_S3_BUCKET"))
+    else {
+        println!("skipped: BATCHMAP_TEST_S3_ENDPOINT and BATCHMAP_TEST_S3_BUCKET name no other endpoint");
+        return;
+    };
+    let clients = connect(&Target { endpoint: Some(endpoint), bucket, ..Target::default() }).await;
+    suite::all(&*clients.store, &format!("suite-{}", std::process::id())).await;
+}
+
+#[tokio::test]
+async fn every_request_is_counted() {
+    let embedded = Embedded::start().await;
+    let clients = embedded.clients().await;
+    clients.store.put("a", Bytes::from_static(b"x")).await.expect("put");
+    clients.store.put_new("a", Bytes::from_static(b"x")).await.expect_err("taken");
+    clients.store.get("a").await.expect("get");
+    clients.store.get_range("a", 0..0).await.expect("nothing");
+    clients.store.list("", None).await.expect("list");
+    let counts: Vec<_> = clients.counts.snapshot().into_iter().collect();
+    assert_eq!(counts, [("GetObject", 1), ("ListObjectsV2", 1), ("PutObject", 2)]);
+    embedded.stop().await;
+}
+
+#[tokio::test]
+async fn errors_name_the_operation_the_object_and_the_cause() {
+    let embedded = Embedded::start().await;
+    let target = Target { endpoint: Some(embedded.endpoint.url()), bucket: "no-such".into(), ..Target::default() };
+    let error = connect(&target).await.store.get("key").await.expect_err("no bucket");
+    assert!(matches!(&error, StoreError::Refused { code, .. } if code == "NoSuchBucket"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("GetObject") && text.contains("s3://no-such/key"), "{text}");
+    let unused = Endpoint::bind(([127, 0, 0, 1], 0).into()).await.expect("a port").url();
+    let error = clients(&unused).await.store.get("key").await.expect_err("nobody listens");
+    assert!(matches!(error, StoreError::Unreachable { operation: "GetObject", .. }), "{error}");
+    embedded.stop().await;
+}
+
+#[tokio::test]
+async fn objects_outlive_the_endpoint_and_a_reader_sees_but_does_not_touch_them() {
+    let embedded = Embedded::start().await;
+    let store = embedded.clients().await.store;
+    for i in 0..50 {
+        store.put(&format!("k/{i:02}"), Bytes::from(vec![b'x'; i])).await.expect("put");
+    }
+    let before = store.list("k/", None).await.expect("list");
+    embedded.endpoint.stop().await;
+
+    let reader = Endpoint::start(config(embedded.directory.path(), true)).await.expect("a reader starts");
+    let store = clients(&reader.url()).await.store;
+    assert_eq!(store.list("k/", None).await.expect("list"), before);
+    assert_eq!(store.get("k/49").await.expect("get").len(), 49);
+    let error = store.put("k/50", Bytes::new()).await.expect_err("read only");
+    assert!(error.to_string().contains("AccessDenied") && error.to_string().contains("s3:PutObject"), "{error}");
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn requests_of_other_services_go_to_the_router() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let describe = axum::routing::post(|| async { r#"{"jobs":[]}"# });
+    let batch = axum::Router::new().route("/v1/describejobs", describe);
+    let mut config = config(directory.path(), false);
+    config.batch = Some(batch);
+    let endpoint = Endpoint::start(config).await.expect("the endpoint starts");
+    let clients = clients(&endpoint.url()).await;
+    assert_eq!(clients.batch.describe(&["j".to_owned()]).await.expect("describe"), []);
+    assert!(clients.batch.terminate("j", "why").await.is_err(), "the router has no such path");
+    // A bucket and key that look like a path of Batch are S3's all the same.
+    let v1 = connect(&Target { endpoint: Some(endpoint.url()), bucket: "v1".into(), ..Target::default() }).await;
+    let error = v1.store.put("describejobs", Bytes::new()).await.expect_err("no such bucket");
+    assert!(error.to_string().contains("Bucket"), "{error}");
+    endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn a_stopped_endpoint_answers_what_it_has_begun_and_takes_no_more() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (begun, has_begun) = tokio::sync::oneshot::channel::<()>();
+    let (go, may_go) = tokio::sync::oneshot::channel::<()>();
+    let both = std::sync::Arc::new(std::sync::Mutex::new(Some((begun, may_go))));
+    let slow = axum::routing::post(move || async move {
+        let taken = both.lock().expect("one request").take();
+        if let Some((begun, may_go)) = taken {
+            let _ = begun.send(());
+            let _ = may_go.await;
+        }
+        r#"{"jobs":[]}"#
+    });
+    let mut config = config(directory.path(), false);
+    config.batch = Some(axum::Router::new().route("/v1/describejobs", slow));
+    let endpoint = Endpoint::start(config).await.expect("the endpoint starts");
+    let (url, addr) = (endpoint.url(), endpoint.addr());
+    let request = tokio::spawn(async move { clients(&url).await.batch.describe(&["j".to_owned()]).await });
+    has_begun.await.expect("the request arrives");
+    let stop = tokio::spawn(endpoint.stop());
+    go.send(()).expect("the request waits");
+    assert_eq!(request.await.expect("no panic").expect("an answer"), []);
+    stop.await.expect("no panic");
+    assert!(tokio::net::TcpStream::connect(addr).await.is_err());
+}
+
+/// boto3 as a second client: other encodings, other operations.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn boto3_finds_what_it_expects() {
+    let python = |script: &str, url: &str| {
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", script, url, BUCKET]).output()
+    };
+    if !python("import boto3", "").is_ok_and(|output| output.status.success()) {
+        println!("skipped: python3 with boto3 is not installed");
+        return;
+    }
+    let embedded = Embedded::start().await;
+    let url = embedded.endpoint.url();
+    let script = include_str!("support/boto3_s3.py");
+    let output =
+        tokio::task::spawn_blocking(move || python(script, &url)).await.expect("no panic").expect("python3 runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    embedded.stop().await;
+}

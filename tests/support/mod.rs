@@ -1,0 +1,47 @@
+//! What the integration tests share.
+
+use batchmap::aws::sdk::{Clients, Target, connect};
+use batchmap::emulator::server::{Endpoint, EndpointConfig};
+
+/// The bucket of the embedded endpoint.
+pub const BUCKET: &str = "batchmap";
+
+/// An endpoint of its own, on a directory of its own.
+pub struct Embedded {
+    pub endpoint: Endpoint,
+    pub directory: tempfile::TempDir,
+}
+
+impl Embedded {
+    pub async fn start() -> Embedded {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let endpoint = Endpoint::start(config(directory.path(), false)).await.expect("the endpoint starts");
+        Embedded { endpoint, directory }
+    }
+
+    pub async fn clients(&self) -> Clients {
+        clients(&self.endpoint.url()).await
+    }
+
+    pub async fn stop(self) {
+        self.endpoint.stop().await;
+    }
+}
+
+/// An endpoint's configuration over `data`.
+pub fn config(data: &std::path::Path, read_only: bool) -> EndpointConfig {
+    EndpointConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: data.to_owned(),
+        batch: None,
+        durable: false,
+        read_only,
+        buckets: vec![BUCKET.to_owned()],
+    }
+}
+
+/// The SDK's ports on the endpoint at `url`.
+pub async fn clients(url: &str) -> Clients {
+    let target = Target { endpoint: Some(url.to_owned()), bucket: BUCKET.to_owned(), ..Target::default() };
+    connect(&target).await
+}
