@@ -14,7 +14,8 @@ pub struct Ranges(Vec<(u64, u64)>);
 impl Ranges {
     /// The `count` indices from `first` on.
     pub fn span(first: OriginalIndex, count: u64) -> Self {
-        Ranges(if count == 0 { Vec::new() } else { vec![(first.0, first.0 + count - 1)] })
+        // A span that a damaged journal makes up may leave the numbers; it is then no subtask of anything.
+        Ranges(if count == 0 { Vec::new() } else { vec![(first.0, first.0.saturating_add(count - 1))] })
     }
 
     /// Adds an index that is greater than every one in the set, or equal to the greatest.
@@ -56,18 +57,31 @@ impl Ranges {
     /// Whether every index is below `size` and the ranges are in the order this type promises: data read back from a
     /// store may be neither.
     pub fn is_valid(&self, size: u64) -> bool {
-        let ordered = self.0.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0);
+        let ordered = self.0.windows(2).all(|pair| pair[0].1.saturating_add(1) < pair[1].0);
         ordered && self.0.iter().all(|&(first, last)| first <= last && last < size)
+    }
+
+    /// Whether every index is in `other`.
+    pub fn is_within(&self, other: &Ranges) -> bool {
+        self.0.iter().all(|&(first, last)| {
+            let at = other.0.partition_point(|&(_, end)| end < first);
+            other.0.get(at).is_some_and(|&(start, end)| start <= first && last <= end)
+        })
     }
 
     /// The union of two sets.
     pub fn union(&self, other: &Ranges) -> Ranges {
-        let mut spans: Vec<(u64, u64)> = self.0.iter().chain(&other.0).copied().collect();
+        Ranges::union_of([self, other])
+    }
+
+    /// The union of any number of sets.
+    pub fn union_of<'a>(sets: impl IntoIterator<Item = &'a Ranges>) -> Ranges {
+        let mut spans: Vec<(u64, u64)> = sets.into_iter().flat_map(|set| set.0.iter().copied()).collect();
         spans.sort_unstable();
         let mut merged: Vec<(u64, u64)> = Vec::with_capacity(spans.len());
         for (first, last) in spans {
             match merged.last_mut() {
-                Some((_, end)) if first <= *end + 1 => *end = last.max(*end),
+                Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
                 _ => merged.push((first, last)),
             }
         }
@@ -117,6 +131,15 @@ mod tests {
         assert_eq!(Ranges::default().to_string(), "");
     }
 
+    #[test]
+    fn what_a_damaged_journal_holds_is_found_invalid() {
+        for text in ["[[3,2]]", "[[0,5],[6,7]]", "[[0,18446744073709551615],[0,1]]", "[[4,5],[0,1]]", "[[0,10]]"] {
+            let read: Ranges = serde_json::from_str(text).unwrap();
+            assert!(!read.is_valid(10), "{text}");
+        }
+        assert!(!Ranges::span(OriginalIndex(u64::MAX), 2).is_valid(u64::MAX));
+    }
+
     proptest! {
         #[test]
         fn behaves_as_a_set(a in prop::collection::btree_set(0_u64..60, 0..40), b in prop::collection::btree_set(0_u64..60, 0..40)) {
@@ -125,6 +148,8 @@ mod tests {
             prop_assert_eq!(left.iter().map(|i| i.0).collect::<BTreeSet<_>>(), a.clone());
             prop_assert_eq!(left.len(), a.len() as u64);
             prop_assert_eq!(left.union(&right), ranges(&a.union(&b).copied().collect()));
+            prop_assert_eq!(left.is_within(&right), a.is_subset(&b));
+            prop_assert!(left.is_within(&left.union(&right)));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::event::{Decision, Failure};
-use super::execution::{ArrayState, Execution};
+use super::execution::Execution;
 use super::policy::Origin;
 use super::ranges::Ranges;
 use super::status::Phase;
@@ -105,7 +105,7 @@ impl Summary {
     /// The summary of `execution`.
     pub(super) fn of(execution: &Execution) -> Self {
         let outcomes = execution.outcomes();
-        let open = || execution.arrays().iter().filter(|array| array.state != ArrayState::Ended);
+        let open = || execution.open().map(|(_, array)| array);
         let held: u64 = open().map(|array| u64::from(array.held().0)).sum();
         let running: u64 = open().map(|array| u64::from(array.held().1)).sum();
         let members: u64 = open().map(|array| u64::from(array.members.len()) - array.judged()).sum();

@@ -9,7 +9,7 @@ use super::super::index::OriginalIndex;
 use super::super::plan::Members;
 use super::super::status::JobStatus;
 use super::{Action, Execution};
-use crate::map::task::Completion;
+use crate::map::task::{Completion, ConcurrencyMode};
 
 /// How far an array has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +40,12 @@ pub struct Array {
     pub state: ArrayState,
     /// Batch's id, kept after the end: how a child's logs are found.
     pub job: Option<String>,
-    /// Whether its current action has been handed out.
-    pub(super) asked: bool,
-    /// Which action that was.
-    pub(super) asked_as: Option<Discriminant<Action>>,
+    /// The kind of action that was last handed out for it.
+    pub(super) asked: Option<Discriminant<Action>>,
     /// Children judged before the array's end.
     pub(super) early: BTreeSet<OriginalIndex>,
-    /// How many of those had failed.
-    pub(super) early_failed: u32,
+    /// How many FAILED children a listing has shown: those are judged, so only more of them are news.
+    pub(super) listed_failed: u32,
     /// Children that Batch has counted as ended; a lower bound, for the counts lag.
     pub(super) done: u32,
     /// Children that Batch has counted as failed; a lower bound.
@@ -87,10 +85,9 @@ impl Array {
             attempts,
             state: ArrayState::Planned,
             job: None,
-            asked: false,
-            asked_as: None,
+            asked: None,
             early: BTreeSet::new(),
-            early_failed: 0,
+            listed_failed: 0,
             done: 0,
             failed: 0,
             active: 0,
@@ -130,6 +127,16 @@ impl Array {
         self.early.contains(&index)
     }
 
+    /// Children that Batch has counted as ended and that are not judged: at least so many.
+    fn unjudged_ends(&self) -> u32 {
+        self.done.saturating_sub(self.early.len() as u32)
+    }
+
+    /// Children that Batch has counted as failed and that no listing has shown yet: at least so many.
+    fn unlisted_failures(&self) -> u32 {
+        self.failed.saturating_sub(self.listed_failed)
+    }
+
     fn count(&mut self, seen: &Seen) {
         let of = |status| seen.children.get(&status).copied().unwrap_or(0);
         let failed = of(JobStatus::Failed);
@@ -146,42 +153,42 @@ impl Array {
 impl Execution {
     /// Takes in what a poll says of a running array and answers how closely to look.
     pub fn observe(&mut self, array: u32, seen: &Seen) -> Look {
-        let decided = self.decision.is_some();
-        let state = self.array_mut(array);
-        let before = state.done;
-        state.count(seen);
-        let (done, failed, early) = (state.done, state.failed, state.early_failed);
+        self.array_mut(array).count(seen);
+        let state = &self.arrays[array as usize];
         match seen.status {
             None | Some(JobStatus::Succeeded | JobStatus::Failed) => Look::AtAll,
-            _ if decided => Look::Away,
-            _ if self.success_is_near() && done > before => Look::AtEnds,
-            _ if failed > early && self.failures_matter() => Look::AtFailures,
+            _ if self.decision.is_some() => Look::Away,
+            // Both compare what is counted with what is judged, not with the last poll: a look that came to nothing,
+            // because AWS was out of reach or a listing lagged, is asked for again.
+            _ if state.unjudged_ends() > 0 && self.success_is_near() => Look::AtEnds,
+            _ if state.unlisted_failures() > 0 && self.failures_matter() => Look::AtFailures,
             _ => Look::Away,
         }
     }
 
+    /// Takes in that a listing of a running array showed `failed` FAILED children, all of which are judged now. As with
+    /// [`Execution::observe`], nothing is settled by it.
+    pub fn listed(&mut self, array: u32, failed: u32) {
+        let state = self.array_mut(array);
+        state.listed_failed = state.listed_failed.max(failed);
+    }
+
     /// Whether failures that are counted but not judged could decide the outcome, or could run again meanwhile.
     fn failures_matter(&self) -> bool {
-        let unjudged: u64 = self
-            .arrays
-            .iter()
-            .filter(|array| array.state != ArrayState::Ended)
-            .map(|array| u64::from(array.failed.saturating_sub(array.early_failed)))
-            .sum();
+        let unjudged: u64 = self.open().map(|(_, array)| u64::from(array.unlisted_failures())).sum();
         let hopeful = self.outcomes.succeeded() + self.outcomes.outstanding();
         let decides = !self.terms.run_all && hopeful.saturating_sub(unjudged) < self.terms.min_successes;
-        decides || self.terms.retries > 0
+        // A batch takes nobody in while it runs, so that what is to be run again need not be known before its end.
+        let rolls = self.terms.concurrency == 0 || self.terms.mode == ConcurrencyMode::Rolling;
+        decides || (rolls && self.terms.retries > 0)
     }
 
     /// Whether the successes that are counted but not judged could be enough already.
     fn success_is_near(&self) -> bool {
-        let unjudged: u64 = self
-            .arrays
-            .iter()
-            .filter(|array| array.state != ArrayState::Ended)
-            .map(|array| u64::from(array.done - array.failed.min(array.done)))
-            .sum();
+        // Of the ends that are counted and not judged, those that may be successes.
+        let hopeful = |array: &Array| u64::from(array.unjudged_ends().min(array.done - array.failed));
+        let unjudged = || self.open().map(|(_, array)| hopeful(array)).sum::<u64>();
         self.terms.completion == Completion::Satisfied
-            && self.outcomes.succeeded() + unjudged >= self.terms.min_successes
+            && self.outcomes.succeeded() + unjudged() >= self.terms.min_successes
     }
 }

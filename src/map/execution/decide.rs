@@ -19,7 +19,7 @@ impl Execution {
                 Some(decision) => Some(Event::Decided { decision }),
                 None => self.plan(),
             },
-            Some(_) => self.arrays.iter().all(|array| array.state == ArrayState::Ended).then_some(Event::Finished),
+            Some(_) => self.open.is_empty().then_some(Event::Finished),
         }
     }
 
@@ -79,21 +79,19 @@ impl Execution {
         if concurrency == 0 {
             return work;
         }
-        let taken: u64 = self.arrays.iter().map(|array| u64::from(array.places())).sum();
+        let taken: u64 = self.open().map(|(_, array)| u64::from(array.places())).sum();
         let free = u64::from(concurrency).saturating_sub(taken);
         let enough = match self.terms.mode {
             // Planned arrays of the batch under way are not a reason to wait: a batch may be several arrays.
-            ConcurrencyMode::Batches => {
-                self.arrays.iter().all(|array| array.state == ArrayState::Ended) || self.batch_is_open()
-            }
+            ConcurrencyMode::Batches => self.batch_is_open(),
             ConcurrencyMode::Rolling => free >= work.min(u64::from(rolling_group(concurrency))),
         };
         if enough { free.min(work) } else { 0 }
     }
 
-    /// Whether the batch under way is still being put together: none of its arrays is with Batch yet.
+    /// Whether no batch is under way, or one that is still being put together: none of its arrays is with Batch yet.
     fn batch_is_open(&self) -> bool {
-        self.arrays.iter().all(|array| matches!(array.state, ArrayState::Ended | ArrayState::Planned) && !array.asked)
+        self.open().all(|(_, array)| array.state == ArrayState::Planned && array.asked.is_none())
     }
 
     fn first_queue(&self) -> Queue {

@@ -16,6 +16,7 @@
 //! a closer look, it settles nothing, and it is not journalled. After a replay it is learnt again from the next poll.
 
 mod array;
+mod check;
 mod decide;
 mod settle;
 
@@ -106,6 +107,8 @@ pub struct Execution {
     again: BTreeMap<Queue, BTreeSet<OriginalIndex>>,
     spent: BTreeMap<OriginalIndex, Spent>,
     arrays: Vec<Array>,
+    /// The arrays that have not ended: over a long rolling execution a small part of all.
+    open: BTreeSet<u32>,
     failures: FailureFold,
     abort: Option<String>,
     refusal: Option<String>,
@@ -125,6 +128,7 @@ impl Execution {
             again: BTreeMap::new(),
             spent: BTreeMap::new(),
             arrays: Vec::new(),
+            open: BTreeSet::new(),
             failures: FailureFold::default(),
             abort: None,
             refusal: None,
@@ -142,12 +146,17 @@ impl Execution {
         match event {
             // Names are the driver's affair; they bear on no decision.
             Event::Started { .. } => {}
-            Event::Planned { members, queue, attempts, .. } => {
+            Event::Planned { array, members, queue, attempts } => {
                 self.take(members);
+                self.open.insert(*array);
                 self.arrays.push(Array::of(members.clone(), *queue, *attempts));
             }
             Event::Submitted { array, job } => self.array_mut(*array).state = ArrayState::Running { job: job.clone() },
-            Event::SubmitUnknown { array } => self.array_mut(*array).state = ArrayState::Unknown,
+            Event::SubmitUnknown { array } => {
+                let state = self.array_mut(*array);
+                state.state = ArrayState::Unknown;
+                state.asked = None;
+            }
             Event::NotSubmitted { array } => self.not_submitted(*array),
             Event::Refused { message } => {
                 self.refusal.get_or_insert_with(|| message.clone());
@@ -168,11 +177,9 @@ impl Execution {
     /// Tells a machine that was replayed from a journal that nobody is carrying out its actions any more: an array
     /// that was about to be submitted may or may not have been.
     pub fn resume(&mut self) {
-        for array in &mut self.arrays {
-            if array.state == ArrayState::Planned {
-                array.state = ArrayState::Unknown;
-            }
-            array.asked = false;
+        self.doubt_planned();
+        for &number in &self.open {
+            self.arrays[number as usize].asked = None;
         }
     }
 
@@ -185,18 +192,17 @@ impl Execution {
             return Some(Action::Record(event));
         }
         let decided = self.decision.is_some();
-        for (number, array) in self.arrays.iter_mut().enumerate() {
-            let number = number as u32;
+        for &number in &self.open {
+            let array = &mut self.arrays[number as usize];
             let action = match &array.state {
                 ArrayState::Planned => Action::Submit { array: number },
                 ArrayState::Unknown => Action::LookUp { array: number },
                 ArrayState::Running { job } if decided => Action::Terminate { array: number, job: job.clone() },
                 _ => continue,
             };
-            let repeated = array.asked && array.asked_as == Some(std::mem::discriminant(&action));
-            if !repeated {
-                array.asked = true;
-                array.asked_as = Some(std::mem::discriminant(&action));
+            let kind = Some(std::mem::discriminant(&action));
+            if array.asked != kind {
+                array.asked = kind;
                 return Some(action);
             }
         }
@@ -206,7 +212,7 @@ impl Execution {
     /// The driver could not carry out an action that may be tried again: it comes out of
     /// [`Execution::next_action`] once more.
     pub fn ask_again(&mut self, array: u32) {
-        self.array_mut(array).asked = false;
+        self.array_mut(array).asked = None;
     }
 
     /// Whether the outcome is known.
@@ -236,10 +242,15 @@ impl Execution {
 
     /// The arrays that Batch holds, with their job ids: what a poll asks about.
     pub fn running(&self) -> impl Iterator<Item = (u32, &Array, &str)> {
-        self.arrays.iter().enumerate().filter_map(|(number, array)| match &array.state {
-            ArrayState::Running { job } => Some((number as u32, array, job.as_str())),
+        self.open().filter_map(|(number, array)| match &array.state {
+            ArrayState::Running { job } => Some((number, array, job.as_str())),
             _ => None,
         })
+    }
+
+    /// The arrays that have not ended, by number.
+    pub fn open(&self) -> impl Iterator<Item = (u32, &Array)> {
+        self.open.iter().map(|&number| (number, &self.arrays[number as usize]))
     }
 
     /// Counts, phase and folded failures.
@@ -270,52 +281,7 @@ impl Execution {
     fn array_mut(&mut self, array: u32) -> &mut Array {
         &mut self.arrays[array as usize]
     }
-
-    /// The journal may be damaged, so nothing of an event is taken on trust.
-    fn check(&self, event: &Event) -> Result<(), String> {
-        if self.finished {
-            return Err("it has finished".to_owned());
-        }
-        let size = self.outcomes.size();
-        let known = |array: u32| {
-            let state = self.arrays.get(array as usize).map(|array| &array.state);
-            state.ok_or_else(|| format!("array {array} is not planned"))
-        };
-        match event {
-            Event::Started { .. } if !self.arrays.is_empty() => Err("it has started".to_owned()),
-            Event::Planned { array, members, .. } => {
-                if *array as usize != self.arrays.len() {
-                    return Err(format!("array {} comes next", self.arrays.len()));
-                }
-                if self.decision.is_some() {
-                    return Err("the outcome is decided".to_owned());
-                }
-                let ranges = members.ranges();
-                (ranges.is_valid(size) && !ranges.is_empty())
-                    .then_some(())
-                    .ok_or("its members are no subtasks".to_owned())
-            }
-            Event::Submitted { array, .. } | Event::SubmitUnknown { array } | Event::NotSubmitted { array } => {
-                match known(*array)? {
-                    ArrayState::Planned | ArrayState::Unknown => Ok(()),
-                    _ => Err(format!("array {array} is already with Batch")),
-                }
-            }
-            Event::Settled { array, succeeded, failures, .. } => {
-                let valid = succeeded.is_valid(size) && failures.iter().all(|failure| failure.indices.is_valid(size));
-                match known(*array)? {
-                    ArrayState::Running { .. } if valid => Ok(()),
-                    ArrayState::Running { .. } => Err("it names subtasks that do not exist".to_owned()),
-                    _ => Err(format!("array {array} is not with Batch")),
-                }
-            }
-            Event::Decided { .. } if self.decision.is_some() => Err("the outcome is decided".to_owned()),
-            Event::Finished if self.decision.is_none() => Err("nothing is decided".to_owned()),
-            Event::Started { .. }
-            | Event::Refused { .. }
-            | Event::AbortRequested { .. }
-            | Event::Decided { .. }
-            | Event::Finished => Ok(()),
-        }
-    }
 }
+
+#[cfg(test)]
+mod tests;

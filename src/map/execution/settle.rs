@@ -26,12 +26,10 @@ impl Execution {
             }
             state.state = ArrayState::Ended;
             state.early = Default::default();
+            self.open.remove(&array);
         } else {
             state.early.extend(succeeded.iter());
-            for failure in failures {
-                state.early.extend(failure.indices.iter());
-                state.early_failed += failure.indices.len() as u32;
-            }
+            failures.iter().for_each(|failure| state.early.extend(failure.indices.iter()));
         }
     }
 
@@ -77,15 +75,23 @@ impl Execution {
     pub(super) fn not_submitted(&mut self, array: u32) {
         let decided = self.decision.is_some();
         let state = self.array_mut(array);
-        state.asked = false;
-        state.state = if decided { ArrayState::Ended } else { ArrayState::Planned };
+        state.asked = None;
+        if decided {
+            state.state = ArrayState::Ended;
+            self.open.remove(&array);
+        } else {
+            state.state = ArrayState::Planned;
+        }
     }
 
     /// Once the outcome is decided, an array that was planned and not acknowledged is not submitted any more; but it
     /// may have been already, by a driver that died: the next one looks it up.
     pub(super) fn doubt_planned(&mut self) {
-        for array in self.arrays.iter_mut().filter(|array| array.state == ArrayState::Planned) {
-            array.state = ArrayState::Unknown;
+        for &number in &self.open {
+            let array = &mut self.arrays[number as usize];
+            if array.state == ArrayState::Planned {
+                array.state = ArrayState::Unknown;
+            }
         }
     }
 }

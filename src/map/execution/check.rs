@@ -1,0 +1,94 @@
+//! Whether an event fits. The journal may be damaged and the driver may be wrong, so nothing is taken on trust: an
+//! event that would lose a subtask, or run one twice, is refused before it changes anything.
+
+use super::super::event::{Event, Failure, Queue};
+use super::super::plan::{MAX_ARRAY, Members};
+use super::super::ranges::Ranges;
+use super::{Array, ArrayState, Execution};
+
+impl Execution {
+    /// What is wrong with `event` in the present state.
+    pub(super) fn check(&self, event: &Event) -> Result<(), String> {
+        if self.finished {
+            return Err("it has finished".to_owned());
+        }
+        match event {
+            Event::Started { .. } if !self.arrays.is_empty() => Err("it has started".to_owned()),
+            Event::Planned { array, members, queue, .. } => self.check_planned(*array, members, *queue),
+            Event::Submitted { array, .. } | Event::SubmitUnknown { array } | Event::NotSubmitted { array } => {
+                match self.known(*array)?.state {
+                    ArrayState::Planned | ArrayState::Unknown => Ok(()),
+                    _ => Err(format!("array {array} is already with Batch")),
+                }
+            }
+            Event::Settled { array, succeeded, failures, ended } => {
+                self.check_settled(*array, succeeded, failures, *ended)
+            }
+            Event::Decided { .. } if self.decision.is_some() => Err("the outcome is decided".to_owned()),
+            Event::Finished if self.decision.is_none() => Err("nothing is decided".to_owned()),
+            Event::Finished => match self.open.first() {
+                Some(array) => Err(format!("array {array} has not ended")),
+                None => Ok(()),
+            },
+            Event::Started { .. } | Event::Refused { .. } | Event::AbortRequested { .. } | Event::Decided { .. } => {
+                Ok(())
+            }
+        }
+    }
+
+    fn known(&self, array: u32) -> Result<&Array, String> {
+        self.arrays.get(array as usize).ok_or_else(|| format!("array {array} is not planned"))
+    }
+
+    /// An array takes the next stretch of new work, or subtasks that wait to be run again: never one that runs or has
+    /// settled.
+    fn check_planned(&self, array: u32, members: &Members, queue: Queue) -> Result<(), String> {
+        if array as usize != self.arrays.len() {
+            return Err(format!("array {} comes next", self.arrays.len()));
+        }
+        if self.decision.is_some() {
+            return Err("the outcome is decided".to_owned());
+        }
+        let ranges = members.ranges();
+        if ranges.is_empty() || !ranges.is_valid(self.outcomes.size()) {
+            return Err("its members are no subtasks".to_owned());
+        }
+        if ranges.len() > u64::from(MAX_ARRAY) {
+            return Err(format!("it has more than {MAX_ARRAY} members"));
+        }
+        if let Members::Range { .. } = members
+            && self.packs.members(ranges.clone()) != *members
+        {
+            return Err("its range crosses packs".to_owned());
+        }
+        let again = self.again.get(&queue);
+        let waits = |index| again.is_some_and(|set| set.contains(&index));
+        let is_new = ranges.spans().len() == 1 && ranges.spans()[0].0 == self.fresh;
+        if is_new || ranges.iter().all(waits) {
+            return Ok(());
+        }
+        Err("its members do not wait to be run".to_owned())
+    }
+
+    /// Children are members of their array, and when it ends no member is left without a judgement.
+    fn check_settled(&self, array: u32, succeeded: &Ranges, failures: &[Failure], ended: bool) -> Result<(), String> {
+        let state = self.known(array)?;
+        if !matches!(state.state, ArrayState::Running { .. }) {
+            return Err(format!("array {array} is not with Batch"));
+        }
+        let size = self.outcomes.size();
+        if !succeeded.is_valid(size) || !failures.iter().all(|failure| failure.indices.is_valid(size)) {
+            return Err("it names subtasks that do not exist".to_owned());
+        }
+        let early: Ranges = state.early.iter().copied().collect();
+        let failed = failures.iter().map(|failure| &failure.indices);
+        let judged = Ranges::union_of(failed.chain([succeeded, &early]));
+        let members = state.members.ranges();
+        if !judged.is_within(&members) {
+            return Err(format!("it names subtasks that are not in array {array}"));
+        }
+        // Once the outcome is decided, how the rest ended does not matter any more.
+        let complete = !ended || self.decision.is_some() || judged.len() == members.len();
+        if complete { Ok(()) } else { Err(format!("array {array} has ended with children that nobody has judged")) }
+    }
+}

@@ -1,0 +1,12 @@
+//! Scripts of events and the actions they bring out, and properties over a simulated Batch.
+
+mod abort;
+mod damage;
+mod doubt;
+mod look;
+mod outcome;
+mod planning;
+mod properties;
+mod retry;
+mod script;
+mod world;
