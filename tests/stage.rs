@@ -150,11 +150,11 @@ async fn lists_are_zipped_beside_the_bound_values() {
 }
 
 #[tokio::test]
-async fn an_empty_list_is_staged_without_packs() {
+async fn an_empty_list_leaves_nothing() {
     for map in [json!({"x": []}), json!({"x": [], "y": []})] {
         let (staged, memory) = staged(spec_of(map)).await;
         assert_eq!((staged.record.size, staged.record.pack_starts.len(), staged.pack_bytes), (0, 0, 0));
-        assert_eq!(memory.objects().keys().collect::<Vec<_>>(), [&root().task()]);
+        assert!(memory.objects().is_empty(), "there is no execution to record");
     }
 }
 
