@@ -85,9 +85,9 @@ link = s3.generate_presigned_url("put_object", Params=dict(Bucket=bucket, Key="l
 urllib.request.urlopen(urllib.request.Request(link, data=b"by link", method="PUT"))
 assert s3.get_object(Bucket=bucket, Key="linked")["Body"].read() == b"by link"
 
-# A bucket as a host name.
-named = urllib.request.Request(url + "/copy", headers={"Host": f"{bucket}.localhost:80"})
-assert urllib.request.urlopen(named).read() == b"new"
+# A bucket as a host name, and the endpoint by its name.
+for path, host in [("/copy", f"{bucket}.localhost:80"), (f"/{bucket}/copy", "localhost:80"), (f"/{bucket}/copy", "a.b.example")]:
+    assert urllib.request.urlopen(urllib.request.Request(url + path, headers={"Host": host})).read() == b"new"
 
 # Listings, with encoding-type=url, which boto3 always asks for.
 names = ["l/" + name for name in ["a", "a b", "a+b", "a/1", "a/2", "b/1", "é", "x/", "x//y", "\x01\r\n"]]
