@@ -131,6 +131,25 @@ async fn other_calls_are_tried_again() {
 }
 
 #[tokio::test]
+async fn throttling_is_waited_out_whatever_its_code() {
+    let times = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counted = Arc::clone(&times);
+    let handler = move || async move {
+        match counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => (StatusCode::TOO_MANY_REQUESTS, json!({"__type": "NeverHeardOf", "message": "why"}).to_string()),
+            _ => (StatusCode::OK, json!({"jobs": []}).to_string()),
+        }
+    };
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut config = config(directory.path(), false);
+    config.batch = Some(Router::new().route("/v1/describejobs", post(handler)));
+    let endpoint = Endpoint::start(config).await.expect("the endpoint starts");
+    assert_eq!(clients(&endpoint.url()).await.batch.describe(&["id".to_owned()]).await, Ok(vec![]));
+    assert_eq!(times.load(std::sync::atomic::Ordering::Relaxed), 2);
+    endpoint.stop().await;
+}
+
+#[tokio::test]
 async fn jobs_are_read_in_both_shapes() {
     let attempt = |code: i32, stream: &str| json!({"exitCode": code, "reason": "r", "logStreamName": stream});
     let canned = Canned::start(

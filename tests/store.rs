@@ -87,6 +87,32 @@ async fn a_creation_whose_answer_is_lost_finds_its_own_object() {
     embedded.stop().await;
 }
 
+/// The part of the next test that runs in an environment of its own.
+#[tokio::test]
+#[ignore = "run by the_environment_names_the_endpoint"]
+async fn as_the_environment_says() {
+    let clients = connect(&Target { bucket: BUCKET.to_owned(), ..Target::default() }).await;
+    assert_eq!(clients.region.as_deref(), Some("eu-west-3"));
+    clients.store.put("from the environment", Bytes::from_static(b"x")).await.expect("put");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_environment_names_the_endpoint() {
+    for variable in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"] {
+        let embedded = Embedded::start().await;
+        // By name, not by address: the SDK would make the bucket a part of it if it were not told otherwise.
+        let url = format!("http://localhost:{}", embedded.endpoint.addr().port());
+        let mut command = std::process::Command::new(std::env::current_exe().expect("this test"));
+        command.args(["--exact", "as_the_environment_says", "--ignored"]).env_clear().env(variable, url);
+        command.env("HOME", embedded.directory.path()).env("AWS_REGION", "eu-west-3");
+        command.env("AWS_ACCESS_KEY_ID", "any").env("AWS_SECRET_ACCESS_KEY", "thing");
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("it runs");
+        assert!(output.status.success(), "{variable}: {}", String::from_utf8_lossy(&output.stdout));
+        assert_eq!(embedded.clients().await.store.get("from the environment").await.expect("get"), "x");
+        embedded.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn objects_outlive_the_endpoint_and_a_reader_sees_but_does_not_touch_them() {
     let embedded = Embedded::start().await;

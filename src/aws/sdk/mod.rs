@@ -8,6 +8,7 @@ mod counts;
 mod fault;
 mod jobs;
 mod logs;
+mod patience;
 mod store;
 mod transfer;
 
@@ -92,6 +93,7 @@ pub async fn connect(target: &Target) -> Clients {
         Some(endpoint) => explicit(target, endpoint),
         None => standard(target).await,
     };
+    let shared = without_tls(shared);
     let counts = Counts::default();
     let region = shared.region().map(|region| region.as_ref().to_owned());
     // A bucket's own host name cannot be resolved on an endpoint that is no AWS; the path always can.
@@ -103,10 +105,14 @@ pub async fn connect(target: &Target) -> Clients {
         .retry_partition(partition("batchmap-s3"))
         .build();
     let batch = aws_sdk_batch::config::Builder::from(&shared)
+        .retry_classifier(patience::Status429)
         .timeout_config(control.clone())
         .retry_partition(partition("batchmap-batch"))
         .build();
-    let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&shared).timeout_config(control).build();
+    let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&shared)
+        .retry_classifier(patience::Status429)
+        .timeout_config(control)
+        .build();
     Clients {
         store: Arc::new(store::SdkStore::new(store.clone(), &target.bucket, counts.clone())),
         s3: store,
@@ -143,6 +149,15 @@ async fn standard(target: &Target) -> aws_config::SdkConfig {
         loader = loader.retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
     }
     loader.load().await
+}
+
+/// For an endpoint of plain HTTP, a client that does not read the system's certificates first: that is most of a
+/// worker's start. Only the services' own requests use it; the credentials chain has its own.
+fn without_tls(shared: aws_config::SdkConfig) -> aws_config::SdkConfig {
+    if shared.endpoint_url().is_none_or(|url| !url.starts_with("http://")) {
+        return shared;
+    }
+    shared.into_builder().http_client(aws_smithy_http_client::Builder::new().build_http()).build()
 }
 
 fn static_keys(access: String, secret: String) -> Credentials {

@@ -13,7 +13,9 @@ use super::super::upload::Incomplete;
 macro_rules! checked {
     ($output:ident { $($field:ident $(: $value:expr)?),* $(,)? }, $checksum:expr) => {{
         let sums = super::convert::sums($checksum);
-        $output {
+        // Some outputs hold nothing beside these fields.
+        #[allow(clippy::needless_update)]
+        let output = $output {
             checksum_crc32: sums.checksum_crc32,
             checksum_crc32c: sums.checksum_crc32c,
             checksum_crc64nvme: sums.checksum_crc64nvme,
@@ -21,7 +23,8 @@ macro_rules! checked {
             checksum_sha256: sums.checksum_sha256,
             $($field $(: $value)?,)*
             ..$output::default()
-        }
+        };
+        output
     }};
 }
 pub(super) use checked;
