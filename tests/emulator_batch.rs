@@ -307,9 +307,9 @@ async fn one_that_fled_into_its_own_session_holds_nothing_up() {
     };
     std::fs::write(&fled, "go\n").unwrap();
     let job = endpoint.ended(&id).await;
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     assert_eq!(job.status, Some(JobStatus::Succeeded));
     assert_eq!(endpoint.output(&id).await, [pid.to_string(), "over".to_owned()]);
-    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     endpoint.stop().await;
 }
 
@@ -389,6 +389,19 @@ async fn large_output_is_kept_and_read_in_pages() {
     let missing = endpoint.logs.get_log_events().log_group_name("/aws/batch/job").log_stream_name("d/default/none");
     let error = missing.send().await.unwrap_err();
     assert_eq!(error.code(), Some("ResourceNotFoundException"));
+    endpoint.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_words_are_kept() {
+    let dir = TempDir::new().unwrap();
+    let endpoint = serve(config(dir.path(), 8), processes(dir.path())).await;
+    endpoint.define(&["echo", "last words"]).await;
+    let id = endpoint.submit(300).await;
+    endpoint.ended(&id).await;
+    for index in 0..300 {
+        assert_eq!(endpoint.output(&format!("{id}:{index}")).await, ["last words"], "of child {index}");
+    }
     endpoint.stop().await;
 }
 

@@ -95,7 +95,8 @@ async fn copy(output: PipeReader, mut log: LogWriter, mut exited: oneshot::Recei
     };
     // The writers are dead, unless one fled into a session of its own: it may hold the pipe open, but not us.
     let mut left = PIPE_MAX;
-    while let Some(Ok(length @ 1..)) = pipe.as_mut().map(|pipe| pipe.try_read(&mut buffer)) {
+    // Asked of the kernel: tokio's own `try_read` knows only what its last poll has seen, and would miss the last words.
+    while let Some(Ok(length @ 1..)) = pipe.as_ref().map(|pipe| nix::unistd::read(pipe, &mut buffer)) {
         push(&mut log, &buffer[..length], &mut healthy);
         left = left.saturating_sub(length);
         if left == 0 {
