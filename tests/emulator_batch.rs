@@ -48,7 +48,7 @@ fn processes_under(cwd: &Path, guardian: GuardianCommand) -> Arc<dyn Runner> {
 }
 
 fn config(dir: &Path, slots: usize) -> ServiceConfig {
-    ServiceConfig { data: dir.join("data"), slots, read_only: false }
+    ServiceConfig { data: dir.join("data"), slots, read_only: false, hold: false }
 }
 
 async fn serve(config: ServiceConfig, runner: Arc<dyn Runner>) -> Endpoint {

@@ -29,7 +29,8 @@ pub struct EmulatorArgs {
 /// When the address or the directory cannot be used.
 pub async fn run(args: EmulatorArgs) -> Result<Exit, Failure> {
     let slots = args.slots.map_or_else(local::cores, |slots| slots as usize);
-    let settings = Settings { listen: args.listen, data: args.data.clone(), slots, durable: true, read_only: false };
+    let settings =
+        Settings { listen: args.listen, data: args.data.clone(), slots, durable: true, read_only: false, hold: false };
     let broken = |error: std::io::Error| {
         Failure::internal(format!("cannot serve on {} with {}: {error}", args.listen, args.data.display()))
     };

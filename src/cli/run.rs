@@ -13,6 +13,9 @@ use crate::run::launch::{self, Names};
 use crate::run::stage::{self, StageError, StageOptions, Staged};
 use crate::run::{definition, now_ms};
 
+/// Stands in a job definition for no image at all: definitions must name one.
+const NO_IMAGE: &str = "batchmap/process";
+
 /// Arguments of `batchmap run`.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
@@ -123,7 +126,9 @@ fn job_definition(task: &MapTask, session: &Session) -> Result<Definition, Failu
             image.clone()
         }
         (Some(image), false) => image.clone(),
-        (None, true) => "batchmap/process".to_owned(),
+        (None, true) => NO_IMAGE.to_owned(),
+        // An endpoint named by hand is an emulator: whether it needs an image is its affair.
+        (None, false) if target.endpoint.is_some() => NO_IMAGE.to_owned(),
         (None, false) => {
             return Err(Failure::input(
                 "image is missing: on AWS children run in containers; give --image, BATCHMAP_IMAGE, `image` in \

@@ -61,7 +61,7 @@ enum Place {
     },
     /// Served by another process of this folder.
     Client {
-        _client: Client,
+        client: Client,
     },
     /// Nothing is live: read from disk.
     Disk {
@@ -143,7 +143,7 @@ impl Session {
 
     async fn client(client: Client, target: AwsTarget) -> Session {
         let clients = connect(&client.record.url, &target).await;
-        Session::new(clients, target, EMBEDDED_PATIENCE, Place::Client { _client: client })
+        Session::new(clients, target, EMBEDDED_PATIENCE, Place::Client { client })
     }
 
     async fn disk(folder: &Folder, target: AwsTarget) -> Result<Session, Failure> {
@@ -173,9 +173,15 @@ impl Session {
         matches!(self.place, Place::Disk { .. })
     }
 
-    /// Whether there is a Batch to ask about what runs now.
-    pub fn has_batch(&self) -> bool {
-        !self.is_reading_disk()
+    /// Whether an execution that wrote its last record at `last_ms` may be at work here: then its jobs can be asked
+    /// about. The embedded endpoint holds what was left by its earlier lives until somebody asks, and to look is not to
+    /// take up.
+    pub fn may_be_driven(&self, last_ms: u64) -> bool {
+        match &self.place {
+            Place::Aws => true,
+            Place::Client { client } => last_ms >= client.record.started_ms,
+            Place::Owner { .. } | Place::Disk { .. } => false,
+        }
     }
 
     /// Where it works, for messages.

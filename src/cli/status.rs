@@ -42,7 +42,8 @@ pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
     let mut known = launch::read(&session.ports.store, &root).await?;
     let jobs: Vec<(u32, String)> = known.execution.running().map(|(number, _, job)| (number, job.to_owned())).collect();
     let mut live = true;
-    if !jobs.is_empty() && session.has_batch() {
+    let driven = known.times.is_some_and(|(_, last)| session.may_be_driven(last));
+    if !jobs.is_empty() && driven {
         let ids: Vec<String> = jobs.iter().map(|(_, job)| job.clone()).collect();
         let seen = observe::poll(session.ports.batch.as_ref(), &ids).await?;
         for (number, job) in &jobs {

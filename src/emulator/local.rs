@@ -36,6 +36,8 @@ pub struct Settings {
     pub durable: bool,
     /// Whether it only reads.
     pub read_only: bool,
+    /// See [`batch::ServiceConfig::hold`].
+    pub hold: bool,
 }
 
 impl Settings {
@@ -44,12 +46,12 @@ impl Settings {
     /// power cut loses, its children lose too.
     pub fn driving(data: PathBuf, slots: Option<usize>) -> Self {
         let slots = slots.unwrap_or_else(cores);
-        Settings { listen: loopback(), data, slots, durable: false, read_only: false }
+        Settings { listen: loopback(), data, slots, durable: false, read_only: false, hold: true }
     }
 
     /// For reading state that no live process serves.
     pub fn reading(data: PathBuf) -> Self {
-        Settings { listen: loopback(), data, slots: 1, durable: false, read_only: true }
+        Settings { listen: loopback(), data, slots: 1, durable: false, read_only: true, hold: false }
     }
 }
 
@@ -83,10 +85,10 @@ pub async fn start(settings: Settings) -> io::Result<Local> {
 /// # Errors
 /// When the directory cannot be used.
 pub async fn start_with(bound: super::server::Bound, settings: Settings, runner: Arc<dyn Runner>) -> io::Result<Local> {
-    let Settings { data, slots, durable, read_only, .. } = settings;
+    let Settings { data, slots, durable, read_only, hold, .. } = settings;
     let config = s3::Config { root: data.join("s3"), durable, read_only, buckets: vec![NAME.to_owned()] };
     let s3 = tokio::task::spawn_blocking(|| s3::Service::open(config)).await.map_err(io::Error::other)??;
-    let batch = batch::Service::open(batch::ServiceConfig { data, slots, read_only }, runner)?;
+    let batch = batch::Service::open(batch::ServiceConfig { data, slots, read_only, hold }, runner)?;
     let endpoint = bound.serve(s3, Some(batch.router()));
     Ok(Local { endpoint, batch })
 }

@@ -143,3 +143,26 @@ fn a_second_run_in_the_same_folder_uses_the_first_ones_endpoint() {
     let first = Ran::of(first.wait_with_output().unwrap()).exits(0);
     assert_eq!(first.out, "[\"first\"]\n");
 }
+
+#[test]
+fn what_was_left_unfinished_does_not_run_again_until_it_is_resumed() {
+    let place = Place::new();
+    let fifo = place.fifo("held");
+    place.write("starts", "");
+    let script = "echo $1 >> starts; if [ -e go ]; then echo $1; else exec 3> held; echo here >&3; sleep 1000; fi";
+    let driver =
+        place.spawn(["run", "--map", "x=[1,2,3]", "--slots", "1", "--", "sh", "-c", script, "sh", "{{.inputs.x}}"]);
+    let mut held = BufReader::new(open(&fifo));
+    held.read_line(&mut String::new()).unwrap();
+    signal(&driver, Signal::SIGTERM);
+    Ran::of(driver.wait_with_output().unwrap()).exits(6);
+    until_gone(held);
+    let left = place.ids().remove(0);
+    let ran = place.run(["run", "--map", "x=[9]", "--slots", "4", "--", "echo", "another"]).exits(0);
+    assert_eq!(ran.out, "[\"another\"]\n");
+    place.run(["status", &left]).exits(0);
+    assert_eq!(place.read("starts"), "1\n");
+    place.write("go", "");
+    let ran = place.run(["resume", &left]).exits(0);
+    assert_eq!(ran.json(), serde_json::json!(["1", "2", "3"]));
+}

@@ -3,6 +3,7 @@
 mod around;
 mod bad_input;
 mod concurrency;
+mod elsewhere;
 mod examples;
 mod interrupts;
 mod outcomes;

@@ -120,7 +120,11 @@ fn answer(service: &Service, operation: &str, body: &[u8]) -> Result<Response, E
         "canceljob" => change(service, Input::Cancel(parse(body)?)),
         "terminatejob" => change(service, Input::Terminate(parse(body)?)),
         "describejobs" => {
-            let request = parse(body)?;
+            let request: super::model::api::DescribeJobs = parse(body)?;
+            if service.read(|model| model.holds(&request.jobs)) {
+                // Whoever asks about a job wants it to go on. A reader of state on disk cannot make it, and need not.
+                let _ = service.change(Input::Release(request.jobs.clone()));
+            }
             ok(service.read(|model| model.describe_jobs(&request))?)
         }
         "listjobs" => {

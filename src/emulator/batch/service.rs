@@ -27,6 +27,9 @@ pub struct ServiceConfig {
     pub slots: usize,
     /// Answer from what is there; write nothing, run nothing. Children are told as the last service left them.
     pub read_only: bool,
+    /// Whether jobs that an earlier process left unfinished wait until somebody describes them: for an endpoint that lives
+    /// in a driver's process, where the next driver is another one. Otherwise they go on, as on AWS.
+    pub hold: bool,
 }
 
 /// AWS Batch and its logs on one machine.
@@ -81,7 +84,9 @@ impl Service {
         let (reports, received) = mpsc::unbounded_channel();
         if !config.read_only {
             // Lost before the slots are set, so that nothing starts twice; the snapshot then holds both.
-            for input in [Input::Slots(0), Input::HostLost, Input::Slots(slots)] {
+            let hold = config.hold.then_some(Input::Hold);
+            let inputs = [Input::Slots(0), Input::HostLost].into_iter().chain(hold).chain([Input::Slots(slots)]);
+            for input in inputs {
                 if let Ok(output) = model.apply(now_ms(), input) {
                     effects.extend(output.effects);
                 }

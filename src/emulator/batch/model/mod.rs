@@ -14,6 +14,7 @@ mod definition;
 mod describe;
 mod dispatch;
 mod finish;
+mod hold;
 mod ids;
 mod job;
 mod list;
@@ -65,6 +66,10 @@ pub enum Input {
     Slots(u32),
     /// Every attempt under way is lost with its host.
     HostLost,
+    /// No job starts children until it is released.
+    Hold,
+    /// These jobs' drivers are back.
+    Release(Vec<String>),
 }
 
 /// What a change brought about.
@@ -100,6 +105,9 @@ pub struct Model {
     by_id: BTreeMap<String, u32>,
     texts: Texts,
     deadlines: BTreeSet<(u64, AttemptKey, Deadline)>,
+    /// Jobs that wait for their driver.
+    #[serde(default)]
+    held: BTreeMap<u32, hold::Held>,
 }
 
 /// What is due for an attempt.
@@ -125,6 +133,7 @@ impl Model {
             by_id: BTreeMap::new(),
             texts: Texts::default(),
             deadlines: BTreeSet::new(),
+            held: BTreeMap::new(),
         }
     }
 
@@ -152,6 +161,8 @@ impl Model {
             Input::Tick => self.tick(effects),
             Input::Slots(slots) => self.slots = slots,
             Input::HostLost => self.host_lost(),
+            Input::Hold => self.hold(),
+            Input::Release(ids) => self.release(&ids),
         }
         Ok(Reply::Done {})
     }
