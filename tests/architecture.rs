@@ -125,7 +125,8 @@ fn only_the_command_line_prints() {
 
 #[test]
 fn decisions_are_pure() {
-    let impure = ["std::fs", "std::env", "std::net", "std::process", "std::time::Instant", "SystemTime", "tokio", "async "];
+    let impure =
+        ["std::fs", "std::env", "std::net", "std::process", "std::time::Instant", "SystemTime", "tokio", "async "];
     let mut broken = Vec::new();
     for source in sources().iter().filter(|source| source.room == "map" || source.room == "idl") {
         for (at, line) in &source.lines {

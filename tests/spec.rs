@@ -51,6 +51,7 @@ fn the_least_that_says_a_task() {
 #[test]
 fn everything_that_a_spec_can_say() {
     let task = read(json!({
+        "$schema": "./batchmap.schema.json",
         "name": "detect.anomalies",
         "image": "ghcr.io/me/detect:1",
         "command": ["python3", "detect.py", "{{.inputs.data_point}}", "{{.inputs.threshold}}"],
@@ -223,4 +224,16 @@ fn a_spec_that_is_no_json_says_where() {
     let found = spec::task(Some("{\"command\": [\"a\",]}"), json!({}), Faults::default()).unwrap_err();
     assert_eq!(found.0.len(), 1);
     assert!(found.to_string().contains("line 1 column 18"), "{found}");
+}
+
+#[test]
+fn the_schema_describes_every_key_and_both_forms_of_a_list() {
+    let schema = spec::json_schema();
+    insta::assert_json_snapshot!(schema["properties"]["map"]);
+    for object in [&schema, &schema["$defs"]["Policy"], &schema["$defs"]["Resources"]] {
+        for (key, property) in object["properties"].as_object().unwrap() {
+            assert!(property["description"].is_string(), "{key} has no description");
+        }
+    }
+    insta::assert_json_snapshot!(schema["$defs"]["Mapped"]);
 }

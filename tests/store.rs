@@ -1,5 +1,9 @@
 //! The object store's port: one suite for every endpoint, and what is particular to the embedded one.
 
+#[path = "support/embedded.rs"]
+mod embedded;
+#[path = "support/lossy.rs"]
+mod lossy;
 #[path = "support/store.rs"]
 mod suite;
 mod support;
@@ -8,7 +12,8 @@ use batchmap::aws::sdk::{Target, connect};
 use batchmap::aws::store::StoreError;
 use batchmap::emulator::server::Endpoint;
 use bytes::Bytes;
-use support::{BUCKET, Embedded, clients, config};
+use embedded::Embedded;
+use support::{BUCKET, clients, config};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_store_conforms() {
@@ -55,6 +60,30 @@ async fn errors_name_the_operation_the_object_and_the_cause() {
     let unused = Endpoint::bind(([127, 0, 0, 1], 0).into()).await.expect("a port").url();
     let error = clients(&unused).await.store.get("key").await.expect_err("nobody listens");
     assert!(matches!(error, StoreError::Unreachable { operation: "GetObject", .. }), "{error}");
+    embedded.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_whose_completion_is_not_heard_of_has_succeeded() {
+    let embedded = Embedded::start().await;
+    let (url, _network) = lossy::lose_answer(embedded.endpoint.addr(), "<CompleteMultipartUpload").await;
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.as_file().set_len(17 * 1024 * 1024).expect("room");
+    let clients = clients(&url).await;
+    clients.store.upload("large", file.path()).await.expect("upload");
+    assert_eq!((clients.counts.of("CompleteMultipartUpload"), clients.counts.of("AbortMultipartUpload")), (2, 0));
+    assert_eq!(clients.store.get_range("large", 17 * 1024 * 1024 - 1..17 * 1024 * 1024).await.expect("get").len(), 1);
+    embedded.stop().await;
+}
+
+#[tokio::test]
+async fn a_creation_whose_answer_is_lost_finds_its_own_object() {
+    let embedded = Embedded::start().await;
+    let (url, _network) = lossy::lose_answer(embedded.endpoint.addr(), "PUT /batchmap/new").await;
+    let store = clients(&url).await.store;
+    let error = store.put_new("new", Bytes::from_static(b"mine")).await.expect_err("taken, by ourselves");
+    assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error}");
+    assert_eq!(store.get("new").await.expect("get"), "mine");
     embedded.stop().await;
 }
 

@@ -5,3 +5,4 @@ pub mod logs;
 pub mod memory;
 pub mod sdk;
 pub mod store;
+pub mod target;

@@ -26,7 +26,7 @@ pub struct AbortArgs {
 /// # Errors
 /// When there is no such execution, or AWS cannot be reached.
 pub async fn run(args: AbortArgs) -> Result<Exit, Failure> {
-    let session = Session::open(&args.target, Access::Drive).await?;
+    let session = Session::open(&args.target, Access::Drive { slots: None }).await?;
     let root = inspect::find(&session, Some(&args.id)).await?;
     let mut driver = launch::take_over(&session.ports, &root, session.patience).await?;
     if driver.execution().decision().is_some() && driver.execution().running().next().is_none() {

@@ -39,7 +39,10 @@ pub async fn run(args: EmulatorArgs) -> Result<Exit, Failure> {
     let served = local::start(settings).await.map_err(broken)?;
     // One line on standard output once it serves, so that a script can wait for it.
     println!("{}", served.url());
-    eprintln!("AWS Batch, S3 and CloudWatch Logs, with {slots} slots. Point clients at it: export AWS_ENDPOINT_URL={}", served.url());
+    eprintln!(
+        "AWS Batch, S3 and CloudWatch Logs, with {slots} slots. Point clients at it: export AWS_ENDPOINT_URL={}",
+        served.url()
+    );
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::progress::{self, Show};
 use super::report;
-use super::session::Session;
+use super::session::{Access, Session};
 use super::{Exit, Failure};
 use crate::idl::record::TaskRecord;
 use crate::map::event::Decision;
@@ -16,7 +16,6 @@ use crate::map::layout::Root;
 use crate::map::status::Phase;
 use crate::map::summary::Summary;
 use crate::run::driver::{Control, Driver, Ended};
-use crate::run::launch;
 use crate::run::result::{self, Format, Spool};
 
 /// How results and progress are shown.
@@ -28,9 +27,19 @@ pub struct ShowArgs {
     /// How progress is shown on standard error.
     #[arg(long, value_enum, default_value_t = Show::Auto)]
     pub progress: Show,
+    /// Children at once on this machine, when no AWS target is configured; its cores when absent.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub slots: Option<u32>,
     /// Print how many requests of each AWS operation were sent, as JSON on standard error.
     #[arg(long)]
     pub stats: bool,
+}
+
+impl ShowArgs {
+    /// What the command means to do with a session.
+    pub fn access(&self) -> Access {
+        Access::Drive { slots: self.slots.map(|slots| slots as usize) }
+    }
 }
 
 /// The spelling of [`Format`] on the command line.
@@ -61,6 +70,7 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     let interrupts = tokio::spawn(listen(control, session.is_embedded()));
     let ended = driver.run(&mut requests).await;
     interrupts.abort();
+    session.note_polls(driver.polls());
     shown.abort();
     let _ = shown.await;
     let summary = driver.execution().summary();

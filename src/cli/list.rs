@@ -37,6 +37,7 @@ pub async fn run(args: ListArgs) -> Result<Exit, Failure> {
         let store = session.ports.store.clone();
         async move { (id, launch::read(&store, &root).await) }
     });
+    let reads: Vec<_> = reads.collect();
     let mut reads = futures::stream::iter(reads).buffered(READ_AHEAD);
     while let Some((id, known)) = reads.next().await {
         match (known, args.format) {

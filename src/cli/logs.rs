@@ -39,7 +39,12 @@ pub async fn run(args: LogsArgs) -> Result<Exit, Failure> {
     let known = launch::read(&session.ports.store, &root).await?;
     let size = known.record.size;
     if args.index >= size {
-        return Err(Failure::input(format!("INDEX is {}: {} has subtasks 0 to {}", args.index, root.id(), size.saturating_sub(1))));
+        return Err(Failure::input(format!(
+            "INDEX is {}: {} has subtasks 0 to {}",
+            args.index,
+            root.id(),
+            size.saturating_sub(1)
+        )));
     }
     let streams = streams(&session, &known.execution, OriginalIndex(args.index)).await?;
     let chosen = match args.attempt {

@@ -2,7 +2,7 @@
 //! error.
 
 mod abort;
-mod config;
+pub mod config;
 mod emulator;
 mod exit;
 mod finish;
@@ -17,7 +17,7 @@ mod resume;
 mod run;
 mod session;
 mod status;
-mod task_args;
+pub mod task_args;
 mod wait;
 mod worker;
 

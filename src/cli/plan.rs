@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use super::run::{self, RunInput};
+use super::session::Access;
 use super::status::Form;
 use super::{Exit, Failure};
 use crate::map::execution::Action;
 use crate::map::plan::rolling_group;
 use crate::map::task::ConcurrencyMode;
-use crate::run::{launch, stage};
+use crate::run::launch;
 
 /// Arguments of `batchmap plan`: those of `run`.
 #[derive(Debug, clap::Args)]
@@ -25,8 +26,8 @@ pub struct PlanArgs {
 /// # Errors
 /// When the input is wrong, as `run` would find it.
 pub async fn run(args: PlanArgs) -> Result<Exit, Failure> {
-    let prepared = run::prepare(&args.input).await?;
-    let staged = run::stage(&prepared, stage::Mode::DryRun).await?;
+    let prepared = run::prepare(&args.input, Access::Drive { slots: None }).await?;
+    let staged = run::stage(&prepared, true).await?;
     let record = staged.record;
     let terms = launch::terms(&record);
     let mut execution = launch::machine(&record);
@@ -51,13 +52,13 @@ pub async fn run(args: PlanArgs) -> Result<Exit, Failure> {
             "{:#}",
             json!({
                 "subtasks": record.size, "min_successes": terms.min_successes, "concurrency": terms.concurrency,
-                "packs": record.pack_starts.len(), "bytes": staged.bytes, "arrays_at_once": at_once,
+                "packs": record.pack_starts.len(), "bytes": staged.pack_bytes, "arrays_at_once": at_once,
                 "submit_calls_at_most": calls,
             })
         ),
         Form::Text => {
             println!("{}: {} subtasks, {} must succeed", record.name, record.size, terms.min_successes);
-            println!("inputs: {} bytes in {} packs", staged.bytes, record.pack_starts.len());
+            println!("inputs: {} bytes in {} packs", staged.pack_bytes, record.pack_starts.len());
             println!("at once: {} arrays with {submitted} children", at_once.len());
             if left > 0 {
                 println!("later: {left} children, as places come free");

@@ -48,10 +48,7 @@ pub async fn show(show: Show, mut progress: watch::Receiver<Summary>) {
 
 async fn bar(mut progress: watch::Receiver<Summary>) {
     let size = progress.borrow().size;
-    let bar = ProgressBar::with_draw_target(
-        Some(size),
-        indicatif::ProgressDrawTarget::stderr_with_hz(REDRAW_HZ),
-    );
+    let bar = ProgressBar::with_draw_target(Some(size), indicatif::ProgressDrawTarget::stderr_with_hz(REDRAW_HZ));
     let style = ProgressStyle::with_template("[{elapsed_precise}] {wide_bar} {pos}/{len} {per_sec} eta {eta}  {msg}");
     if let Ok(style) = style {
         bar.set_style(style);

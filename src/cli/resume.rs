@@ -2,7 +2,7 @@
 
 use super::config::TargetArgs;
 use super::finish::{self, ShowArgs};
-use super::session::{Access, Session};
+use super::session::Session;
 use super::{Exit, Failure, inspect};
 use crate::run::launch;
 
@@ -23,7 +23,7 @@ pub struct ResumeArgs {
 /// # Errors
 /// When there is no such execution, or AWS cannot be reached.
 pub async fn run(args: ResumeArgs) -> Result<Exit, Failure> {
-    let session = Session::open(&args.target, Access::Drive).await?;
+    let session = Session::open(&args.target, args.show.access()).await?;
     let root = inspect::find(&session, args.id.as_deref()).await?;
     let mut driver = launch::take_over(&session.ports, &root, session.patience).await?;
     let ended = finish::drive(&session, &root, &mut driver, &args.show).await;

@@ -10,7 +10,7 @@ use crate::map::layout::Root;
 use crate::map::resources;
 use crate::map::task::MapTask;
 use crate::run::launch::{self, Names};
-use crate::run::stage::{self, StageError, Staged};
+use crate::run::stage::{self, StageError, StageOptions, Staged};
 use crate::run::{definition, now_ms};
 
 /// Arguments of `batchmap run`.
@@ -48,7 +48,7 @@ pub struct Prepared {
 /// # Errors
 /// When the input is wrong, or AWS cannot be used.
 pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
-    let prepared = prepare(&args.input).await?;
+    let prepared = prepare(&args.input, args.show.access()).await?;
     let ended = launch_and_drive(&prepared, &args.show).await;
     prepared.session.print_stats(args.show.stats);
     prepared.session.close().await;
@@ -57,7 +57,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
 
 async fn launch_and_drive(prepared: &Prepared, show: &ShowArgs) -> Result<Exit, Failure> {
     let Prepared { session, root, .. } = prepared;
-    let staged = stage(prepared, stage::Mode::Write).await?;
+    let staged = stage(prepared, false).await?;
     let definition = if staged.record.size == 0 {
         // Nothing will be submitted, so nothing is registered either.
         String::new()
@@ -81,9 +81,9 @@ async fn launch_and_drive(prepared: &Prepared, show: &ShowArgs) -> Result<Exit, 
 ///
 /// # Errors
 /// When the task or the configuration is wrong.
-pub async fn prepare(input: &RunInput) -> Result<Prepared, Failure> {
+pub async fn prepare(input: &RunInput, access: Access) -> Result<Prepared, Failure> {
     let task = input.task.task().map_err(|faults| Failure::input(faults.to_string()))?;
-    let session = Session::open(&input.target, Access::Drive).await?;
+    let session = Session::open(&input.target, access).await?;
     let definition = match job_definition(&task, &session) {
         Ok(definition) => definition,
         Err(failure) => {
@@ -99,9 +99,10 @@ pub async fn prepare(input: &RunInput) -> Result<Prepared, Failure> {
 ///
 /// # Errors
 /// When they are wrong, or S3 cannot be used.
-pub async fn stage(prepared: &Prepared, mode: stage::Mode) -> Result<Staged, Failure> {
+pub async fn stage(prepared: &Prepared, dry_run: bool) -> Result<Staged, Failure> {
     let Prepared { task, session, root, .. } = prepared;
-    stage::stage(task, &session.ports.store, root, mode).await.map_err(|error| match error {
+    let options = StageOptions { dry_run, stores: session.stores(), results: session.results(), stdin: None };
+    stage::stage(task, &session.ports.store, root, options).await.map_err(|error| match error {
         StageError::Store(error) => error.into(),
         error => Failure::input(error.to_string()),
     })
@@ -116,7 +117,9 @@ fn job_definition(task: &MapTask, session: &Session) -> Result<Definition, Failu
     }
     let image = match (task.image.as_ref().or(target.image.as_ref()), session.is_embedded()) {
         (Some(image), true) => {
-            eprintln!("note: image {image} is not used: the embedded endpoint runs children as processes of this machine");
+            eprintln!(
+                "note: image {image} is not used: the embedded endpoint runs children as processes of this machine"
+            );
             image.clone()
         }
         (Some(image), false) => image.clone(),

@@ -1,12 +1,13 @@
 //! What a command works on: AWS, or the endpoint embedded in this process or in another one of this folder.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::Failure;
-use super::config::{self, TargetArgs};
+use super::config::TargetArgs;
 use crate::aws::sdk::{self, Clients};
 use crate::aws::target::{AwsTarget, Target};
 use crate::emulator::folder::{Client, Folder, FolderError, Owner, Role};
@@ -15,7 +16,10 @@ use crate::map::cadence::Pace;
 use crate::map::layout::Root;
 use crate::map::resources::Platform;
 use crate::run::Ports;
+use crate::run::bound::Results;
 use crate::run::driver::Patience;
+use crate::run::result::Stored;
+use crate::run::source::Stores;
 
 /// The folder of the embedded endpoint, in the folder that batchmap runs in.
 pub const FOLDER: &str = ".batchmap";
@@ -24,7 +28,10 @@ pub const FOLDER: &str = ".batchmap";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Start or stop jobs: needs a live endpoint, and becomes one where there is none.
-    Drive,
+    Drive {
+        /// Children at once, if this process becomes the endpoint; the machine's cores when absent.
+        slots: Option<usize>,
+    },
     /// Only look: with no live endpoint, the state on disk is all there is.
     Read,
 }
@@ -39,7 +46,8 @@ pub struct Session {
     pub patience: Patience,
     /// The names that submissions use.
     pub target: AwsTarget,
-    counts: sdk::Counts,
+    clients: Clients,
+    polls: AtomicU64,
     place: Place,
 }
 
@@ -47,11 +55,18 @@ pub struct Session {
 enum Place {
     Aws,
     /// Served by this process.
-    Owner { owner: Owner, local: Local },
+    Owner {
+        owner: Owner,
+        local: Local,
+    },
     /// Served by another process of this folder.
-    Client { _client: Client },
+    Client {
+        _client: Client,
+    },
     /// Nothing is live: read from disk.
-    Disk { local: Local },
+    Disk {
+        local: Local,
+    },
 }
 
 /// On AWS, answers lag and outages pass.
@@ -68,9 +83,9 @@ impl Session {
     /// # Errors
     /// When the configuration is wrong, or the embedded endpoint cannot be used.
     pub async fn open(args: &TargetArgs, access: Access) -> Result<Session, Failure> {
-        match config::load(args).map_err(|faults| Failure::input(faults.to_string()))? {
+        match args.target().map_err(|faults| Failure::input(faults.to_string()))? {
             Target::Aws(target) => Session::aws(target).await,
-            Target::Embedded(target) => Session::embedded(target, args.slots, access).await,
+            Target::Embedded { prefix, image } => Session::embedded(own(prefix, image), access).await,
         }
     }
 
@@ -92,7 +107,11 @@ impl Session {
         Ok(Session::new(clients, target, patience, Place::Aws))
     }
 
-    async fn embedded(target: AwsTarget, slots: Option<usize>, access: Access) -> Result<Session, Failure> {
+    async fn embedded(target: AwsTarget, access: Access) -> Result<Session, Failure> {
+        let slots = match access {
+            Access::Drive { slots } => slots,
+            Access::Read => None,
+        };
         if access == Access::Read {
             return match Folder::existing(FOLDER) {
                 None => Err(Failure::input(format!(
@@ -134,9 +153,9 @@ impl Session {
     }
 
     fn new(clients: Clients, target: AwsTarget, patience: Patience, place: Place) -> Session {
-        let Clients { store, batch, logs, counts, .. } = clients;
+        let Clients { store, batch, logs, .. } = clients.clone();
         let ports = Ports { batch, store, logs };
-        Session { ports, prefix: target.prefix.clone(), patience, target, counts, place }
+        Session { ports, prefix: target.prefix.clone(), patience, target, clients, polls: AtomicU64::new(0), place }
     }
 
     /// The keys of execution `id`.
@@ -177,11 +196,28 @@ impl Session {
         self.target.log_group.as_deref()
     }
 
+    /// The stores of other buckets, for inputs that lie there.
+    pub fn stores(&self) -> Stores {
+        let clients = self.clients.clone();
+        Arc::new(move |bucket: &str| clients.store_of(bucket))
+    }
+
+    /// The results of earlier executions.
+    pub fn results(&self) -> Arc<dyn Results> {
+        Arc::new(Stored { store: self.ports.store.clone(), prefix: self.prefix.clone() })
+    }
+
     /// Prints how many requests were sent, as one line of JSON on standard error.
     pub fn print_stats(&self, wanted: bool) {
         if wanted {
-            eprintln!("{}", json!({ "requests": self.counts.snapshot() }));
+            let polls = self.polls.load(Ordering::Relaxed);
+            eprintln!("{}", json!({ "requests": self.clients.counts.snapshot(), "polls": polls }));
         }
+    }
+
+    /// Notes how often a driver has polled, for [`Session::print_stats`].
+    pub fn note_polls(&self, polls: u64) {
+        self.polls.store(polls, Ordering::Relaxed);
     }
 
     /// Ends the session. An embedded endpoint stops when no other process uses it any more.
@@ -204,6 +240,24 @@ impl Session {
                 drop(closed);
             }
         }
+    }
+}
+
+/// The embedded endpoint, as a target.
+fn own(prefix: String, image: Option<String>) -> AwsTarget {
+    AwsTarget {
+        region: None,
+        bucket: local::NAME.to_owned(),
+        prefix,
+        queue: local::NAME.to_owned(),
+        interruptible_queue: Some(local::INTERRUPTIBLE.to_owned()),
+        job_role: None,
+        execution_role: None,
+        platform: Platform::default(),
+        image,
+        log_group: None,
+        assign_public_ip: false,
+        endpoint: None,
     }
 }
 

@@ -40,8 +40,7 @@ pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
     let session = Session::open(&args.target, Access::Read).await?;
     let root = inspect::find(&session, args.id.as_deref()).await?;
     let mut known = launch::read(&session.ports.store, &root).await?;
-    let jobs: Vec<(u32, String)> =
-        known.execution.running().map(|(number, _, job)| (number, job.to_owned())).collect();
+    let jobs: Vec<(u32, String)> = known.execution.running().map(|(number, _, job)| (number, job.to_owned())).collect();
     let mut live = true;
     if !jobs.is_empty() && session.has_batch() {
         let ids: Vec<String> = jobs.iter().map(|(_, job)| job.clone()).collect();

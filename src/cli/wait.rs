@@ -52,9 +52,8 @@ pub async fn run(args: WaitArgs) -> Result<Exit, Failure> {
             return Ok(Exit::Detached);
         }
         tokio::time::sleep(cadence.interval()).await;
-        let news = journal::read_from(&session.ports.store, &root, records + 1)
-            .await
-            .map_err(launch::LaunchError::from)?;
+        let news =
+            journal::read_from(&session.ports.store, &root, records + 1).await.map_err(launch::LaunchError::from)?;
         cadence.polled(!news.is_empty());
         records += news.len() as u64;
         for event in news.iter().flat_map(|record| &record.events) {

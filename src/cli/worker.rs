@@ -28,7 +28,9 @@ pub fn run(args: WorkerArgs) -> Result<Exit, Failure> {
         match argument.into_string() {
             Ok(argument) => command.push(argument),
             Err(argument) => {
-                return Err(Failure::input(format!("COMMAND holds {argument:?}, which is no UTF-8: write it in UTF-8")));
+                return Err(Failure::input(format!(
+                    "COMMAND holds {argument:?}, which is no UTF-8: write it in UTF-8"
+                )));
             }
         }
     }

@@ -1,6 +1,5 @@
 //! The whole endpoint on this machine: S3, Batch and logs on one port, children as local processes.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -8,6 +7,7 @@ use std::sync::Arc;
 
 use super::batch;
 use super::runner::Runner;
+use super::runner::guardian::GuardianCommand;
 use super::runner::process::{ProcessConfig, ProcessRunner};
 use super::s3;
 use super::server::Endpoint;
@@ -18,6 +18,8 @@ pub const ACCESS_KEY: &str = "batchmap";
 pub const SECRET_KEY: &str = "batchmap";
 /// The bucket, the queue and the compute environment that an endpoint starts with.
 pub const NAME: &str = "batchmap";
+/// The queue of interruptible tasks that it starts with.
+pub const INTERRUPTIBLE: &str = "batchmap-interruptible";
 /// The region that children sign for.
 const REGION: &str = "us-east-1";
 
@@ -80,11 +82,7 @@ pub async fn start(settings: Settings) -> io::Result<Local> {
 ///
 /// # Errors
 /// When the directory cannot be used.
-pub async fn start_with(
-    bound: super::server::Bound,
-    settings: Settings,
-    runner: Arc<dyn Runner>,
-) -> io::Result<Local> {
+pub async fn start_with(bound: super::server::Bound, settings: Settings, runner: Arc<dyn Runner>) -> io::Result<Local> {
     let Settings { data, slots, durable, read_only, .. } = settings;
     let config = s3::Config { root: data.join("s3"), durable, read_only, buckets: vec![NAME.to_owned()] };
     let s3 = tokio::task::spawn_blocking(|| s3::Service::open(config)).await.map_err(io::Error::other)??;
@@ -122,7 +120,7 @@ fn children(url: &str) -> io::Result<ProcessConfig> {
         // The endpoint is near and has no instance behind it: nothing should look for one.
         ("AWS_EC2_METADATA_DISABLED", "true"),
     ];
-    let environment: BTreeMap<String, String> =
-        environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Ok(ProcessConfig { program: std::env::current_exe()?, folder: std::env::current_dir()?, environment })
+    let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let guardian = GuardianCommand::of(std::env::current_exe()?);
+    Ok(ProcessConfig { guardian, cwd: std::env::current_dir()?, environment })
 }

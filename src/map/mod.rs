@@ -14,6 +14,8 @@ pub mod plan;
 pub mod policy;
 pub mod ranges;
 pub mod ratio;
+pub mod resources;
+pub mod spec;
 pub mod status;
 pub mod summary;
 pub mod task;

@@ -129,6 +129,7 @@ pub struct Driver {
     /// Arrays that another driver had planned: its calls may still arrive.
     inherited: u32,
     progress: watch::Sender<Summary>,
+    polls: u64,
     warned: Option<String>,
 }
 
@@ -158,6 +159,7 @@ impl Driver {
             issued: BTreeSet::new(),
             inherited: 0,
             progress,
+            polls: 0,
             warned: None,
         }
     }
@@ -171,6 +173,11 @@ impl Driver {
     /// The counts, as they change.
     pub fn progress(&self) -> watch::Receiver<Summary> {
         self.progress.subscribe()
+    }
+
+    /// How often Batch has been asked about the arrays it holds.
+    pub fn polls(&self) -> u64 {
+        self.polls
     }
 
     /// What is to be done.
@@ -310,6 +317,10 @@ impl Driver {
     async fn poll(&mut self) -> Result<(), DriveError> {
         let running: Vec<(u32, String)> =
             self.execution.running().map(|(number, _, job)| (number, job.to_owned())).collect();
+        if running.is_empty() {
+            return Ok(());
+        }
+        self.polls += 1;
         let jobs: Vec<String> = running.iter().map(|(_, job)| job.clone()).collect();
         let answers = observe::poll(self.ports.batch.as_ref(), &jobs).await?;
         let before = self.execution.summary();

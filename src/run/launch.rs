@@ -13,12 +13,9 @@ use crate::aws::store::{Store, StoreError};
 use crate::idl::record::{self, TaskRecord};
 use crate::map::event::Event;
 use crate::map::execution::{Array, Execution, IllegalEvent, Terms};
-use crate::map::layout::Root;
+use crate::map::layout::{RECORD_VERSION, Root};
 use crate::map::plan::Packs;
 use crate::map::task::{Completion, ConcurrencyMode};
-
-/// The version of `task.pb` and of the packs that this code reads and writes.
-pub const RECORD_VERSION: u32 = 1;
 
 /// Why an execution could not be started or opened.
 #[derive(Debug, thiserror::Error)]

@@ -1,12 +1,16 @@
 //! Make it happen: stage, submit, observe, settle, collect, journal.
 
+pub mod bound;
 pub mod definition;
 pub mod driver;
+pub mod files;
 pub mod journal;
 pub mod launch;
 pub mod observe;
 pub mod result;
 pub mod settle;
+pub mod source;
+pub mod stage;
 pub mod submit;
 
 use std::sync::Arc;

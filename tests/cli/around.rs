@@ -8,8 +8,19 @@ fn one_that_failed_in_part() -> (Place, String) {
     let place = Place::new();
     place
         .run([
-            "run", "--map", "x=[0,1,2]", "--min-success-ratio", "0.6", "--output", "o0:integer", "--", "sh", "-c",
-            "echo working on $1 >&2; test $1 != 1 && echo $1", "sh", "{{.inputs.x}}",
+            "run",
+            "--map",
+            "x=[0,1,2]",
+            "--min-success-ratio",
+            "0.6",
+            "--output",
+            "o0:integer",
+            "--",
+            "sh",
+            "-c",
+            "echo working on $1 >&2; test $1 != 1 && echo $1",
+            "sh",
+            "{{.inputs.x}}",
         ])
         .exits(0);
     let id = place.ids().remove(0);
@@ -20,7 +31,11 @@ fn one_that_failed_in_part() -> (Place, String) {
 fn status_list_outputs_and_logs_read_what_is_on_disk() {
     let (place, id) = one_that_failed_in_part();
     let status = place.run(["status"]).exits(0);
-    assert!(status.out.contains(&id) && status.out.contains("succeeded") && status.out.contains("1 failed"), "{}", status.out);
+    assert!(
+        status.out.contains(&id) && status.out.contains("succeeded") && status.out.contains("1 failed"),
+        "{}",
+        status.out
+    );
     let status = place.run(["status", &id, "--format", "json"]).exits(0).json();
     assert_eq!(status["summary"]["phase"], "succeeded");
     assert_eq!(status["summary"]["failures"][0]["indices"], "[1]");

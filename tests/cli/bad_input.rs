@@ -29,7 +29,7 @@ fn flags() {
     for (args, words) in [
         (vec!["--map", "x=[1]"], vec!["command"]),
         (vec!["--", "true"], vec!["map"]),
-        (vec!["--map", "x=[1]", "--bind", "x=2", "--", "true"], vec!["x", "both"]),
+        (vec!["--map", "x=[1]", "--bind", "x=2", "--", "true"], vec!["bind.x", "mapped too"]),
         (vec!["--map", "x=[1]", "--bind", "y=[2]", "--", "true"], vec!["bind.y", "[2]"]),
         (vec!["--map", "x=[1]", "--", "echo", "{{.inputs.z}}"], vec!["z"]),
         (vec!["--map", "x=[1]", "--min-success-ratio", "1.5", "--", "true"], vec!["min_success_ratio", "1.5"]),
@@ -85,7 +85,8 @@ fn text_that_is_no_utf8_is_refused() {
     std::fs::write(place.path("x.jsonl"), b"\"ok\"\n\"\xff\xfe\"\n").unwrap();
     refused(&place, &["--map", "x=@x.jsonl", "--", "true"]).says(&["x.jsonl:2", "UTF-8"]);
     let argument = std::ffi::OsStr::from_bytes(b"\xff\xfe");
-    let args: Vec<&std::ffi::OsStr> = ["run", "--map", "x=[1]", "--", "echo"].iter().map(std::ffi::OsStr::new).chain([argument]).collect();
+    let args: Vec<&std::ffi::OsStr> =
+        ["run", "--map", "x=[1]", "--", "echo"].iter().map(std::ffi::OsStr::new).chain([argument]).collect();
     place.run(args).exits(2).says(&["UTF-8"]);
 }
 

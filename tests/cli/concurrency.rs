@@ -11,8 +11,22 @@ fn peak_of_seven(mode: &str) {
     let list: Vec<u32> = (0..200).collect();
     let ran = place
         .run([
-            "run", "--map", &format!("x={}", serde_json::to_string(&list).unwrap()), "--output", "o0:integer",
-            "--concurrency", "7", "--concurrency-mode", mode, "--slots", "32", "--", "sh", "-c", PROBE, "sh",
+            "run",
+            "--map",
+            &format!("x={}", serde_json::to_string(&list).unwrap()),
+            "--output",
+            "o0:integer",
+            "--concurrency",
+            "7",
+            "--concurrency-mode",
+            mode,
+            "--slots",
+            "32",
+            "--",
+            "sh",
+            "-c",
+            PROBE,
+            "sh",
             "{{.inputs.x}}",
         ])
         .exits(0);
@@ -41,8 +55,19 @@ if [ $1 = 0 ]; then until [ \"$(ls done 2>/dev/null | wc -l)\" = 39 ]; do sleep 
 else mkdir -p done; : > done/$1; fi";
     place
         .run([
-            "run", "--map", &format!("x={}", serde_json::to_string(&list).unwrap()), "--concurrency", "4", "--slots",
-            "8", "--", "sh", "-c", script, "sh", "{{.inputs.x}}",
+            "run",
+            "--map",
+            &format!("x={}", serde_json::to_string(&list).unwrap()),
+            "--concurrency",
+            "4",
+            "--slots",
+            "8",
+            "--",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            "{{.inputs.x}}",
         ])
         .exits(0);
 }

@@ -99,7 +99,8 @@ fn an_execution_whose_driver_was_killed_is_resumed() {
     let place = Place::new();
     let fifo = place.fifo("held");
     let script = "if [ -e go ]; then echo $1; else exec 3> held; echo here >&3; sleep 1000; fi";
-    let mut driver = place.spawn(["run", "--map", "x=[5,6]", "--slots", "2", "--", "sh", "-c", script, "sh", "{{.inputs.x}}"]);
+    let mut driver =
+        place.spawn(["run", "--map", "x=[5,6]", "--slots", "2", "--", "sh", "-c", script, "sh", "{{.inputs.x}}"]);
     let mut held = BufReader::new(open(&fifo));
     held.read_line(&mut String::new()).unwrap();
     signal(&driver, Signal::SIGKILL);

@@ -26,8 +26,19 @@ fn two_failures_of_ten_are_allowed_by_a_ratio_of_four_fifths() {
     let place = Place::new();
     let ran = place
         .run([
-            "run", "--map", &format!("x={}", numbers(10)), "--min-success-ratio", "0.8", "--output", "o0:integer", "--",
-            "sh", "-c", "test $1 != 3 && test $1 != 7 && echo $1", "sh", "{{.inputs.x}}",
+            "run",
+            "--map",
+            &format!("x={}", numbers(10)),
+            "--min-success-ratio",
+            "0.8",
+            "--output",
+            "o0:integer",
+            "--",
+            "sh",
+            "-c",
+            "test $1 != 3 && test $1 != 7 && echo $1",
+            "sh",
+            "{{.inputs.x}}",
         ])
         .exits(0)
         .says(&["2 of 10 failed: [3],[7]", "batchmap logs", "8 of 10 succeeded, 8 needed"]);
@@ -42,8 +53,19 @@ fn three_failures_of_ten_fail_it_and_nothing_starts_afterwards() {
     let script = "echo $1 >> starts; if [ $1 -lt 3 ]; then echo the sky is falling >&2; exit 1; fi; exec sleep 1000";
     let ran = place
         .run([
-            "run", "--map", &format!("x={}", numbers(10)), "--min-success-ratio", "0.8", "--slots", "4", "--", "sh",
-            "-c", script, "sh", "{{.inputs.x}}",
+            "run",
+            "--map",
+            &format!("x={}", numbers(10)),
+            "--min-success-ratio",
+            "0.8",
+            "--slots",
+            "4",
+            "--",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            "{{.inputs.x}}",
         ])
         .exits(1)
         .says(&["the sky is falling", "3 of 10 subtasks failed, and 8 must succeed"]);
@@ -60,7 +82,16 @@ fn a_recoverable_failure_runs_again_alone() {
     let script = "echo $1 >> runs; if [ $1 = 2 ] && [ $(grep -c '^2$' runs) -lt 3 ]; then exit 75; fi; echo done-$1";
     let ran = place
         .run([
-            "run", "--map", &format!("x={}", numbers(5)), "--retries", "2", "--", "sh", "-c", script, "sh",
+            "run",
+            "--map",
+            &format!("x={}", numbers(5)),
+            "--retries",
+            "2",
+            "--",
+            "sh",
+            "-c",
+            script,
+            "sh",
             "{{.inputs.x}}",
         ])
         .exits(0);
@@ -74,9 +105,9 @@ fn a_recoverable_failure_runs_again_alone() {
 fn a_budget_that_is_used_up_fails() {
     let place = Place::new();
     place
-        .run(["run", "--map", "x=[1,2]", "--retries", "1", "--", "sh", "-c", "exit 75"])
+        .run(["run", "--map", "x=[1]", "--retries", "1", "--", "sh", "-c", "exit 75"])
         .exits(1)
-        .says(&["2 of 2 failed: [0-1]"]);
+        .says(&["1 of 1 failed: [0]: USER:Recoverable"]);
 }
 
 #[test]
@@ -101,8 +132,21 @@ fn satisfied_stops_the_rest_once_enough_have_succeeded() {
     let script = "if [ $1 -lt 3 ]; then echo $1; else exec sleep 1000; fi";
     let ran = place
         .run([
-            "run", "--map", &format!("x={}", numbers(6)), "--min-successes", "3", "--completion", "satisfied",
-            "--slots", "6", "--", "sh", "-c", script, "sh", "{{.inputs.x}}",
+            "run",
+            "--map",
+            &format!("x={}", numbers(6)),
+            "--min-successes",
+            "3",
+            "--completion",
+            "satisfied",
+            "--slots",
+            "6",
+            "--",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            "{{.inputs.x}}",
         ])
         .exits(0);
     assert_eq!(ran.json(), json!(["0", "1", "2", null, null, null]));
@@ -125,7 +169,17 @@ fn inputs_come_from_files_lines_and_standard_input() {
     let ran = place
         .run_with(
             [
-                "run", "--map", "a=@a.json", "--map", "b=@b.jsonl", "--map", "c=-", "--format", "jsonl", "--", "echo",
+                "run",
+                "--map",
+                "a=@a.json",
+                "--map",
+                "b=@b.jsonl",
+                "--map",
+                "c=-",
+                "--format",
+                "jsonl",
+                "--",
+                "echo",
                 "{{.inputs.a}}{{.inputs.b}}{{.inputs.c}}",
             ],
             b"{\"k\":1}\n{\"k\":2}\n{\"k\":3}\n",

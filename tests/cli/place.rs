@@ -87,7 +87,11 @@ impl Place {
     pub fn ids(&self) -> Vec<String> {
         let listed = self.run(["list", "--format", "json"]);
         assert_eq!(listed.code, 0, "{}", listed.err);
-        listed.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned()).collect()
+        listed
+            .out
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 

@@ -1,32 +1,10 @@
 //! What the integration tests share.
 
 use batchmap::aws::sdk::{Clients, Target, connect};
-use batchmap::emulator::server::{Endpoint, EndpointConfig};
+use batchmap::emulator::server::EndpointConfig;
 
 /// The bucket of the embedded endpoint.
 pub const BUCKET: &str = "batchmap";
-
-/// An endpoint of its own, on a directory of its own.
-pub struct Embedded {
-    pub endpoint: Endpoint,
-    pub directory: tempfile::TempDir,
-}
-
-impl Embedded {
-    pub async fn start() -> Embedded {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let endpoint = Endpoint::start(config(directory.path(), false)).await.expect("the endpoint starts");
-        Embedded { endpoint, directory }
-    }
-
-    pub async fn clients(&self) -> Clients {
-        clients(&self.endpoint.url()).await
-    }
-
-    pub async fn stop(self) {
-        self.endpoint.stop().await;
-    }
-}
 
 /// An endpoint's configuration over `data`.
 pub fn config(data: &std::path::Path, read_only: bool) -> EndpointConfig {

@@ -1,6 +1,6 @@
 //! What an error of the SDK means: one reading for all three services.
 
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::counts::Call;
 use crate::aws::batch::BatchError;
@@ -50,7 +50,8 @@ impl Fault {
                 let status = context.raw().status().as_u16();
                 let meta = context.err().meta();
                 let code = meta.code().map_or_else(|| format!("HTTP {status}"), str::to_owned);
-                let message = meta.message().unwrap_or("no message").to_owned();
+                // Without either, the answer could not be read: the chain of causes says why.
+                let message = meta.message().map_or_else(|| chain(error), str::to_owned);
                 Fault::Answer { status, code, message }
             }
             _ if !call.was_sent() => Fault::NotSent(chain(error)),
@@ -73,7 +74,7 @@ impl Fault {
                 let told = format!("{message} [{resource}]");
                 if status == 429 || THROTTLING.contains(&code.as_str()) {
                     BatchError::Throttled { operation, message: format!("{code}: {told}") }
-                } else if status >= 500 {
+                } else if !(400..500).contains(&status) {
                     BatchError::Unknown { operation, message: format!("{code}: {told}") }
                 } else {
                     let message = told + &hint(&code, "batch", operation);
@@ -96,9 +97,18 @@ pub(super) fn hint(code: &str, service: &str, action: &str) -> String {
     }
 }
 
-/// The error and its causes in one line.
-fn chain<E: std::error::Error + 'static>(error: &SdkError<E>) -> String {
-    DisplayErrorContext(error).to_string()
+/// An error and its causes in one line, a cause that repeats what was said before left out.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -120,6 +130,8 @@ mod tests {
         assert!(matches!(answer(503, "ThrottlingException"), BatchError::Throttled { .. }));
         assert!(matches!(answer(500, "ServerException"), BatchError::Unknown { .. }));
         assert!(matches!(answer(502, "HTTP 502"), BatchError::Unknown { .. }));
+        // An answer that could not be read: the request was carried out.
+        assert!(matches!(answer(200, "HTTP 200"), BatchError::Unknown { .. }));
     }
 
     #[test]

@@ -70,10 +70,19 @@ pub struct Clients {
     pub batch: Arc<dyn Batch>,
     /// CloudWatch Logs.
     pub logs: Arc<dyn Logs>,
+    /// The configuration of further stores.
+    s3: aws_sdk_s3::Config,
     /// Requests sent by all three.
     pub counts: Counts,
     /// The region in use. Without one every call to AWS is refused: worth saying before the first.
     pub region: Option<String>,
+}
+
+impl Clients {
+    /// Object storage on another bucket of the same target.
+    pub fn store_of(&self, bucket: &str) -> Arc<dyn Store> {
+        Arc::new(store::SdkStore::new(self.s3.clone(), bucket, self.counts.clone()))
+    }
 }
 
 /// Makes the three ports. Sends nothing to the target; with no `endpoint` it may read the AWS configuration files and,
@@ -99,7 +108,8 @@ pub async fn connect(target: &Target) -> Clients {
         .build();
     let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&shared).timeout_config(control).build();
     Clients {
-        store: Arc::new(store::SdkStore::new(store, &target.bucket, counts.clone())),
+        store: Arc::new(store::SdkStore::new(store.clone(), &target.bucket, counts.clone())),
+        s3: store,
         batch: Arc::new(batch::SdkBatch::new(batch, counts.clone())),
         logs: Arc::new(logs::SdkLogs::new(logs, counts.clone())),
         counts,

@@ -12,7 +12,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
 use super::counts::{Call, Counts};
-use super::fault::{Fault, hint};
+use super::fault::{Fault, chain, hint};
 use crate::aws::store::{Listed, Page, Store, StoreError};
 
 /// Objects in a page of a listing: the API's most.
@@ -53,7 +53,8 @@ impl SdkStore {
             {
                 StoreError::NotFound { bucket, key }
             }
-            Fault::Answer { status, code, message } if status < 500 => {
+            // S3 reports some of its own faults in the body of a 200: they are not refusals.
+            Fault::Answer { status: 400..500, code, message } => {
                 let message = message + &hint(&code, "s3", action(operation));
                 StoreError::Refused { operation, bucket, key, code, message }
             }
@@ -69,7 +70,7 @@ impl SdkStore {
 
     /// A fault that is not the SDK's: of a body, or of a local file.
     pub(super) fn broken(&self, operation: &'static str, key: &str, cause: &dyn std::error::Error) -> StoreError {
-        let message = aws_sdk_s3::error::DisplayErrorContext(cause).to_string();
+        let message = chain(cause);
         StoreError::Unreachable { operation, bucket: self.bucket.clone(), key: key.to_owned(), message }
     }
 

@@ -1,6 +1,7 @@
 //! Local files to and from S3, never whole in memory.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
@@ -20,6 +21,17 @@ const PARTS: u64 = 10_000;
 /// Parts under way at once.
 const PARALLEL: usize = 4;
 
+/// The user metadata by which an upload in parts knows its object again.
+const MARK: &str = "batchmap-upload";
+
+/// A mark that no other upload has.
+fn mark() -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!("{:x}-{:x}-{number:x}", now.as_nanos(), std::process::id())
+}
+
 impl SdkStore {
     pub(super) async fn upload_file(&self, key: &str, file: &Path) -> Result<(), StoreError> {
         let meta = tokio::fs::metadata(file).await.map_err(|cause| self.local("PutObject", key, file, &cause))?;
@@ -38,7 +50,8 @@ impl SdkStore {
         let call = self.counts.call("CreateMultipartUpload");
         let request = self.client.create_multipart_upload().bucket(&self.bucket).key(key);
         // Said aloud, because the SDK sends it with every part, and S3 refuses parts with one it was not told of.
-        let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
+        let mark = mark();
+        let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32).metadata(MARK, &mark);
         let sent = request.customize().interceptor(call.clone()).send().await;
         let begun = sent.map_err(|error| self.told("CreateMultipartUpload", key, &error, &call))?;
         let id = begun.upload_id.unwrap_or_default();
@@ -46,6 +59,10 @@ impl SdkStore {
             Ok(parts) => self.complete(key, &id, parts).await,
             Err(error) => Err(error),
         };
+        // When the answer to a completion is lost, its repetition finds no upload any more: ask the object itself.
+        if done.is_err() && self.has_mark(key, &mark).await {
+            return Ok(());
+        }
         if done.is_err() {
             let call = self.counts.call("AbortMultipartUpload");
             let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(&id);
@@ -85,6 +102,14 @@ impl SdkStore {
         sent.map(drop).map_err(|error| self.told("CompleteMultipartUpload", key, &error, &call))
     }
 
+    /// Whether the object under `key` is the one of the upload that was marked so.
+    async fn has_mark(&self, key: &str, mark: &str) -> bool {
+        let call = self.counts.call("HeadObject");
+        let request = self.client.head_object().bucket(&self.bucket).key(key);
+        let sent = request.customize().interceptor(call).send().await;
+        sent.is_ok_and(|found| found.metadata().and_then(|all| all.get(MARK)).is_some_and(|there| there == mark))
+    }
+
     /// Downloads beside `file` and renames, so that `file` is never seen half.
     pub(super) async fn download_file(&self, key: &str, file: &Path) -> Result<(), StoreError> {
         let aside = Aside::new(file);
@@ -120,8 +145,8 @@ struct Aside(PathBuf);
 
 impl Aside {
     fn new(file: &Path) -> Self {
-        static NUMBER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mut name = std::ffi::OsString::from(".");
         name.push(file.file_name().unwrap_or_default());
         name.push(format!(".{}-{number}.part", std::process::id()));

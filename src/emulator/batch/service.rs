@@ -36,6 +36,8 @@ pub struct Service {
     logs: LogStore,
     /// Told when the time to wake may have changed.
     changed: Arc<Notify>,
+    /// Told after every change, for those who wait for a state.
+    moved: Notify,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -93,6 +95,7 @@ impl Service {
             runner,
             logs,
             changed: Arc::new(Notify::new()),
+            moved: Notify::new(),
             task: Mutex::new(None),
         });
         if live {
@@ -139,12 +142,25 @@ impl Service {
         self.carry_out(output.effects);
         drop(state);
         self.changed.notify_one();
+        self.moved.notify_waiters();
         Ok(output.reply)
     }
 
     /// Reads the model.
     pub fn read<T>(&self, question: impl FnOnce(&Model) -> T) -> T {
         question(&self.state().model)
+    }
+
+    /// Waits until the model has an answer. For callers in the same process, who need not poll.
+    pub async fn until<T>(&self, mut question: impl FnMut(&Model) -> Option<T>) -> T {
+        loop {
+            // Made before the question, so that no change between the two is missed.
+            let moved = self.moved.notified();
+            if let Some(answer) = self.read(&mut question) {
+                return answer;
+            }
+            moved.await;
+        }
     }
 
     /// Kills all children, waits until they are gone and everything is on the disk. Their attempts count as lost hosts when the
@@ -192,6 +208,8 @@ impl Service {
                 self.carry_out(output.effects);
             }
         }
+        drop(state);
+        self.moved.notify_waiters();
     }
 }
 

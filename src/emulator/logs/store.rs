@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 const MAX_EVENT: usize = 256 * 1024;
 /// CloudWatch's limit on a page.
 const MAX_PAGE: usize = 1024 * 1024;
+/// Tells a stream's file from a directory: `a` and `a/b` may both be streams, and no encoded name has a dot.
+const SUFFIX: &str = ".log";
 
 /// The streams under a directory.
 #[derive(Clone, Debug)]
@@ -141,6 +143,7 @@ impl LogStore {
     fn path(&self, group: &str, stream: &str) -> PathBuf {
         let mut path = self.dir.join(encode(group));
         path.extend(stream.split('/').map(encode));
+        path.as_mut_os_string().push(SUFFIX);
         path
     }
 }
@@ -159,7 +162,9 @@ fn walk(dir: &Path, above: &str, found: &mut Vec<String>) -> io::Result<()> {
     };
     for entry in entries {
         let entry = entry?;
-        let name = format!("{above}{}", decode(&entry.file_name().to_string_lossy()));
+        let file_name = entry.file_name();
+        let component = file_name.to_string_lossy();
+        let name = format!("{above}{}", decode(component.strip_suffix(SUFFIX).unwrap_or(&component)));
         if entry.file_type()?.is_dir() {
             walk(&entry.path(), &format!("{name}/"), found)?;
         } else {

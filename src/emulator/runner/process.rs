@@ -143,12 +143,7 @@ impl Runner for ProcessRunner {
     async fn shutdown(&self) {
         let Some(attached) = self.attached.get() else { return };
         let shared = &attached.shared;
-        {
-            let mut table = shared.table();
-            table.closing = true;
-            let sessions = table.sessions();
-            session::signal(&sessions, Signal::SIGKILL);
-        }
+        shared.close();
         loop {
             let left = shared.left.notified();
             if shared.table().attempts.is_empty() {
@@ -159,6 +154,15 @@ impl Runner for ProcessRunner {
         let guardian = shared.table().guardian.take();
         // It has nothing to do any more, and is gone in a moment.
         let _ = tokio::task::spawn_blocking(move || drop(guardian)).await;
+    }
+}
+
+impl Drop for ProcessRunner {
+    fn drop(&mut self) {
+        // Without a shutdown; on Linux the spawner's end would kill the children too, but not theirs.
+        if let Some(attached) = self.attached.get() {
+            attached.shared.close();
+        }
     }
 }
 
@@ -176,6 +180,13 @@ impl Shared {
     fn table(&self) -> MutexGuard<'_, Table> {
         // No step under this lock leaves the table half changed.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kills what runs, and lets nothing begin any more.
+    fn close(&self) {
+        let mut table = self.table();
+        table.closing = true;
+        session::signal(&table.sessions(), Signal::SIGKILL);
     }
 
     /// The attempt is over: tells the endpoint, and whoever waits for the table to empty.

@@ -12,6 +12,9 @@ use crate::map::task::{Completion, ConcurrencyMode};
 #[derive(JsonSchema)]
 #[schemars(title = "batchmap spec", deny_unknown_fields)]
 pub struct Document {
+    /// The address of this schema, for editors; not read.
+    #[schemars(rename = "$schema")]
+    pub schema: Option<String>,
     /// The task's name: letters, digits, `-`, `_` and `.`. Default: the command's first word.
     pub name: Option<String>,
     /// The container image. Default: the configured one; the process runner on one machine needs none.

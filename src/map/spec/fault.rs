@@ -11,14 +11,14 @@ pub struct Fault {
     pub field: String,
     /// What was found there, shortened; empty where there is nothing to show.
     pub value: String,
-    /// What is wrong with it.
+    /// What is wrong with it; empty where the field says it all (`... and 12 more`).
     pub problem: String,
     /// What to write instead; empty where the problem says it all.
     pub fix: String,
 }
 
 /// Characters of a value that a fault shows.
-const SHOWN: usize = 60;
+const SHOWN: usize = 100;
 
 impl Fault {
     /// A fault of the JSON value found in `field`.
@@ -43,7 +43,9 @@ impl fmt::Display for Fault {
         if !self.value.is_empty() {
             write!(f, " is {}", self.value)?;
         }
-        write!(f, ": {}", self.problem)?;
+        if !self.problem.is_empty() {
+            write!(f, ": {}", self.problem)?;
+        }
         if !self.fix.is_empty() {
             write!(f, "; {}", self.fix)?;
         }

@@ -15,6 +15,7 @@ use crate::map::task::{Completion, ConcurrencyMode, MapTask, MinSuccess, Policy,
 
 /// The keys of a spec.
 pub(super) const KEYS: &[&str] = &[
+    "$schema",
     "name",
     "image",
     "command",

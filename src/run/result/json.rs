@@ -100,10 +100,7 @@ mod tests {
         assert_eq!(printed(&["a"], &[&row[..1], &failed[..1]], Format::Json), "[1, null]\n");
         assert_eq!(printed(&["a"], &[], Format::Json), "[]\n");
         assert_eq!(printed(&["a"], &[&row[..1], &failed[..1]], Format::Jsonl), "1\nnull\n");
-        assert_eq!(
-            printed(&["a", "b"], &[&row, &failed], Format::Json),
-            "{\"a\": [1, null],\n \"b\": [true, null]}\n"
-        );
+        assert_eq!(printed(&["a", "b"], &[&row, &failed], Format::Json), "{\"a\": [1, null],\n \"b\": [true, null]}\n");
         assert_eq!(printed(&["a", "b"], &[&row], Format::Jsonl), "{\"a\":1,\"b\":true}\n");
         assert_eq!(printed(&[], &[], Format::Json), "");
     }

@@ -5,6 +5,7 @@
 //! and printed as JSON.
 
 mod json;
+mod read;
 mod spool;
 mod write;
 
@@ -14,6 +15,7 @@ use futures::{StreamExt, TryStreamExt};
 use prost::Message;
 
 pub use json::{Format, PrintError, print};
+pub use read::Stored;
 pub use spool::Spool;
 pub use write::{PART_LIMIT, write};
 

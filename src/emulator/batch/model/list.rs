@@ -3,6 +3,7 @@
 use super::api::{Filter, ListJobs};
 use super::job::{Job, Status};
 use super::reply::{AttemptContainer, JobList, JobSummary};
+use super::retry::glob;
 use super::{Model, Refusal, ids};
 
 /// The longest page without filters, and with one.
@@ -110,8 +111,10 @@ fn token(request: &ListJobs) -> Result<Option<u32>, Refusal> {
     request.next_token.as_ref().map(parse).transpose()
 }
 
+type Keep<'a> = Box<dyn Fn(&Job) -> bool + 'a>;
+
 /// What a filter keeps, checked.
-fn matcher(filter: &Filter) -> Result<Box<dyn Fn(&Job) -> bool + '_>, Refusal> {
+fn matcher(filter: &Filter) -> Result<Keep<'_>, Refusal> {
     let values = &filter.values;
     if values.is_empty() {
         return Err(Refusal(format!("filter {} needs a value", filter.name)));
@@ -143,11 +146,4 @@ fn matcher(filter: &Filter) -> Result<Box<dyn Fn(&Job) -> bool + '_>, Refusal> {
 fn millis(filter: &Filter) -> Result<u64, Refusal> {
     let value = filter.values[0].as_str();
     value.parse().map_err(|_| Refusal(format!("filter {} '{value}' is not milliseconds since 1970", filter.name)))
-}
-
-fn glob(pattern: &str, text: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => text.starts_with(prefix),
-        None => pattern == text,
-    }
 }

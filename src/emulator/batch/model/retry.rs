@@ -72,7 +72,8 @@ fn matches(row: &EvaluateOnExit, ending: &Ending<'_>) -> bool {
         .all(|(pattern, text)| pattern.as_deref().is_none_or(|pattern| glob(pattern, text)))
 }
 
-fn glob(pattern: &str, text: &str) -> bool {
+/// Whether a text is the pattern, or begins with it when it ends in `*`.
+pub(super) fn glob(pattern: &str, text: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => text.starts_with(prefix),
         None => pattern == text,

@@ -61,26 +61,41 @@ fn try_begin(shared: &Shared, start: &Start) -> Result<Began, String> {
 
 /// Spawns under a guardian that is alive: one that died is replaced, and told of all who run.
 fn spawn_guarded(shared: &Shared, table: &mut Table, start: &Start) -> Result<(Child, PipeReader), String> {
-    let probe = match &mut table.guardian {
-        Some(guardian) => guardian.probe(),
-        None => Err(io::ErrorKind::NotConnected.into()),
-    };
-    if let Err(error) = probe {
-        tracing::warn!(%error, "the guardian is gone; starting another");
+    let failed = |error: io::Error| format!("cannot execute {:?}: {error}", start.command[0]);
+    let guardian = living_guardian(shared, table)?;
+    let first = spawn_under(shared, start, guardian);
+    match first {
+        // It was dying when it was asked, and gone when the child came to register.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            table.guardian = None;
+            let guardian = living_guardian(shared, table)?;
+            spawn_under(shared, start, guardian).map_err(failed)
+        }
+        other => other.map_err(failed),
+    }
+}
+
+fn living_guardian<'a>(shared: &Shared, table: &'a mut Table) -> Result<&'a mut Guardian, String> {
+    let alive = table.guardian.as_mut().is_some_and(|guardian| guardian.probe().is_ok());
+    if !alive {
+        tracing::warn!("the guardian is gone; starting another");
         let mut guardian = Guardian::spawn(&shared.config.guardian).map_err(|error| error.to_string())?;
         for session in table.sessions() {
             guardian.register(session).map_err(|error| format!("the guardian cannot be told: {error}"))?;
         }
         table.guardian = Some(guardian);
     }
-    let guardian = table.guardian.as_mut().ok_or("there is no guardian")?;
-    let fd = guardian.fd().ok_or("the guardian has no pipe")?;
+    table.guardian.as_mut().ok_or_else(|| "there is no guardian".to_owned())
+}
+
+fn spawn_under(shared: &Shared, start: &Start, guardian: &mut Guardian) -> io::Result<(Child, PipeReader)> {
+    let fd = guardian.fd().ok_or(io::ErrorKind::BrokenPipe)?;
     spawn(shared, start, fd).map_err(|(error, session)| {
         // It registered itself and then could not execute its command.
         if let Some(session) = session {
             let _ = guardian.unregister(session);
         }
-        format!("cannot execute {:?}: {error}", start.command[0])
+        error
     })
 }
 

@@ -1,0 +1,270 @@
+//! Where executions go: the embedded endpoint of this machine, or AWS.
+
+use std::collections::BTreeMap;
+
+use crate::map::resources::Platform;
+use crate::map::spec::{Fault, Faults};
+
+/// The settings there are. As flags they are written with `-`, in the environment as `BATCHMAP_` and capitals.
+pub const SETTINGS: &[&str] = &[
+    "region",
+    "bucket",
+    "prefix",
+    "queue",
+    "interruptible_queue",
+    "job_role",
+    "execution_role",
+    "platform",
+    "image",
+    "log_group",
+    "assign_public_ip",
+    "endpoint",
+];
+
+/// The settings that the embedded endpoint heeds too: any other one says that AWS is meant.
+const ALSO_EMBEDDED: &[&str] = &["prefix", "image"];
+
+/// The bucket and the queue that batchmap's own endpoint starts with: the default wherever an endpoint is given.
+pub const OWN_NAME: &str = "batchmap";
+
+/// A setting's value, and where it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// As text; true or false for a switch.
+    pub value: String,
+    /// For faults: `batchmap.toml: queue`, `BATCHMAP_QUEUE`, `--queue`.
+    pub origin: String,
+}
+
+/// Where executions go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// AWS Batch and S3 on this machine, within this process: nothing is configured.
+    Embedded {
+        /// What the keys in the bucket begin with, without a slash at its ends; may be empty.
+        prefix: String,
+        /// The image of tasks that name none.
+        image: Option<String>,
+    },
+    /// AWS, or another endpoint that speaks like it.
+    Aws(AwsTarget),
+}
+
+/// AWS, or an endpoint that speaks like it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsTarget {
+    /// The region; the standard AWS chain decides when absent.
+    pub region: Option<String>,
+    /// The bucket of everything that batchmap stores.
+    pub bucket: String,
+    /// What the keys in it begin with, without a slash at its ends; may be empty.
+    pub prefix: String,
+    /// The job queue, by name or ARN.
+    pub queue: String,
+    /// The queue of interruptible (spot) tasks; they go to `queue` when absent.
+    pub interruptible_queue: Option<String>,
+    /// ARN of the role of the code inside the containers; the instance's role when absent.
+    pub job_role: Option<String>,
+    /// ARN of the role that pulls the image and writes the logs; Fargate needs one.
+    pub execution_role: Option<String>,
+    /// Where the queues' compute environments run containers.
+    pub platform: Platform,
+    /// The image of tasks that name none.
+    pub image: Option<String>,
+    /// The CloudWatch log group; Batch's own (`/aws/batch/job`) when absent.
+    pub log_group: Option<String>,
+    /// Give children a public address: on Fargate in a subnet without NAT.
+    pub assign_public_ip: bool,
+    /// The address of an endpoint instead of AWS's; `AWS_ENDPOINT_URL` and the like hold when absent.
+    pub endpoint: Option<String>,
+}
+
+impl Target {
+    /// The target that `settings` (names from [`SETTINGS`]) say.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn from_settings(settings: &BTreeMap<&'static str, Setting>) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        for (name, setting) in settings {
+            if let Err((problem, fix)) = check(name, &setting.value) {
+                faults.0.push(Fault::text(&setting.origin, &format!("{:?}", setting.value), problem, fix));
+            }
+        }
+        let get = |name: &str| settings.get(name).map(|setting| setting.value.clone());
+        let prefix = get("prefix").map(|prefix| prefix.trim_matches('/').to_owned()).unwrap_or_default();
+        let means_aws = settings.iter().find(|(name, _)| !ALSO_EMBEDDED.contains(name));
+        let Some((_, meant)) = means_aws else {
+            return faults.or(Target::Embedded { prefix, image: get("image") });
+        };
+        // An endpoint of our own has a bucket and a queue of a known name; AWS has none that could be guessed.
+        let default = get("endpoint").map(|_| OWN_NAME.to_owned());
+        let mut required = |name: &'static str| {
+            get(name).or(default.clone()).unwrap_or_else(|| {
+                let problem = format!("is not set, but {} is", meant.origin);
+                let fix = "set it to run on AWS, or remove the other settings to run on this machine";
+                faults.0.push(Fault::missing(name, problem, fix));
+                String::new()
+            })
+        };
+        let target = AwsTarget {
+            bucket: required("bucket"),
+            queue: required("queue"),
+            region: get("region"),
+            prefix,
+            interruptible_queue: get("interruptible_queue"),
+            job_role: get("job_role"),
+            execution_role: get("execution_role"),
+            platform: get("platform").and_then(|text| text.parse().ok()).unwrap_or_default(),
+            image: get("image"),
+            log_group: get("log_group"),
+            assign_public_ip: get("assign_public_ip").is_some_and(|text| text == "true"),
+            endpoint: get("endpoint"),
+        };
+        target.check_platform(settings, &mut faults);
+        faults.or(Target::Aws(target))
+    }
+}
+
+impl AwsTarget {
+    /// What one platform needs, and the other does not know.
+    fn check_platform(&self, settings: &BTreeMap<&'static str, Setting>, faults: &mut Faults) {
+        match self.platform {
+            Platform::Fargate => {
+                let roles = [
+                    ("execution_role", &self.execution_role, "it pulls the image and writes the logs"),
+                    ("job_role", &self.job_role, "without it children cannot read their inputs from S3"),
+                ];
+                for (name, _, why) in roles.iter().filter(|(_, role, _)| role.is_none()) {
+                    let problem = format!("is not set, but Fargate needs it: {why}");
+                    faults.0.push(Fault::missing(*name, problem, "set it to the role's ARN"));
+                }
+            }
+            Platform::Ec2 if self.assign_public_ip => {
+                let origin = settings.get("assign_public_ip").map_or("assign_public_ip", |setting| &setting.origin);
+                let fix = "remove it, or set platform to FARGATE";
+                faults.0.push(Fault::text(origin, "true", "only Fargate gives children an address", fix));
+            }
+            Platform::Ec2 => {}
+        }
+    }
+}
+
+/// The problem and the fix of one setting's value.
+fn check(name: &str, value: &str) -> Result<(), (String, String)> {
+    let wrong = |problem: &str, fix: &str| Err((problem.to_owned(), fix.to_owned()));
+    if value.is_empty() && name != "prefix" {
+        return wrong("is empty", "give it a value, or remove it");
+    }
+    if value.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return wrong("holds a space", "remove it");
+    }
+    match name {
+        "bucket" if !is_bucket(value) => wrong(
+            "is no name of a bucket",
+            "give 3 to 63 lower-case letters, digits, dots and hyphens, without s3:// and without a path (see prefix)",
+        ),
+        "job_role" | "execution_role" if !(value.starts_with("arn:") && value.contains(":role/")) => {
+            wrong("is no ARN of a role", "give it as arn:aws:iam::ACCOUNT:role/NAME")
+        }
+        "platform" if value.parse::<Platform>().is_err() => wrong("is no platform", "write EC2 or FARGATE"),
+        "assign_public_ip" if !matches!(value, "true" | "false") => {
+            wrong("is neither true nor false", "write one of them")
+        }
+        "endpoint" if !(value.starts_with("http://") || value.starts_with("https://")) => {
+            wrong("is no address of an endpoint", "give it as http://HOST:PORT")
+        }
+        "prefix" if value.starts_with("s3://") => wrong("holds a bucket", "give the bucket as bucket"),
+        _ => Ok(()),
+    }
+}
+
+fn is_bucket(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let ends = [name.bytes().next(), name.bytes().last()];
+    (3..=63).contains(&name.len())
+        && ends.iter().all(|end| end.is_some_and(plain))
+        && name.bytes().all(|b| plain(b) || b == b'.' || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(settings: &[(&'static str, &str)]) -> Result<Target, String> {
+        let setting = |value: &str, name: &str| Setting { value: value.to_owned(), origin: format!("--{name}") };
+        let settings = settings.iter().map(|(name, value)| (*name, setting(value, name))).collect();
+        Target::from_settings(&settings).map_err(|faults| faults.to_string())
+    }
+
+    fn aws(settings: &[(&'static str, &str)]) -> AwsTarget {
+        match target(settings) {
+            Ok(Target::Aws(target)) => target,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const ROLE: &str = "arn:aws:iam::000000000000:role/batchmap";
+
+    #[test]
+    fn nothing_configured_is_this_machine() {
+        assert_eq!(target(&[]), Ok(Target::Embedded { prefix: String::new(), image: None }));
+        let some = target(&[("prefix", "/team/a/"), ("image", "x:1")]);
+        assert_eq!(some, Ok(Target::Embedded { prefix: "team/a".into(), image: Some("x:1".into()) }));
+    }
+
+    #[test]
+    fn a_bucket_and_a_queue_are_aws() {
+        let target = aws(&[("bucket", "my-bucket"), ("queue", "main")]);
+        assert_eq!((target.bucket.as_str(), target.queue.as_str()), ("my-bucket", "main"));
+        assert_eq!((target.platform, target.region, target.endpoint), (Platform::Ec2, None, None));
+    }
+
+    #[test]
+    fn an_endpoint_alone_is_one_of_our_own() {
+        let target = aws(&[("endpoint", "http://127.0.0.1:4566")]);
+        assert_eq!((target.bucket.as_str(), target.queue.as_str()), (OWN_NAME, OWN_NAME));
+    }
+
+    #[test]
+    fn half_a_target_is_never_run_on_this_machine() {
+        for name in ["queue", "region", "job_role", "log_group", "platform"] {
+            let value = if name == "job_role" { ROLE } else { "EC2" };
+            let message = target(&[(name, value)]).unwrap_err();
+            assert!(
+                message.contains(&format!("bucket: is not set, but --{name} is; set it to run on AWS")),
+                "{message}"
+            );
+        }
+        assert!(target(&[("bucket", "my-bucket")]).unwrap_err().starts_with("queue: is not set, but --bucket is"));
+    }
+
+    #[test]
+    fn fargate_needs_its_roles() {
+        let with = |more: &[(&'static str, &'static str)]| {
+            let base = [("bucket", "my-bucket"), ("queue", "q"), ("platform", "fargate")];
+            target(&[&base[..], more].concat())
+        };
+        assert_eq!(with(&[]).unwrap_err().lines().count(), 2);
+        let full = with(&[("execution_role", ROLE), ("job_role", ROLE), ("assign_public_ip", "true")]);
+        assert!(matches!(full, Ok(Target::Aws(AwsTarget { platform: Platform::Fargate, assign_public_ip: true, .. }))));
+    }
+
+    #[test]
+    fn all_faults_at_once() {
+        let message = target(&[
+            ("bucket", "s3://my-bucket"),
+            ("queue", ""),
+            ("job_role", "admin"),
+            ("platform", "EKS"),
+            ("assign_public_ip", "yes"),
+            ("endpoint", "localhost:4566"),
+            ("region", "eu west"),
+        ])
+        .unwrap_err();
+        assert_eq!(message.lines().count(), 7, "{message}");
+        assert!(message.contains("--bucket is \"s3://my-bucket\": is no name of a bucket; give 3 to 63"), "{message}");
+        let ec2 = target(&[("bucket", "bbb"), ("queue", "q"), ("assign_public_ip", "true")]).unwrap_err();
+        assert!(ec2.starts_with("--assign_public_ip is true: only Fargate"), "{ec2}");
+    }
+}

@@ -1,0 +1,70 @@
+//! A staged task as its stored record.
+
+use std::collections::BTreeMap;
+
+use crate::idl::core::{LiteralType, TypedInterface, Variable, VariableMap};
+use crate::idl::record::policy::{Completion as StoredCompletion, ConcurrencyMode as StoredMode};
+use crate::idl::record::{Policy, Resources, TaskRecord};
+use crate::map::layout::RECORD_VERSION;
+use crate::map::task::{Completion, ConcurrencyMode, MapTask};
+
+/// The record of `task` with inputs of `types`, of which `mapped` are mapped over `size` elements in packs that begin
+/// at `pack_starts`.
+pub(super) fn record(
+    task: &MapTask,
+    types: BTreeMap<String, LiteralType>,
+    mapped: Vec<String>,
+    size: u64,
+    pack_starts: Vec<u64>,
+) -> TaskRecord {
+    TaskRecord {
+        version: RECORD_VERSION,
+        name: task.name.clone(),
+        image: task.image.clone().unwrap_or_default(),
+        command: task.command.clone(),
+        interface: Some(TypedInterface {
+            inputs: Some(variables(types)),
+            outputs: Some(variables(task.outputs.clone())),
+        }),
+        mapped,
+        size,
+        pack_starts,
+        policy: Some(policy(task, size)),
+        resources: Some(Resources {
+            cpu_milli: task.resources.cpu_milli,
+            memory_mib: task.resources.memory_mib,
+            gpus: task.resources.gpus,
+        }),
+        environment: task.environment.clone(),
+        input_dir: task.input_dir.clone().unwrap_or_default(),
+        output_dir: task.output_dir.clone().unwrap_or_default(),
+    }
+}
+
+fn policy(task: &MapTask, size: u64) -> Policy {
+    let policy = &task.policy;
+    let mode = match policy.concurrency_mode {
+        ConcurrencyMode::Rolling => StoredMode::Rolling,
+        ConcurrencyMode::Batches => StoredMode::Batches,
+    };
+    let completion = match policy.completion {
+        Completion::Settled => StoredCompletion::Settled,
+        Completion::Satisfied => StoredCompletion::Satisfied,
+    };
+    Policy {
+        concurrency: policy.concurrency.map_or(0, u32::from),
+        concurrency_mode: mode.into(),
+        min_successes: policy.min_success.of(size),
+        completion: completion.into(),
+        retries: policy.retries,
+        // A year is far below 64 bits of milliseconds.
+        timeout_ms: policy.timeout.map_or(0, |timeout| timeout.as_millis() as u64),
+        interruptible: policy.interruptible,
+        run_all_sub_nodes: policy.run_all_sub_nodes,
+    }
+}
+
+fn variables(types: BTreeMap<String, LiteralType>) -> VariableMap {
+    let variable = |literal_type| Variable { r#type: Some(literal_type), description: String::new() };
+    VariableMap { variables: types.into_iter().map(|(name, literal_type)| (name, variable(literal_type))).collect() }
+}

@@ -1,0 +1,252 @@
+//! What the Batch and Logs ports say to AWS, and what they make of its answers: a few canned ones behind a real socket.
+
+#[path = "support/lossy.rs"]
+mod lossy;
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
+use batchmap::aws::batch::{BatchError, Definition, JobStatus, RetryRule, SubmitRequest};
+use batchmap::aws::logs::LogsError;
+use batchmap::emulator::server::Endpoint;
+use serde_json::{Value, json};
+use support::{clients, config};
+
+/// An endpoint that answers `path` so, and keeps what it was asked.
+struct Canned {
+    endpoint: Endpoint,
+    asked: Arc<Mutex<Vec<Value>>>,
+    _directory: tempfile::TempDir,
+}
+
+impl Canned {
+    async fn start(path: &str, status: u16, answer: Value) -> Canned {
+        let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let kept = Arc::clone(&asked);
+        let handler = move |body: String| async move {
+            kept.lock().expect("no panic").push(serde_json::from_str(&body).expect("JSON"));
+            (StatusCode::from_u16(status).expect("a status"), answer.to_string())
+        };
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut config = config(directory.path(), false);
+        config.batch = Some(Router::new().route(path, post(handler)));
+        let endpoint = Endpoint::start(config).await.expect("the endpoint starts");
+        Canned { endpoint, asked, _directory: directory }
+    }
+
+    fn asked(&self) -> Vec<Value> {
+        self.asked.lock().expect("no panic").clone()
+    }
+}
+
+fn request(size: u32) -> SubmitRequest {
+    let rule = |on_exit_code: Option<&str>, on_reason: Option<&str>, retry| RetryRule {
+        on_exit_code: on_exit_code.map(str::to_owned),
+        on_reason: on_reason.map(str::to_owned),
+        on_status_reason: None,
+        retry,
+    };
+    SubmitRequest {
+        name: "run-000001".into(),
+        queue: "queue".into(),
+        definition: "definition:3".into(),
+        size,
+        command: vec!["python3".into(), "x.py".into()],
+        environment: BTreeMap::from([("A".into(), "1".into())]),
+        attempts: 2,
+        retry_rules: vec![rule(Some("75"), None, true), rule(None, Some("*"), false)],
+        timeout_seconds: Some(90),
+        tags: BTreeMap::from([("run".into(), "x".into())]),
+    }
+}
+
+#[tokio::test]
+async fn an_array_is_submitted_with_its_size_and_one_child_without() {
+    let canned = Canned::start("/v1/submitjob", 200, json!({"jobId": "id", "jobName": "run-000001"})).await;
+    let batch = clients(&canned.endpoint.url()).await.batch;
+    assert_eq!(batch.submit(&request(1000)).await.as_deref(), Ok("id"));
+    assert_eq!(batch.submit(&request(1)).await.as_deref(), Ok("id"));
+    let mut expected = json!({
+        "jobName": "run-000001", "jobQueue": "queue", "jobDefinition": "definition:3",
+        "arrayProperties": {"size": 1000},
+        "containerOverrides": {"command": ["python3", "x.py"], "environment": [{"name": "A", "value": "1"}]},
+        "retryStrategy": {"attempts": 2, "evaluateOnExit": [
+            {"onExitCode": "75", "action": "RETRY"}, {"onReason": "*", "action": "EXIT"},
+        ]},
+        "timeout": {"attemptDurationSeconds": 90},
+        "tags": {"run": "x"},
+    });
+    let asked = canned.asked();
+    assert_eq!(asked[0], expected);
+    expected.as_object_mut().expect("an object").remove("arrayProperties");
+    assert_eq!(asked[1], expected);
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn a_submission_is_sent_once_whatever_comes_back() {
+    for (status, code) in
+        [(500, "ServerException"), (503, "X"), (429, "TooManyRequestsException"), (429, "X"), (400, "ClientException")]
+    {
+        let canned = Canned::start("/v1/submitjob", status, json!({"__type": code, "message": "why"})).await;
+        let clients = clients(&canned.endpoint.url()).await;
+        let error = clients.batch.submit(&request(2)).await.expect_err("an error");
+        match status {
+            429 => assert!(matches!(error, BatchError::Throttled { .. }), "{error:?}"),
+            400 => {
+                assert!(matches!(&error, BatchError::Refused { code, .. } if code == "ClientException"), "{error:?}")
+            }
+            _ => assert!(matches!(error, BatchError::Unknown { .. }), "{error:?}"),
+        }
+        assert!(error.to_string().contains("why") && error.to_string().contains("run-000001"), "{error}");
+        assert_eq!((canned.asked().len(), clients.counts.of("SubmitJob")), (1, 1));
+        canned.endpoint.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_submission_is_unknown_and_nothing_is_sent_again() {
+    let canned = Canned::start("/v1/submitjob", 200, json!({"jobId": "id"})).await;
+    let (url, _network) = lossy::lose_answer(canned.endpoint.addr(), "POST /v1/submitjob").await;
+    let error = clients(&url).await.batch.submit(&request(2)).await.expect_err("no answer");
+    assert!(matches!(error, BatchError::Unknown { operation: "SubmitJob", .. }), "{error:?}");
+    assert_eq!(canned.asked().len(), 1);
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn other_calls_are_tried_again() {
+    let canned = Canned::start("/v1/describejobs", 200, json!({"jobs": []})).await;
+    let (url, _network) = lossy::lose_answer(canned.endpoint.addr(), "POST /v1/describejobs").await;
+    let clients = clients(&url).await;
+    assert_eq!(clients.batch.describe(&["id".to_owned()]).await, Ok(vec![]));
+    assert_eq!((canned.asked().len(), clients.counts.of("DescribeJobs")), (2, 2));
+    assert_eq!(clients.batch.describe(&[]).await, Ok(vec![]));
+    assert_eq!(canned.asked().len(), 2, "for no ids nothing is asked");
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn jobs_are_read_in_both_shapes() {
+    let attempt = |code: i32, stream: &str| json!({"exitCode": code, "reason": "r", "logStreamName": stream});
+    let canned = Canned::start(
+        "/v1/describejobs",
+        200,
+        json!({"jobs": [
+            {"jobId": "p", "jobName": "n", "jobQueue": "q", "jobDefinition": "d", "startedAt": 0, "status": "PENDING",
+             "arrayProperties": {"size": 3, "statusSummary": {"RUNNING": 1, "SUCCEEDED": 2, "NEW_STATE": 0}}},
+            {"jobId": "p:0", "jobName": "n", "jobQueue": "q", "jobDefinition": "d", "startedAt": 0, "status": "FAILED",
+             "statusReason": "s", "isTerminated": true,
+             "attempts": [{"container": attempt(1, "one"), "statusReason": "a"}, {"container": attempt(2, "two")}]},
+            {"jobId": "e", "jobName": "n", "jobQueue": "q", "jobDefinition": "d", "startedAt": 0, "status": "RUNNING",
+             "attempts": [{"statusReason": "a", "taskProperties": [{"containers": [
+                 {"name": "init", "exitCode": 0, "logStreamName": "init"}, {"name": "main", "exitCode": 3, "logStreamName": "main"},
+             ]}]}],
+             "ecsProperties": {"taskProperties": [{"containers": [
+                 {"name": "init", "image": "i", "essential": false, "logStreamName": "init-now"},
+                 {"name": "main", "image": "i", "essential": true, "logStreamName": "main-now"},
+             ]}]}},
+        ]}),
+    )
+    .await;
+    let ids = ["p", "p:0", "e"].map(str::to_owned);
+    let jobs = clients(&canned.endpoint.url()).await.batch.describe(&ids).await.expect("jobs");
+    assert_eq!(jobs[0].summary, BTreeMap::from([(JobStatus::Running, 1), (JobStatus::Succeeded, 2)]));
+    assert_eq!((jobs[1].status, jobs[1].terminated, jobs[1].cancelled), (JobStatus::Failed, true, false));
+    let codes: Vec<_> = jobs[1].attempts.iter().map(|attempt| attempt.exit_code).collect();
+    assert_eq!((codes, jobs[1].log_stream.as_deref()), (vec![Some(1), Some(2)], Some("two")));
+    assert_eq!((jobs[2].attempts[0].exit_code, jobs[2].attempts[0].status_reason.as_deref()), (Some(3), Some("a")));
+    assert_eq!(jobs[2].log_stream.as_deref(), Some("main-now"));
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn lists_ask_for_the_largest_page_and_keep_only_what_was_named() {
+    let job =
+        |id: &str, name: &str| json!({"jobId": id, "jobName": name, "status": "FAILED", "container": {"exitCode": 9}});
+    let answer = json!({"jobSummaryList": [job("1", "run-000001"), job("2", "RUN-000001"), job("3", "run-000001x")], "nextToken": "t"});
+    let canned = Canned::start("/v1/listjobs", 200, answer).await;
+    let batch = clients(&canned.endpoint.url()).await.batch;
+    let page = batch.list_children("p", JobStatus::Failed, Some("s")).await.expect("a page");
+    assert_eq!((page.jobs.len(), page.jobs[0].exit_code, page.next.as_deref()), (3, Some(9), Some("t")));
+    let ids = |page: batchmap::aws::batch::JobPage| page.jobs.into_iter().map(|job| job.id).collect::<Vec<_>>();
+    assert_eq!(ids(batch.list_named("q", "run-000001", None).await.expect("a page")), ["1"]);
+    assert_eq!(ids(batch.list_named("q", "run-*", None).await.expect("a page")), ["1", "3"]);
+    let asked = canned.asked();
+    assert_eq!(asked[0], json!({"arrayJobId": "p", "jobStatus": "FAILED", "maxResults": 1000, "nextToken": "s"}));
+    let filter =
+        json!({"jobQueue": "q", "maxResults": 100, "filters": [{"name": "JOB_NAME", "values": ["run-000001"]}]});
+    assert_eq!(asked[1], filter);
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn a_definition_is_registered_for_its_platform() {
+    let canned = Canned::start(
+        "/v1/registerjobdefinition",
+        200,
+        json!({"jobDefinitionArn": "arn", "revision": 1, "jobDefinitionName": "n"}),
+    )
+    .await;
+    let batch = clients(&canned.endpoint.url()).await.batch;
+    let ec2 = Definition {
+        name: "n".into(),
+        image: "image".into(),
+        platform: "EC2".into(),
+        vcpus: "1".into(),
+        memory_mib: 2048,
+        gpus: 1,
+        job_role: Some("role".into()),
+        execution_role: None,
+        log_group: Some("group".into()),
+        assign_public_ip: true,
+    };
+    let fargate = Definition { platform: "FARGATE".into(), vcpus: "0.25".into(), gpus: 0, ..ec2.clone() };
+    assert_eq!(batch.register(&ec2).await.as_deref(), Ok("arn"));
+    assert_eq!(batch.register(&fargate).await.as_deref(), Ok("arn"));
+    let asked = canned.asked();
+    let properties = &asked[0]["containerProperties"];
+    assert_eq!((&asked[0]["type"], &asked[0]["platformCapabilities"]), (&json!("container"), &json!(["EC2"])));
+    let requirements = |vcpus: &str| json!([{"type": "VCPU", "value": vcpus}, {"type": "MEMORY", "value": "2048"}]);
+    assert_eq!(properties["resourceRequirements"].as_array().map(Vec::len), Some(3));
+    assert_eq!(properties["resourceRequirements"][2], json!({"type": "GPU", "value": "1"}));
+    assert_eq!(properties["networkConfiguration"], Value::Null, "EC2 takes none");
+    assert_eq!(properties["logConfiguration"], json!({"logDriver": "awslogs", "options": {"awslogs-group": "group"}}));
+    let properties = &asked[1]["containerProperties"];
+    assert_eq!(properties["resourceRequirements"], requirements("0.25"));
+    assert_eq!(properties["networkConfiguration"], json!({"assignPublicIp": "ENABLED"}));
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn the_newest_definition_is_found() {
+    let found = |revision: i32| json!({"jobDefinitionName": "n", "jobDefinitionArn": format!("arn:{revision}"), "revision": revision, "type": "container"});
+    let answer = json!({"jobDefinitions": [found(2), found(10), found(9)]});
+    let canned = Canned::start("/v1/describejobdefinitions", 200, answer).await;
+    let clients = clients(&canned.endpoint.url()).await;
+    assert_eq!(clients.batch.find_definition("n").await, Ok(Some("arn:10".to_owned())));
+    assert_eq!(canned.asked()[0], json!({"jobDefinitionName": "n", "status": "ACTIVE"}));
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_stream_is_read_from_its_beginning_and_a_missing_one_is_told_apart() {
+    let canned =
+        Canned::start("/", 200, json!({"events": [{"timestamp": 5, "message": "line"}], "nextForwardToken": "f"}))
+            .await;
+    let page = clients(&canned.endpoint.url()).await.logs.page("g", "s", None).await.expect("a page");
+    assert_eq!(
+        (page.events[0].message.as_str(), page.events[0].timestamp_ms, page.next.as_deref()),
+        ("line", 5, Some("f"))
+    );
+    assert_eq!(canned.asked()[0]["startFromHead"], json!(true));
+    canned.endpoint.stop().await;
+    let canned = Canned::start("/", 400, json!({"__type": "ResourceNotFoundException", "message": "no"})).await;
+    let error = clients(&canned.endpoint.url()).await.logs.page("g", "s", None).await.expect_err("none");
+    assert!(matches!(error, LogsError::NotFound { .. }), "{error}");
+    canned.endpoint.stop().await;
+}
