@@ -87,6 +87,18 @@ pub enum Event {
     Finished,
 }
 
+impl Event {
+    /// Whether this changes anything: a settlement of no child, of an array that goes on, does not.
+    pub fn settles_something(&self) -> bool {
+        match self {
+            Event::Settled { succeeded, failures, ended, .. } => {
+                *ended || !succeeded.is_empty() || !failures.is_empty()
+            }
+            _ => true,
+        }
+    }
+}
+
 /// Subtasks that failed in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

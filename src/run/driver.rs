@@ -8,15 +8,16 @@
 //!        └── drain: journal, then submit / look up / terminate ◄──┘
 //! ```
 
+mod submitting;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::journal::{Journal, JournalError};
-use super::settle::{Case, OUR_REASON, SettleError};
+use super::settle::{Case, Judged, OUR_REASON, SettleError};
 use super::submit::Template;
 use super::{Ports, now_ms, observe};
 use crate::aws::batch::{BatchError, JobDetail};
@@ -25,14 +26,7 @@ use crate::idl::record::TaskRecord;
 use crate::map::cadence::{Cadence, Pace};
 use crate::map::event::{Decision, Event};
 use crate::map::execution::{Action, Execution, IllegalEvent, Look, ended_unjudged};
-use crate::map::layout;
 use crate::map::summary::Summary;
-
-/// SubmitJob calls under way at once. AWS takes 50 a second for an account; eight at about 100 ms each stay below.
-const SUBMITS_AT_ONCE: usize = 8;
-
-/// How long a throttled call waits before the next try, at first and at most.
-const THROTTLE_WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(20));
 
 /// What somebody else wants of a running driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,14 +67,20 @@ pub enum DriveError {
 }
 
 impl DriveError {
-    /// Whether waiting may help. The journal is not among these: a record whose PUT has failed may be there all the
-    /// same, and only a new driver that reads it first can know.
+    /// Whether waiting may help.
     fn is_transient(&self) -> bool {
         matches!(
             self,
             DriveError::Batch(BatchError::Throttled { .. } | BatchError::Unknown { .. })
                 | DriveError::Store(StoreError::Unreachable { .. })
+                // The journal keeps the record, and finds out whether it was written after all.
+                | DriveError::Journal(JournalError::Store(StoreError::Unreachable { .. }))
         )
+    }
+
+    /// Whether AWS has answered, and only asks for patience.
+    fn is_throttle(&self) -> bool {
+        matches!(self, DriveError::Batch(BatchError::Throttled { .. }))
     }
 }
 
@@ -115,17 +115,19 @@ pub struct Driver {
     patience: Patience,
     cadence: Cadence,
     /// Arrays to submit next.
-    to_submit: Vec<u32>,
+    to_submit: BTreeSet<u32>,
     /// Since when AWS has been out of reach.
     failing: Option<Instant>,
     /// Events that the machine has taken in and the journal has not.
     unwritten: Vec<Event>,
-    /// Jobs that Batch did not know when last asked, since when.
-    missing: BTreeMap<u32, Instant>,
-    /// Arrays that this driver has handed to SubmitJob: for any other one, not even the question is needed.
+    /// Arrays of which Batch shows less than there must be, since when.
+    behind: BTreeMap<u32, Instant>,
+    /// Arrays of unknown outcome that were looked for in vain this time.
+    not_found: Vec<u32>,
+    /// Arrays that this driver has handed to SubmitJob: for any other of its own, not even the question is needed.
     issued: BTreeSet<u32>,
-    /// Whether the execution was taken over from a journal, so that another driver's calls may still arrive.
-    inherited: bool,
+    /// Arrays that another driver had planned: its calls may still arrive.
+    inherited: u32,
     progress: watch::Sender<Summary>,
     polls: u64,
     warned: Option<String>,
@@ -149,12 +151,13 @@ impl Driver {
             journal,
             patience,
             cadence: Cadence::new(patience.pace),
-            to_submit: Vec::new(),
+            to_submit: BTreeSet::new(),
             failing: None,
             unwritten: Vec::new(),
-            missing: BTreeMap::new(),
+            behind: BTreeMap::new(),
+            not_found: Vec::new(),
             issued: BTreeSet::new(),
-            inherited: false,
+            inherited: 0,
             progress,
             polls: 0,
             warned: None,
@@ -163,7 +166,7 @@ impl Driver {
 
     /// The same driver, taking over from another one whose calls may still arrive.
     pub fn inheriting(mut self) -> Self {
-        self.inherited = true;
+        self.inherited = self.execution.arrays().len() as u32;
         self
     }
 
@@ -201,20 +204,26 @@ impl Driver {
     /// When AWS or the journal makes it impossible to go on.
     pub async fn run(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
         loop {
-            match self.drain().await {
+            let drained = match self.drain().await {
                 Ok(Some(decision)) => return Ok(Ended::Finished(decision)),
-                Ok(None) => {}
-                Err(error) => self.endure(error)?,
-            }
+                Ok(None) => true,
+                Err(error) => {
+                    self.endure(error)?;
+                    false
+                }
+            };
             let wake = tokio::time::sleep(self.cadence.interval());
             tokio::select! {
+                biased;
                 // A caller that dropped its end has nothing more to say: the poll alone goes on.
                 Some(message) = control.recv() => match message {
                     Control::Detach => return Ok(Ended::Detached),
                     Control::Abort { reason } => self.take_in(Event::AbortRequested { reason })?,
                 },
                 () = wake => match self.poll().await {
-                    Ok(()) => self.failing = None,
+                    // A poll alone is no proof: there may have been nothing to ask about.
+                    Ok(()) if drained => self.failing = None,
+                    Ok(()) => {}
                     Err(error) => self.endure(error)?,
                 },
             }
@@ -223,9 +232,11 @@ impl Driver {
 
     /// Goes on after an error that waiting may mend, unless it has lasted too long.
     fn endure(&mut self, error: DriveError) -> Result<(), DriveError> {
-        let since = *self.failing.get_or_insert_with(Instant::now);
-        if !error.is_transient() || since.elapsed() > self.patience.outage {
-            return Err(error);
+        if !error.is_throttle() {
+            let since = *self.failing.get_or_insert_with(Instant::now);
+            if !error.is_transient() || since.elapsed() > self.patience.outage {
+                return Err(error);
+            }
         }
         tracing::warn!(%error, "trying again");
         self.cadence.polled(false);
@@ -240,8 +251,9 @@ impl Driver {
 
     /// Writes what the machine has taken in. Called before anything is done because of it.
     async fn flush(&mut self) -> Result<(), DriveError> {
-        if !self.unwritten.is_empty() {
-            self.journal.append(now_ms(), std::mem::take(&mut self.unwritten)).await?;
+        match std::mem::take(&mut self.unwritten) {
+            none if none.is_empty() => self.journal.flush().await?,
+            events => self.journal.append(now_ms(), events).await?,
         }
         let summary = self.execution.summary();
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
@@ -250,10 +262,13 @@ impl Driver {
 
     /// Carries out every action that the machine has; answers with the decision once nothing is left.
     async fn drain(&mut self) -> Result<Option<Decision>, DriveError> {
+        for array in std::mem::take(&mut self.not_found) {
+            self.execution.ask_again(array);
+        }
         loop {
             match self.execution.next_action() {
                 Some(Action::Record(event)) => self.take_in(event)?,
-                Some(Action::Submit { array }) => self.to_submit.push(array),
+                Some(Action::Submit { array }) => drop(self.to_submit.insert(array)),
                 Some(Action::LookUp { array }) => {
                     let found = self.look_up(array).await;
                     self.retry_later(array, found)?;
@@ -280,71 +295,6 @@ impl Driver {
             self.execution.ask_again(array);
         }
         answer
-    }
-
-    /// Submits arrays; every call has returned when this does, so that nothing is submitted after a later decision.
-    async fn submit(&mut self) -> Result<(), DriveError> {
-        let lists = self.to_submit.iter().map(|&array| self.write_members(array));
-        futures::stream::iter(lists).buffer_unordered(SUBMITS_AT_ONCE).try_collect::<Vec<()>>().await?;
-        self.flush().await?;
-        let arrays = std::mem::take(&mut self.to_submit);
-        self.issued.extend(&arrays);
-        let answers: Vec<(u32, Result<String, BatchError>)> = {
-            let calls = arrays.into_iter().map(|array| {
-                let state = &self.execution.arrays()[array as usize];
-                let request = self.template.request(array, state, &self.record, self.execution.packs());
-                let batch = self.ports.batch.clone();
-                async move { (array, submit_patiently(batch.as_ref(), &request).await) }
-            });
-            futures::stream::iter(calls).buffered(SUBMITS_AT_ONCE).collect().await
-        };
-        for (array, answer) in answers {
-            match answer {
-                Ok(job) => self.take_in(Event::Submitted { array, job })?,
-                Err(BatchError::Unknown { message, .. }) => {
-                    tracing::warn!(array, message, "no clear answer to SubmitJob: looking the array up by its name");
-                    self.take_in(Event::SubmitUnknown { array })?;
-                }
-                // Refused means that nothing happened: the array does not exist, and no other would be taken either.
-                Err(error) => {
-                    self.issued.remove(&array);
-                    self.take_in(Event::Refused { message: error.to_string() })?;
-                }
-            }
-        }
-        self.cadence.hurry();
-        Ok(())
-    }
-
-    /// Stores the list of a compacted array, which its children look themselves up in.
-    async fn write_members(&self, array: u32) -> Result<(), DriveError> {
-        let state = &self.execution.arrays()[array as usize];
-        if let crate::map::plan::Members::List(indices) = &state.members {
-            let entries = self.execution.packs().list_entries(indices);
-            self.ports.store.put(&self.template.root.array_indices(array), entries.into()).await?;
-        }
-        Ok(())
-    }
-
-    /// Finds out by its name whether an array was submitted.
-    async fn look_up(&mut self, array: u32) -> Result<(), DriveError> {
-        self.flush().await?;
-        if !self.inherited && !self.issued.contains(&array) {
-            return self.take_in(Event::NotSubmitted { array });
-        }
-        let name = layout::job_name(self.template.root.id(), array);
-        let queue = self.template.queue(self.execution.arrays()[array as usize].queue).to_owned();
-        let until = Instant::now() + self.patience.lag;
-        loop {
-            let page = self.ports.batch.list_named(&queue, &name, None).await?;
-            if let Some(job) = page.jobs.iter().find(|job| job.name == name) {
-                return self.take_in(Event::Submitted { array, job: job.id.clone() });
-            }
-            if Instant::now() >= until {
-                return self.take_in(Event::NotSubmitted { array });
-            }
-            tokio::time::sleep(THROTTLE_WAIT.0).await;
-        }
     }
 
     async fn terminate(&mut self, array: u32, job: &str) -> Result<(), DriveError> {
@@ -382,20 +332,28 @@ impl Driver {
             self.warn_if_stuck(detail);
             let seen = detail.map(observe::seen).unwrap_or_default();
             let look = self.execution.observe(number, &seen);
-            if look != Look::Away {
-                let event = self.judge(number, &job, detail, look).await?;
-                self.take_in(event)?;
+            if look == Look::Away {
+                self.behind.remove(&number);
+            } else {
+                self.look_closely(number, &job, detail, look).await?;
             }
         }
         self.cadence.polled(self.execution.summary() != before);
         Ok(())
     }
 
-    async fn judge(&self, number: u32, job: &str, detail: Option<&JobDetail>, look: Look) -> Result<Event, DriveError> {
+    async fn look_closely(
+        &mut self,
+        number: u32,
+        job: &str,
+        detail: Option<&JobDetail>,
+        look: Look,
+    ) -> Result<(), DriveError> {
         // Once the outcome is decided, no result changes it: that the array is over is all there is to know.
         if self.execution.decision().is_some() {
-            return Ok(ended_unjudged(number));
+            return self.take_in(ended_unjudged(number));
         }
+        let patient = self.behind.get(&number).is_none_or(|since| since.elapsed() < self.patience.lag);
         let interface = self.record.interface.as_ref().and_then(|interface| interface.outputs.as_ref());
         let case = Case {
             root: &self.template.root,
@@ -404,13 +362,24 @@ impl Driver {
             job,
             detail,
             outputs_due: interface.is_some_and(|outputs| !outputs.variables.is_empty()),
+            patient,
         };
-        Ok(case.judge(&self.ports, look).await?)
+        let Some(Judged { event, listed_failed }) = case.judge(&self.ports, look).await? else {
+            self.may_lag(number);
+            return Ok(());
+        };
+        self.behind.remove(&number);
+        // A look that has found nothing new is no news for the journal either.
+        if event.settles_something() {
+            self.take_in(event)?;
+        }
+        self.execution.listed(number, listed_failed);
+        Ok(())
     }
 
-    /// Whether a job that Batch does not know may merely be too new.
+    /// Whether a job that Batch does not show, or not whole, may merely be too new.
     fn may_lag(&mut self, number: u32) -> bool {
-        let since = *self.missing.entry(number).or_insert_with(Instant::now);
+        let since = *self.behind.entry(number).or_insert_with(Instant::now);
         since.elapsed() < self.patience.lag
     }
 
@@ -420,24 +389,6 @@ impl Driver {
         {
             tracing::warn!(reason, "AWS Batch cannot place the job: nothing will run until this is mended");
             self.warned = Some(reason.to_owned());
-        }
-    }
-}
-
-/// Submits, waiting as long as AWS throttles: a throttled request has not been carried out.
-async fn submit_patiently(
-    batch: &dyn crate::aws::batch::Batch,
-    request: &crate::aws::batch::SubmitRequest,
-) -> Result<String, BatchError> {
-    let (mut wait, longest) = THROTTLE_WAIT;
-    loop {
-        match batch.submit(request).await {
-            Err(BatchError::Throttled { message, .. }) => {
-                tracing::debug!(message, "throttled");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(longest);
-            }
-            answer => return answer,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! been overtaken and stops. A PUT that was answered late may have been written all the same, so a record that is
 //! already there is read back: it may be our own.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -72,6 +73,8 @@ pub struct Journal {
     writer: String,
     next: u64,
     last_ms: u64,
+    /// Records whose PUT has not been answered yet: each is tried again as it is, for it may be there already.
+    unanswered: VecDeque<Record>,
 }
 
 impl Journal {
@@ -83,31 +86,45 @@ impl Journal {
         let records = read_from(&store, &root, 1).await?;
         let last_ms = records.last().map_or(0, |record| record.now_ms);
         let next = records.len() as u64 + 1;
-        Ok((Journal { store, root, writer, next, last_ms }, records))
+        Ok((Journal { store, root, writer, next, last_ms, unanswered: VecDeque::new() }, records))
     }
 
-    /// Appends one record.
+    /// Appends one record, after those that could not be written before.
     ///
     /// # Errors
-    /// [`JournalError::Overtaken`] when another driver has written this record.
+    /// [`JournalError::Overtaken`] when another driver has written this record: it must not be gone on with. After
+    /// [`JournalError::Store`] the record is kept, and [`Journal::flush`] tries it again.
     pub async fn append(&mut self, now_ms: u64, events: Vec<Event>) -> Result<(), JournalError> {
         self.last_ms = self.last_ms.max(now_ms);
-        let (sequence, writer) = (self.next, self.writer.clone());
-        let record = Record { version: VERSION, sequence, writer, now_ms: self.last_ms, events };
-        let body = serde_json::to_vec(&record).expect("an event is plain data");
-        let key = self.root.journal_record(sequence);
-        match self.store.put_new(&key, Bytes::from(body)).await {
-            Ok(()) => {}
-            Err(StoreError::AlreadyExists { .. }) => {
-                let there = read(&self.store, &key).await?;
-                if there.writer != self.writer {
-                    return Err(JournalError::Overtaken { sequence, writer: there.writer });
-                }
-            }
-            Err(error) => return Err(error.into()),
+        let (sequence, writer) = (self.next + self.unanswered.len() as u64, self.writer.clone());
+        self.unanswered.push_back(Record { version: VERSION, sequence, writer, now_ms: self.last_ms, events });
+        self.flush().await
+    }
+
+    /// Writes what could not be written before; nothing to do is fine.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub async fn flush(&mut self) -> Result<(), JournalError> {
+        while let Some(record) = self.unanswered.front() {
+            self.write(record).await?;
+            self.unanswered.pop_front();
+            self.next += 1;
         }
-        self.next += 1;
         Ok(())
+    }
+
+    async fn write(&self, record: &Record) -> Result<(), JournalError> {
+        let body = serde_json::to_vec(record).expect("an event is plain data");
+        let key = self.root.journal_record(record.sequence);
+        match self.store.put_new(&key, Bytes::from(body)).await {
+            Ok(()) => Ok(()),
+            Err(StoreError::AlreadyExists { .. }) => match read(&self.store, &key).await? {
+                there if there == *record => Ok(()),
+                there => Err(JournalError::Overtaken { sequence: record.sequence, writer: there.writer }),
+            },
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The number of records.

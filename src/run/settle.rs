@@ -27,9 +27,9 @@ const DOCUMENTS_AT_ONCE: usize = 32;
 /// Prefixes listed at once when a list's members lie far apart.
 const LISTS_AT_ONCE: usize = 16;
 
-/// Subtasks of a compacted array up to which each one's prefix is listed by itself; above it one listing over the
-/// whole stretch is cheaper.
-const FEW: u32 = 32;
+/// Scattered subtasks up to which each one's prefix is listed by itself; above it one listing over the whole stretch is
+/// cheaper.
+const FEW: u64 = 32;
 
 /// Characters of a message that go into the journal: enough to know the error, and 10,000 different ones stay small.
 const MESSAGE_LIMIT: usize = 600;
@@ -59,6 +59,20 @@ pub struct Case<'a> {
     pub detail: Option<&'a JobDetail>,
     /// Whether the task declares outputs.
     pub outputs_due: bool,
+    /// Whether to wait for a listing that shows fewer failures than Batch counts: what it leaves out would be taken for
+    /// successes.
+    pub patient: bool,
+}
+
+/// What a closer look at an array has brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The children judged.
+    pub event: Event,
+    /// FAILED children that the listing showed, those judged before included: see [`Execution::listed`].
+    ///
+    /// [`Execution::listed`]: crate::map::execution::Execution::listed
+    pub listed_failed: u32,
 }
 
 /// What S3 holds of an array's subtasks.
@@ -80,21 +94,35 @@ struct Report {
 }
 
 impl Case<'_> {
-    /// Judges the children that `look` asks for.
+    /// Judges the children that `look` asks for; nothing when the listing is behind and the case is a patient one.
     ///
     /// # Errors
     /// When Batch or S3 does not answer; nothing has been changed then.
-    pub async fn judge(&self, ports: &Ports, look: Look) -> Result<Event, SettleError> {
+    pub async fn judge(&self, ports: &Ports, look: Look) -> Result<Option<Judged>, SettleError> {
         let ended = look == Look::AtAll;
         let parent = self.detail.map(|detail| detail.status);
         if ended && parent == Some(JobStatus::Succeeded) && !self.outputs_due {
             let succeeded = self.array.members.ranges();
-            return Ok(Event::Settled { array: self.number, succeeded, failures: Vec::new(), ended });
+            let event = Event::Settled { array: self.number, succeeded, failures: Vec::new(), ended };
+            return Ok(Some(Judged { event, listed_failed: 0 }));
         }
-        let reports = self.reports(ports, look).await?;
-        let traces = if reports.is_empty() { Traces::default() } else { self.traces(ports).await? };
+        let mut reports = self.reports(ports, look).await?;
+        let listed_failed = reports.values().filter(|report| report.status == Some(JobStatus::Failed)).count() as u32;
+        if ended && self.patient && listed_failed < self.counted_failed() {
+            tracing::debug!(array = self.number, listed_failed, "the listing is behind the counts");
+            return Ok(None);
+        }
+        reports.retain(|index, _| !self.array.judged_early(*index));
+        let traces = self.traces(ports, &reports).await?;
         let documents = self.documents(ports, &reports, &traces).await?;
-        Ok(self.verdicts(reports, &traces, &documents, ended))
+        Ok(Some(Judged { event: self.verdicts(reports, &traces, &documents, ended), listed_failed }))
+    }
+
+    /// FAILED children by the parent's own word: a FAILED array has at least one.
+    fn counted_failed(&self) -> u32 {
+        let Some(detail) = self.detail else { return 0 };
+        let least = u32::from(detail.status == JobStatus::Failed);
+        detail.summary.get(&JobStatus::Failed).copied().unwrap_or(0).max(least)
     }
 
     /// The children to judge, in the caller's order, with what Batch says of each.
@@ -121,7 +149,6 @@ impl Case<'_> {
                 reports.extend(self.children(ports, JobStatus::Failed).await?);
             }
         }
-        reports.retain(|index, _| !self.array.judged_early(*index));
         Ok(reports)
     }
 
@@ -149,10 +176,11 @@ impl Case<'_> {
         self.array.members.original(ChildIndex(child))
     }
 
-    async fn traces(&self, ports: &Ports) -> Result<Traces, SettleError> {
-        let ranges = self.array.members.ranges();
+    /// What the subtasks in question have left; only their stretch of the bucket is listed.
+    async fn traces(&self, ports: &Ports, reports: &BTreeMap<OriginalIndex, Report>) -> Result<Traces, SettleError> {
+        let ranges: Ranges = reports.keys().copied().collect();
         let mut traces = Traces::default();
-        if self.array.members.len() <= FEW && ranges.spans().len() > 1 {
+        if ranges.len() <= FEW && ranges.spans().len() > 1 {
             let each = ranges.iter().map(|index| self.list(ports, index, index));
             let lists: Vec<Vec<String>> = futures::stream::iter(each).buffered(LISTS_AT_ONCE).try_collect().await?;
             lists.iter().flatten().for_each(|key| self.note(&mut traces, key));

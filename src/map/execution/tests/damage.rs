@@ -1,8 +1,10 @@
 //! Events that cannot be: refused, and the machine unchanged.
 
-use super::script::{Script, fatal, ranges, terms};
+use proptest::prelude::*;
+
+use super::script::{Script, fatal, packs, ranges, terms};
 use crate::map::event::{Decision, Event, Queue};
-use crate::map::execution::{Terms, ended_unjudged};
+use crate::map::execution::{Execution, Terms, ended_unjudged};
 use crate::map::index::OriginalIndex;
 use crate::map::plan::Members;
 use crate::map::ranges::Ranges;
@@ -81,4 +83,56 @@ fn the_end_comes_last_and_once() {
     assert_eq!(script.refused(planned(1, range(0, 2))), "the outcome is decided");
     script.feed(ended_unjudged(0));
     assert_eq!(script.refused(ended_unjudged(0)), "it has finished");
+}
+
+/// Bounds that matter: near the subtasks, at the edge of a pack and of the list, and far outside.
+fn any_index() -> impl Strategy<Value = u64> {
+    prop_oneof![0_u64..8, 9_998_u64..10_002, 11_998_u64..12_003, Just(u64::MAX), any::<u64>()]
+}
+
+/// What a store may hold where ranges are expected.
+fn any_ranges() -> impl Strategy<Value = Ranges> {
+    let spans = prop::collection::vec((any_index(), any_index()), 0..3);
+    spans.prop_map(|spans| serde_json::from_value(serde_json::json!(spans)).expect("pairs are ranges"))
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let members = prop_oneof![
+        (any_index(), 0_u32..20_000).prop_map(|(first, count)| range(first, count)),
+        any_ranges().prop_map(Members::List),
+    ];
+    let settled = (0_u32..3, any_ranges(), any_ranges(), any::<bool>(), any::<bool>());
+    prop_oneof![
+        4 => (0_u32..3, members).prop_map(|(array, members)| planned(array, members)),
+        4 => (0_u32..3).prop_map(|array| Event::Submitted { array, job: "j".to_owned() }),
+        1 => (0_u32..3).prop_map(|array| Event::SubmitUnknown { array }),
+        1 => (0_u32..3).prop_map(|array| Event::NotSubmitted { array }),
+        6 => settled.prop_map(|(array, succeeded, failed, recoverable, ended)| {
+            let mut failures = fatal(&[]);
+            failures[0].indices = failed;
+            failures[0].recoverable = recoverable;
+            Event::Settled { array, succeeded, failures, ended }
+        }),
+        1 => Just(Event::AbortRequested { reason: "enough".to_owned() }),
+        1 => Just(Event::Decided { decision: Decision::Succeeded }),
+        1 => Just(Event::Finished),
+    ]
+}
+
+proptest! {
+    /// Whatever a journal holds, it is taken in or refused, and the machine stays in one piece.
+    #[test]
+    fn no_journal_breaks_the_machine(events in prop::collection::vec(any_event(), 0..40)) {
+        let mut machine = Execution::new(Terms { retries: 1, ..terms(12_000) }, packs(12_000));
+        for event in events {
+            let before = machine.clone();
+            if machine.handle(&event).is_err() {
+                prop_assert_eq!(&machine, &before);
+            }
+            let summary = machine.summary();
+            let counted = summary.running + summary.settling + summary.queued + summary.waiting;
+            prop_assert!(counted + summary.succeeded + summary.failed >= summary.size);
+            machine.next_action();
+        }
+    }
 }

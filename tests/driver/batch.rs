@@ -1,0 +1,424 @@
+//! A small Batch whose children follow a script. It is honest: a child finds its element as the worker does, leaves in
+//! S3 what the worker would leave, and its states never go back.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use batchmap::aws::batch::{
+    AttemptDetail, Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, JobSummary, SubmitRequest,
+};
+use batchmap::aws::store::Store;
+use batchmap::idl::core::container_error::Kind;
+use batchmap::idl::core::execution_error::ErrorKind;
+use batchmap::idl::core::{ContainerError, ErrorDocument};
+use batchmap::map::index::OriginalIndex;
+use batchmap::map::layout::{self, Place, Root};
+use prost::Message;
+use tokio::time::Instant;
+
+use super::store::FaultyStore;
+
+/// Children of one page of a listing: few, so that pages are turned.
+const PAGE: usize = 4;
+
+/// How one run of a subtask ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With its outputs.
+    Good,
+    /// With an error document: recoverable or not.
+    Error { recoverable: bool },
+    /// With this exit code and no document.
+    Exit(i32),
+    /// With its host.
+    HostLost,
+    /// With its host, after its outputs were written.
+    HostLostLate,
+}
+
+/// What goes wrong with one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Too many requests.
+    Throttled,
+    /// Carried out, and the answer lost.
+    ReplyLost,
+    /// Never arrived.
+    Lost,
+    /// Refused.
+    Refused,
+}
+
+#[derive(Clone, Debug)]
+struct Child {
+    index: OriginalIndex,
+    ends: Instant,
+    ending: Ending,
+    /// What it leaves is in S3.
+    left: bool,
+    terminated: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Job {
+    id: String,
+    name: String,
+    array: u32,
+    queue: String,
+    created: Instant,
+    children: Vec<Child>,
+    stopped_because: Option<String>,
+}
+
+/// Everything that happened, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    Submit { array: u32, size: u32, queue: String },
+    Describe { jobs: usize },
+    ListChildren,
+    ListNamed,
+    Terminate { array: u32 },
+}
+
+#[derive(Default)]
+struct State {
+    jobs: Vec<Job>,
+    calls: Vec<Call>,
+    faults: BTreeMap<&'static str, VecDeque<Fault>>,
+    endings: BTreeMap<(u64, u32), Ending>,
+    durations: BTreeMap<u64, Duration>,
+    runs: BTreeMap<u64, u32>,
+    listing_lag: Duration,
+    hidden_failures: u32,
+}
+
+/// The endpoint.
+pub struct ScriptedBatch {
+    store: Arc<FaultyStore>,
+    outputs_due: bool,
+    state: Mutex<State>,
+}
+
+impl ScriptedBatch {
+    pub fn new(store: Arc<FaultyStore>, outputs_due: bool) -> Self {
+        ScriptedBatch { store, outputs_due, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Run `run` (from 0) of subtask `index` ends so; every other one ends well.
+    pub fn ends(&self, index: u64, run: u32, ending: Ending) {
+        self.state().endings.insert((index, run), ending);
+    }
+
+    /// Subtask `index` takes this long instead of a second.
+    pub fn takes(&self, index: u64, duration: Duration) {
+        self.state().durations.insert(index, duration);
+    }
+
+    /// The next calls of `operation` (`SubmitJob`, `DescribeJobs`, `ListJobs`, `TerminateJob`) meet these faults.
+    pub fn fail(&self, operation: &'static str, faults: impl IntoIterator<Item = Fault>) {
+        self.state().faults.entry(operation).or_default().extend(faults);
+    }
+
+    /// Listings by name show a job only this long after its submission.
+    pub fn listings_lag(&self, lag: Duration) {
+        self.state().listing_lag = lag;
+    }
+
+    /// The next `times` listings of failed children are empty.
+    pub fn hide_failures(&self, times: u32) {
+        self.state().hidden_failures = times;
+    }
+
+    /// Batch forgets every job, as it does after about seven days.
+    pub fn forget(&self) {
+        self.state().jobs.clear();
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    pub fn count(&self, matches: impl Fn(&Call) -> bool) -> usize {
+        self.calls().iter().filter(|call| matches(call)).count()
+    }
+
+    pub fn submits(&self) -> usize {
+        self.count(|call| matches!(call, Call::Submit { .. }))
+    }
+
+    /// How often each subtask has run.
+    pub fn runs(&self) -> BTreeMap<u64, u32> {
+        self.state().runs.clone()
+    }
+
+    /// Children that have not ended.
+    pub fn alive(&self) -> usize {
+        let now = Instant::now();
+        self.state().jobs.iter().flat_map(|job| &job.children).filter(|child| !child.is_over(now)).count()
+    }
+
+    fn fault(&self, operation: &'static str) -> Option<Fault> {
+        self.state().faults.get_mut(operation)?.pop_front()
+    }
+
+    /// Fails as `fault` says, unless the call is carried out all the same.
+    fn refuse(operation: &'static str, fault: Fault) -> BatchError {
+        match fault {
+            Fault::Throttled => BatchError::Throttled { operation, message: "slow down".to_owned() },
+            Fault::Lost | Fault::ReplyLost => BatchError::Unknown { operation, message: "timeout".to_owned() },
+            Fault::Refused => {
+                BatchError::Refused { operation, code: "ClientException".to_owned(), message: "no".to_owned() }
+            }
+        }
+    }
+
+    /// Lets every child that has ended by now leave its traces.
+    async fn settle(&self) {
+        let now = Instant::now();
+        let mut left = Vec::new();
+        {
+            let mut state = self.state();
+            for job in &mut state.jobs {
+                let array = job.array;
+                for child in job.children.iter_mut().filter(|child| child.is_over(now) && !child.left) {
+                    child.left = true;
+                    if !child.terminated {
+                        left.push((array, child.index, child.ending));
+                    }
+                }
+            }
+        }
+        let root = Root::new("", "x");
+        for (array, index, ending) in left {
+            match ending {
+                Ending::Good | Ending::HostLostLate if self.outputs_due => {
+                    self.store.memory.put(&root.outputs(index), "outputs".into()).await.unwrap();
+                }
+                Ending::Error { recoverable } => {
+                    let key = root.error(index, &layout::attempt(array, 1));
+                    self.store.memory.put(&key, document(recoverable).into()).await.unwrap();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The subtasks of a submission, found as the worker finds them.
+    async fn subtasks(&self, request: &SubmitRequest) -> (u32, Vec<OriginalIndex>) {
+        let (_, root) = Root::parse(&request.environment[layout::ENV_EXECUTION]).unwrap();
+        let array: u32 = request.environment[layout::ENV_ARRAY].parse().unwrap();
+        let mut subtasks = Vec::new();
+        match request.environment[layout::ENV_PLACE].parse().unwrap() {
+            Place::Range { first, .. } => {
+                subtasks.extend((0..u64::from(request.size)).map(|child| OriginalIndex(first.0 + child)));
+            }
+            Place::List => {
+                let list = self.store.memory.get(&root.array_indices(array)).await.expect("the list is there first");
+                for entry in list.chunks_exact(layout::INDICES_WIDTH as usize) {
+                    subtasks.push(OriginalIndex(u64::from_le_bytes(entry[..8].try_into().unwrap())));
+                }
+            }
+        }
+        assert_eq!(subtasks.len(), request.size as usize, "as many subtasks as children");
+        (array, subtasks)
+    }
+}
+
+fn document(recoverable: bool) -> Vec<u8> {
+    let kind = if recoverable { Kind::Recoverable } else { Kind::NonRecoverable };
+    let error = ContainerError {
+        code: "ValueError".to_owned(),
+        message: "it broke".to_owned(),
+        kind: kind.into(),
+        origin: ErrorKind::User.into(),
+        ..Default::default()
+    };
+    ErrorDocument { error: Some(error) }.encode_to_vec()
+}
+
+impl Child {
+    fn is_over(&self, now: Instant) -> bool {
+        self.terminated || self.ends <= now
+    }
+
+    fn status(&self, now: Instant) -> JobStatus {
+        match self.ending {
+            _ if !self.is_over(now) => JobStatus::Running,
+            Ending::Good if !self.terminated => JobStatus::Succeeded,
+            _ => JobStatus::Failed,
+        }
+    }
+
+    fn exit_code(&self) -> Option<i32> {
+        match self.ending {
+            _ if self.terminated => Some(143),
+            Ending::Good => Some(0),
+            Ending::Error { .. } => Some(1),
+            Ending::Exit(code) => Some(code),
+            Ending::HostLost | Ending::HostLostLate => None,
+        }
+    }
+}
+
+impl Job {
+    fn reason(&self, child: &Child) -> Option<String> {
+        match child.ending {
+            _ if child.terminated => self.stopped_because.clone(),
+            Ending::HostLost | Ending::HostLostLate => Some("Host EC2 (instance i-0) terminated.".to_owned()),
+            _ => Some("Essential container in task exited".to_owned()),
+        }
+    }
+
+    fn detail(&self, now: Instant) -> JobDetail {
+        let over = self.children.iter().all(|child| child.is_over(now));
+        let failed = self.children.iter().any(|child| child.status(now) == JobStatus::Failed);
+        let (mut summary, mut attempts) = (BTreeMap::new(), Vec::new());
+        let mut status = match (over, failed) {
+            (false, _) => JobStatus::Pending,
+            (true, false) => JobStatus::Succeeded,
+            (true, true) => JobStatus::Failed,
+        };
+        let mut status_reason = None;
+        match self.children.as_slice() {
+            [child] => {
+                status = child.status(now);
+                status_reason = self.reason(child).filter(|_| over);
+                if over {
+                    attempts.push(AttemptDetail { exit_code: child.exit_code(), ..Default::default() });
+                }
+            }
+            children => children.iter().for_each(|child| *summary.entry(child.status(now)).or_insert(0) += 1),
+        }
+        JobDetail {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            status,
+            status_reason,
+            summary,
+            attempts,
+            log_stream: None,
+            cancelled: false,
+            terminated: self.stopped_because.is_some(),
+        }
+    }
+
+    fn summary(&self, at: usize, now: Instant) -> JobSummary {
+        let child = &self.children[at];
+        JobSummary {
+            id: format!("{}:{at}", self.id),
+            name: self.name.clone(),
+            status: child.status(now),
+            status_reason: self.reason(child),
+            exit_code: child.exit_code(),
+            reason: None,
+            cancelled: false,
+            terminated: child.terminated,
+        }
+    }
+}
+
+#[async_trait]
+impl Batch for ScriptedBatch {
+    async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
+        let (array, subtasks) = self.subtasks(request).await;
+        let call = Call::Submit { array, size: request.size, queue: request.queue.clone() };
+        self.state().calls.push(call);
+        let fault = self.fault("SubmitJob");
+        if let Some(fault) = fault.filter(|fault| *fault != Fault::ReplyLost) {
+            return Err(Self::refuse("SubmitJob", fault));
+        }
+        let now = Instant::now();
+        let mut state = self.state();
+        let mut children = Vec::new();
+        for index in subtasks {
+            let run = state.runs.entry(index.0).or_insert(0);
+            let this = *run;
+            *run += 1;
+            let ending = state.endings.get(&(index.0, this)).copied().unwrap_or(Ending::Good);
+            let ends = now + state.durations.get(&index.0).copied().unwrap_or(Duration::from_secs(1));
+            children.push(Child { index, ends, ending, left: false, terminated: false });
+        }
+        let id = format!("job-{}", state.jobs.len());
+        let (name, queue) = (request.name.clone(), request.queue.clone());
+        state.jobs.push(Job { id: id.clone(), name, array, queue, created: now, children, stopped_because: None });
+        match fault {
+            Some(fault) => Err(Self::refuse("SubmitJob", fault)),
+            None => Ok(id),
+        }
+    }
+
+    async fn describe(&self, ids: &[String]) -> Result<Vec<JobDetail>, BatchError> {
+        self.settle().await;
+        self.state().calls.push(Call::Describe { jobs: ids.len() });
+        if let Some(fault) = self.fault("DescribeJobs") {
+            return Err(Self::refuse("DescribeJobs", fault));
+        }
+        let (now, state) = (Instant::now(), self.state());
+        Ok(state.jobs.iter().filter(|job| ids.contains(&job.id)).map(|job| job.detail(now)).collect())
+    }
+
+    async fn list_children(&self, parent: &str, status: JobStatus, token: Option<&str>) -> Result<JobPage, BatchError> {
+        self.settle().await;
+        self.state().calls.push(Call::ListChildren);
+        if let Some(fault) = self.fault("ListJobs") {
+            return Err(Self::refuse("ListJobs", fault));
+        }
+        let (now, mut state) = (Instant::now(), self.state());
+        if status == JobStatus::Failed && state.hidden_failures > 0 {
+            state.hidden_failures -= 1;
+            return Ok(JobPage::default());
+        }
+        let from: usize = token.map_or(0, |token| token.parse().unwrap());
+        let job = state.jobs.iter().find(|job| job.id == parent).expect("the driver asks about its own");
+        // Newest first, as AWS does.
+        let all: Vec<usize> =
+            (0..job.children.len()).rev().filter(|&at| job.children[at].status(now) == status).collect();
+        let jobs = all.iter().skip(from).take(PAGE).map(|&at| job.summary(at, now)).collect();
+        Ok(JobPage { jobs, next: (all.len() > from + PAGE).then(|| (from + PAGE).to_string()) })
+    }
+
+    async fn list_named(&self, queue: &str, name: &str, _token: Option<&str>) -> Result<JobPage, BatchError> {
+        self.state().calls.push(Call::ListNamed);
+        if let Some(fault) = self.fault("ListJobs") {
+            return Err(Self::refuse("ListJobs", fault));
+        }
+        let (now, state) = (Instant::now(), self.state());
+        let seen = |job: &&Job| job.created + state.listing_lag <= now && job.queue == queue && job.name == name;
+        let found = state.jobs.iter().filter(seen).map(|job| {
+            let JobDetail { id, name, status, .. } = job.detail(now);
+            let (status_reason, exit_code, reason) = (None, None, None);
+            JobSummary { id, name, status, status_reason, exit_code, reason, cancelled: false, terminated: false }
+        });
+        Ok(JobPage { jobs: found.collect(), next: None })
+    }
+
+    async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
+        self.settle().await;
+        if let Some(fault) = self.fault("TerminateJob") {
+            return Err(Self::refuse("TerminateJob", fault));
+        }
+        let (now, mut state) = (Instant::now(), self.state());
+        let job = state.jobs.iter_mut().find(|job| job.id == id).expect("the driver ends its own");
+        for child in job.children.iter_mut().filter(|child| !child.is_over(now)) {
+            child.terminated = true;
+        }
+        job.stopped_because = Some(reason.to_owned());
+        let array = job.array;
+        state.calls.push(Call::Terminate { array });
+        Ok(())
+    }
+
+    async fn find_definition(&self, _name: &str) -> Result<Option<String>, BatchError> {
+        Ok(None)
+    }
+
+    async fn register(&self, definition: &Definition) -> Result<String, BatchError> {
+        Ok(definition.name.clone())
+    }
+}

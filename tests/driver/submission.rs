@@ -1,0 +1,131 @@
+//! Submissions that are throttled, refused, or of unknown outcome.
+
+use std::time::Duration;
+
+use batchmap::map::event::Decision;
+use batchmap::run::driver::Control;
+use tokio::sync::mpsc;
+
+use super::batch::{Call, Ending, Fault};
+use super::harness::{Harness, abort_after, aborted, finish, task, with_policy};
+use super::store;
+
+fn looked_up(call: &Call) -> bool {
+    matches!(call, Call::ListNamed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_submission_is_made_once_in_the_end() {
+    let harness = Harness::new(task(5)).await;
+    harness.batch.fail("SubmitJob", [Fault::Throttled; 30]);
+    assert_eq!(harness.run().await.0, Decision::Succeeded);
+    assert_eq!(harness.batch.submits(), 31);
+    assert_eq!(harness.batch.runs().values().sum::<u32>(), 5);
+    assert_eq!(harness.batch.count(looked_up), 0, "a throttled call has not been carried out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_gets_through_while_aws_throttles() {
+    let harness = Harness::new(task(5)).await;
+    harness.batch.fail("SubmitJob", vec![Fault::Throttled; 10_000]);
+    let mut driver = harness.begin().await.unwrap();
+    assert_eq!(abort_after(&mut driver, Duration::from_secs(60)).await.unwrap(), aborted());
+    assert!(harness.batch.submits() < 100);
+    assert_eq!(harness.batch.count(looked_up), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submission_whose_reply_was_lost_is_adopted_by_its_name() {
+    let harness = Harness::new(task(5)).await;
+    harness.batch.fail("SubmitJob", [Fault::ReplyLost]);
+    harness.batch.listings_lag(Duration::from_secs(20));
+    assert_eq!(harness.run().await.0, Decision::Succeeded);
+    assert_eq!(harness.batch.submits(), 1);
+    assert!(harness.batch.count(looked_up) > 1, "the listing lagged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submission_that_never_arrived_is_made_again() {
+    let harness = Harness::new(task(5)).await;
+    harness.batch.fail("SubmitJob", [Fault::Lost, Fault::Lost]);
+    assert_eq!(harness.run().await.0, Decision::Succeeded);
+    assert_eq!(harness.batch.submits(), 3);
+    assert_eq!(harness.batch.runs().values().sum::<u32>(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_goes_on_while_it_looks_for_an_array() {
+    let harness = Harness::new(with_policy(8, |policy| policy.concurrency = 4)).await;
+    for index in 1..4 {
+        harness.batch.takes(index, Duration::from_secs(500));
+    }
+    // The first array is there; the second, of one, is not.
+    let mut driver = harness.begin().await.unwrap();
+    harness.batch.fail("ListJobs", [Fault::Lost; 3]);
+    let run = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        harness.batch.fail("SubmitJob", [Fault::Lost]);
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        ended = abort_after(&mut driver, Duration::from_secs(30)) => assert_eq!(ended.unwrap(), aborted()),
+        () = run => unreachable!("it never ends"),
+    }
+    assert_eq!(harness.batch.alive(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_finds_a_submission_of_unknown_outcome_and_ends_it() {
+    let harness = Harness::new(task(5)).await;
+    (0..5).for_each(|index| harness.batch.takes(index, Duration::from_secs(10_000)));
+    harness.batch.fail("SubmitJob", [Fault::ReplyLost]);
+    harness.batch.listings_lag(Duration::from_secs(30));
+    let mut driver = harness.begin().await.unwrap();
+    assert_eq!(abort_after(&mut driver, Duration::from_secs(5)).await.unwrap(), aborted());
+    assert_eq!(harness.batch.count(|call| matches!(call, Call::Terminate { .. })), 1);
+    assert_eq!(harness.batch.alive(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_ends_the_execution_with_its_words() {
+    let harness = Harness::new(with_policy(20, |policy| policy.concurrency = 10)).await;
+    harness.batch.takes(3, Duration::from_secs(10_000));
+    let mut driver = harness.begin().await.unwrap();
+    let refuse = async {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        harness.batch.fail("SubmitJob", [Fault::Refused; 20]);
+        std::future::pending::<()>().await
+    };
+    let decision = tokio::select! {
+        ended = finish(&mut driver) => ended.unwrap(),
+        () = refuse => unreachable!("it never ends"),
+    };
+    assert!(matches!(&decision, Decision::Refused { reason } if reason.contains("ClientException")), "{decision:?}");
+    assert_eq!(harness.batch.alive(), 0);
+    assert_eq!(harness.batch.count(looked_up), 0, "what was refused is known not to be there");
+}
+
+/// The list of a compacted array cannot be written while S3 is away, and by the time it could be, nobody wants it.
+#[tokio::test(start_paused = true)]
+async fn what_an_outage_held_up_is_not_submitted_after_an_abort() {
+    let harness = Harness::new(with_policy(6, |policy| policy.retries = 1)).await;
+    harness.batch.takes(0, Duration::from_secs(10_000));
+    for index in [1, 3] {
+        harness.batch.ends(index, 0, Ending::Exit(75));
+    }
+    harness.store.fail("put", "/arrays/", store::Fault::Unreachable, 0, u32::MAX);
+    let mut driver = harness.begin().await.unwrap();
+    let (sender, mut control) = mpsc::channel(1);
+    let asker = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        harness.store.heal();
+        sender.send(Control::Abort { reason: "enough".to_owned() }).await.unwrap();
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        ended = driver.run(&mut control) => assert_eq!(ended.unwrap(), aborted()),
+        () = asker => unreachable!("it never ends"),
+    }
+    assert_eq!(harness.batch.submits(), 1);
+    assert_eq!(harness.batch.alive(), 0);
+}
