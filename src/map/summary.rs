@@ -102,8 +102,13 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The summary of `execution`.
+    /// The summary of `execution`, failures included.
     pub(super) fn of(execution: &Execution) -> Self {
+        Summary { failures: execution.failures().list(), ..Summary::counts(execution) }
+    }
+
+    /// The same without the failures, whose text can be long: cheap enough for every poll.
+    pub(super) fn counts(execution: &Execution) -> Self {
         let outcomes = execution.outcomes();
         let open = || execution.open().map(|(_, array)| array);
         let held: u64 = open().map(|array| u64::from(array.held().0)).sum();
@@ -123,7 +128,7 @@ impl Summary {
             waiting: outcomes.outstanding().saturating_sub(members),
             retried: execution.retried(),
             arrays: execution.arrays().len() as u64,
-            failures: execution.failures().list(),
+            failures: Vec::new(),
         }
     }
 }

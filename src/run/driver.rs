@@ -142,7 +142,7 @@ impl Driver {
         patience: Patience,
         (journal, execution): (Journal, Execution),
     ) -> Self {
-        let (progress, _) = watch::channel(execution.summary());
+        let (progress, _) = watch::channel(execution.counts());
         Driver {
             ports,
             record,
@@ -255,7 +255,7 @@ impl Driver {
             none if none.is_empty() => self.journal.flush().await?,
             events => self.journal.append(now_ms(), events).await?,
         }
-        let summary = self.execution.summary();
+        let summary = self.execution.counts();
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
         Ok(())
     }
@@ -323,7 +323,7 @@ impl Driver {
         self.polls += 1;
         let jobs: Vec<String> = running.iter().map(|(_, job)| job.clone()).collect();
         let answers = observe::poll(self.ports.batch.as_ref(), &jobs).await?;
-        let before = self.execution.summary();
+        let before = self.execution.counts();
         for (number, job) in running {
             let detail = answers.get(&job);
             if detail.is_none() && self.may_lag(number) {
@@ -338,7 +338,7 @@ impl Driver {
                 self.look_closely(number, &job, detail, look).await?;
             }
         }
-        self.cadence.polled(self.execution.summary() != before);
+        self.cadence.polled(self.execution.counts() != before);
         Ok(())
     }
 

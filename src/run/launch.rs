@@ -202,13 +202,18 @@ pub async fn read_record(store: &Arc<dyn Store>, root: &Root) -> Result<TaskReco
     };
     let record = TaskRecord::decode(body)
         .map_err(|error| LaunchError::Unreadable { id: id.clone(), problem: error.to_string() })?;
-    match record.version {
-        RECORD_VERSION => Ok(record),
-        version => {
-            let problem = format!("its format is {version}, and this batchmap knows {RECORD_VERSION}");
-            Err(LaunchError::Unreadable { id, problem })
-        }
+    if record.version != RECORD_VERSION {
+        let problem = format!("its format is {}, and this batchmap knows {RECORD_VERSION}", record.version);
+        return Err(LaunchError::Unreadable { id, problem });
     }
+    let starts = &record.pack_starts;
+    let ordered =
+        starts.windows(2).all(|pair| pair[0] < pair[1]) && starts.last().is_none_or(|&last| last < record.size);
+    if !ordered || starts.first().copied().unwrap_or(0) != 0 || starts.is_empty() != (record.size == 0) {
+        let problem = "its packs do not cover its subtasks: the object is damaged".to_owned();
+        return Err(LaunchError::Unreadable { id, problem });
+    }
+    Ok(record)
 }
 
 fn template(ports: &Ports, root: &Root, names: &Names) -> Template {

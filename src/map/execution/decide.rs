@@ -63,8 +63,9 @@ impl Execution {
             None => (self.first_queue(), self.packs.range_from(OriginalIndex(self.fresh), room)),
         };
         let attempts = match queue {
+            // The last attempt of an interruptible subtask is a new array on the on-demand queue: just that one.
+            Queue::Default if self.terms.interruptible => 1,
             Queue::Default => SYSTEM_ATTEMPTS,
-            // The last attempt of an interruptible subtask is a new array on the on-demand queue.
             Queue::Interruptible => SYSTEM_ATTEMPTS - 1,
         };
         Some(Event::Planned { array: self.arrays.len() as u32, members, queue, attempts })

@@ -258,6 +258,11 @@ impl Execution {
         Summary::of(self)
     }
 
+    /// Counts and phase alone: cheap enough for every poll.
+    pub fn counts(&self) -> Summary {
+        Summary::counts(self)
+    }
+
     /// The failures so far, equal ones folded.
     pub fn failures(&self) -> &FailureFold {
         &self.failures

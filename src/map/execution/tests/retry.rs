@@ -144,7 +144,7 @@ fn the_last_attempt_of_an_interruptible_subtask_is_on_demand() {
     submit 0
     plan 1: [2-3] spot x2
     submit 1
-    plan 2: [3] x3
+    plan 2: [3] x1
     submit 2
     decide succeeded
     finished
@@ -160,7 +160,7 @@ fn a_spot_loss_goes_on_demand_at_once() {
     let failures = [recoverable(&[0]), lost(&[1])].concat();
     script.ended(0, &[2], failures);
     assert_snapshot!(script.lines(), @r"
-    plan 1: [1] x3
+    plan 1: [1] x1
     plan 2: [0] spot x2
     submit 1
     submit 2
