@@ -4,6 +4,8 @@
 mod embedded;
 #[path = "support/lossy.rs"]
 mod lossy;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/store.rs"]
 mod suite;
 mod support;
@@ -13,6 +15,7 @@ use batchmap::aws::store::StoreError;
 use batchmap::emulator::server::Endpoint;
 use bytes::Bytes;
 use embedded::Embedded;
+use skip::skipped;
 use support::{BUCKET, clients, config};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,7 +31,7 @@ async fn another_store_conforms() {
     let (Ok(endpoint), Ok(bucket)) =
         (std::env::var("BATCHMAP_TEST_S3_ENDPOINT"), std::env::var("BATCHMAP_TEST_S3_BUCKET"))
     else {
-        println!("skipped: BATCHMAP_TEST_S3_ENDPOINT and BATCHMAP_TEST_S3_BUCKET name no other endpoint");
+        skipped("BATCHMAP_TEST_S3_ENDPOINT and BATCHMAP_TEST_S3_BUCKET name no other endpoint");
         return;
     };
     let clients = connect(&Target { endpoint: Some(endpoint), bucket, ..Target::default() }).await;
@@ -185,7 +188,7 @@ async fn boto3_finds_what_it_expects() {
         command.args(["-c", script, url, BUCKET]).output()
     };
     if !python("import boto3", "").is_ok_and(|output| output.status.success()) {
-        println!("skipped: python3 with boto3 is not installed");
+        skipped("python3 with boto3 is not installed");
         return;
     }
     let embedded = Embedded::start().await;

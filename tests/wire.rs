@@ -5,6 +5,9 @@
 //! that it is skipped, and the JSON that flyteidl made of the same bytes before stands in for it. `BATCHMAP_BLESS=1`
 //! writes the files under `tests/fixtures/wire` anew.
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +22,7 @@ use batchmap::idl::types::{parse_type, type_name};
 use batchmap::map::pack::{IndexEntry, PackBuilder, Pushed, decode_element, decode_head};
 use prost::Message;
 use serde_json::{Value, json};
+use skip::skipped;
 
 /// Just enough of flyteidl's task to reach its interface; the rest is skipped, as the wire format allows.
 #[derive(Clone, PartialEq, Message)]
@@ -272,7 +276,7 @@ fn flyteidl_reads_what_batchmap_writes() {
     let python = std::env::var("BATCHMAP_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let probe = Command::new(&python).args(["-c", "import flyteidl.core.literals_pb2"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: {python} has no flyteidl (name one that has by BATCHMAP_TEST_PYTHON)");
+        skipped(&format!("{python} has no flyteidl (name one that has by BATCHMAP_TEST_PYTHON)"));
         return;
     }
     let messages: [(&str, &str, &str, Vec<u8>); 3] = [

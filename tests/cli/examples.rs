@@ -5,6 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::place::{Place, copy_examples};
+use super::skip::skipped;
 
 fn gives_what_is_expected(name: &str) {
     let place = Place::new();
@@ -40,7 +41,7 @@ fn zip() {
 #[test]
 fn sweep() {
     if Command::new("python3").arg("--version").output().is_err() {
-        println!("skipped: the example is written in Python, and there is no python3 here");
+        skipped("the example is written in Python, and there is no python3 here");
         return;
     }
     gives_what_is_expected("sweep");

@@ -8,3 +8,5 @@ mod examples;
 mod interrupts;
 mod outcomes;
 mod place;
+#[path = "../support/skip.rs"]
+mod skip;

@@ -138,7 +138,7 @@ impl Elements {
     }
 
     /// Reads ahead until `count` elements are ready, or all where there are fewer. Less of large ones: what is read ahead
-    /// stays within [`AHEAD`] batches.
+    /// stays within a fixed number of batches.
     ///
     /// # Errors
     /// When the list cannot be read that far.
