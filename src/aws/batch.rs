@@ -157,6 +157,15 @@ pub enum BatchError {
         /// AWS's message.
         message: String,
     },
+    /// The request cannot be made or is not accepted as ours now, for want of valid credentials: nothing has happened,
+    /// and it may be made again once they are renewed.
+    #[error("cannot call AWS Batch for {operation}: {message}; renew the credentials")]
+    Unauthenticated {
+        /// The API operation.
+        operation: &'static str,
+        /// The cause.
+        message: String,
+    },
     /// No answer, or one that tells nothing: the request may have been carried out.
     #[error("AWS Batch gave no clear answer to {operation}: {message}")]
     Unknown {

@@ -5,6 +5,9 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+/// The code of [`StoreError::Refused`] when it is a local file that could not be used.
+pub const LOCAL_FILE: &str = "LocalFile";
+
 /// Why a call to the store did not do what it was asked. The variants are what a caller can decide on.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

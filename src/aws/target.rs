@@ -127,6 +127,29 @@ impl Target {
 }
 
 impl AwsTarget {
+    /// Whether an endpoint is named by hand: an emulator, which neither lags nor needs an image.
+    pub fn is_emulated(&self) -> bool {
+        self.endpoint.is_some()
+    }
+
+    /// The bucket and the queue of batchmap's own endpoint, at the address that the standard variables name.
+    pub fn standing_for_aws(prefix: String, image: Option<String>) -> Self {
+        AwsTarget {
+            region: None,
+            bucket: OWN_NAME.to_owned(),
+            prefix,
+            queue: OWN_NAME.to_owned(),
+            interruptible_queue: None,
+            job_role: None,
+            execution_role: None,
+            platform: Platform::default(),
+            image,
+            log_group: None,
+            assign_public_ip: false,
+            endpoint: None,
+        }
+    }
+
     /// What one platform needs, and the other does not know.
     fn check_platform(&self, settings: &BTreeMap<&'static str, Setting>, faults: &mut Faults) {
         match self.platform {

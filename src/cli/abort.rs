@@ -30,8 +30,8 @@ pub async fn run(args: AbortArgs) -> Result<Exit, Failure> {
     let root = inspect::find(&session, Some(&args.id)).await?;
     let mut driver = launch::take_over(&session.ports, &root, session.patience).await?;
     if driver.execution().decision().is_some() && driver.execution().running().next().is_none() {
-        eprintln!("{} is over already", root.id());
-        eprintln!("{}", report::report(root.id(), &driver.execution().summary()));
+        note!("{} is over already", root.id());
+        note!("{}", report::report(root.id(), &driver.execution().summary()));
         session.close().await;
         return Ok(Exit::Ok);
     }
@@ -42,6 +42,6 @@ pub async fn run(args: AbortArgs) -> Result<Exit, Failure> {
     let summary = driver.execution().summary();
     session.close().await;
     ended?;
-    eprintln!("{}", report::report(root.id(), &summary));
+    note!("{}", report::report(root.id(), &summary));
     Ok(Exit::Ok)
 }

@@ -39,8 +39,8 @@ pub async fn run(args: EmulatorArgs) -> Result<Exit, Failure> {
         (signal(SignalKind::interrupt()).map_err(broken)?, signal(SignalKind::terminate()).map_err(broken)?);
     let served = local::start(settings).await.map_err(broken)?;
     // One line on standard output once it serves, so that a script can wait for it.
-    println!("{}", served.url());
-    eprintln!(
+    out!("{}", served.url());
+    note!(
         "AWS Batch, S3 and CloudWatch Logs, with {slots} slots. Point clients at it: export AWS_ENDPOINT_URL={}",
         served.url()
     );
@@ -48,7 +48,7 @@ pub async fn run(args: EmulatorArgs) -> Result<Exit, Failure> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    eprintln!("stopping");
+    note!("stopping");
     served.stop().await;
     Ok(Exit::Ok)
 }

@@ -69,7 +69,7 @@ impl From<crate::run::launch::LaunchError> for Failure {
     fn from(error: crate::run::launch::LaunchError) -> Self {
         use crate::run::launch::LaunchError as E;
         let exit = match &error {
-            E::Unknown { .. } | E::TooLarge(_) | E::NeverBegun { .. } => Exit::BadInput,
+            E::Unknown { .. } | E::NeverBegun { .. } => Exit::BadInput,
             E::Unreadable { .. } | E::Illegal(_) => Exit::Internal,
             E::Journal(error) => journal(error),
             E::Store(_) => Exit::Aws,

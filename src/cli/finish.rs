@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::progress::{self, Show};
 use super::report;
 use super::session::{Access, Session};
+use super::signals::{Pressed, Signals};
 use super::{Exit, Failure};
 use crate::idl::record::TaskRecord;
 use crate::map::event::Decision;
@@ -73,27 +73,42 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     session.note_polls(driver.polls());
     shown.abort();
     let _ = shown.await;
-    let summary = driver.execution().summary();
     let id = root.id();
     match ended? {
         Ended::Detached => {
-            let what = if session.is_embedded() {
-                "its children on this machine are stopped"
-            } else {
-                "what AWS Batch holds goes on running"
-            };
-            eprintln!("{id}: stopped watching; {what}. Take it up with: batchmap resume {id}");
+            note!("{id}: stopped watching; {}. Take it up with: batchmap resume {id}", session.left_behind());
             Ok(Exit::Detached)
         }
         Ended::Finished(decision) => {
             if decision == Decision::Succeeded {
-                let spool = collect(session, root, driver).await?;
-                result::write(session.ports.store.as_ref(), root, &spool, result::PART_LIMIT).await?;
-                print(&spool, show.format)?;
+                tokio::select! {
+                    delivered = deliver(session, root, driver, show) => delivered?,
+                    () = given_up() => {
+                        note!("\n{id} has succeeded; print its outputs with: batchmap outputs {id}");
+                        return Ok(Exit::Detached);
+                    }
+                }
             }
-            eprintln!("{}", report::report(id, &summary));
+            let summary = driver.execution().summary();
+            note!("{}", report::report(id, &summary));
             Ok(exit_of(&summary, &decision))
         }
+    }
+}
+
+/// Collects, stores and prints the outputs.
+async fn deliver(session: &Session, root: &Root, driver: &Driver, show: &ShowArgs) -> Result<(), Failure> {
+    let store = session.ports.store.as_ref();
+    let spool = result::collect(store, root, driver.record(), driver.execution().outcomes()).await?;
+    result::write(store, root, &spool, result::PART_LIMIT).await?;
+    print(&spool, show.format)
+}
+
+/// Returns when somebody does not want to wait for the outputs.
+async fn given_up() {
+    match Signals::new() {
+        Ok(mut signals) => drop(signals.next().await),
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -106,13 +121,8 @@ pub fn nothing(root: &Root, record: &TaskRecord, show: &ShowArgs) -> Result<Exit
     let mut spool = Spool::create(names)?;
     spool.rewind()?;
     print(&spool, show.format)?;
-    eprintln!("{} succeeded: its lists are empty, so nothing was submitted", root.id());
+    note!("{} succeeded: its lists are empty, so nothing was submitted", root.id());
     Ok(Exit::Ok)
-}
-
-async fn collect(session: &Session, root: &Root, driver: &Driver) -> Result<Spool, Failure> {
-    let outcomes = driver.execution().outcomes();
-    Ok(result::collect(session.ports.store.as_ref(), root, driver.record(), outcomes).await?)
 }
 
 /// Prints a result on standard output. A reader that closes early (`| head`) is no failure.
@@ -150,9 +160,9 @@ async fn listen(control: mpsc::Sender<Control>, embedded: bool) {
     let Ok(mut signals) = Signals::new() else { return };
     if signals.next().await == Pressed::Interrupt {
         let what = if embedded { "stopping the children" } else { "stopping to watch" };
-        eprintln!("\n{what}; press Ctrl-C again within {} s to abort the execution", SECOND_PRESS.as_secs());
+        note!("\n{what}; press Ctrl-C again within {} s to abort the execution", SECOND_PRESS.as_secs());
         if tokio::time::timeout(SECOND_PRESS, signals.next()).await.is_ok() {
-            eprintln!("\naborting: terminating every child; press Ctrl-C again to leave without waiting for it");
+            note!("\naborting: terminating every child; press Ctrl-C again to leave without waiting for it");
             let _ = control.send(Control::Abort { reason: "aborted by Ctrl-C".to_owned() }).await;
             signals.next().await;
             std::process::exit(Exit::Detached as i32);
@@ -161,29 +171,4 @@ async fn listen(control: mpsc::Sender<Control>, embedded: bool) {
     let _ = control.send(Control::Detach).await;
     signals.next().await;
     std::process::exit(Exit::Detached as i32);
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pressed {
-    Interrupt,
-    Terminate,
-}
-
-/// SIGINT and SIGTERM, as they come.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) -> Pressed {
-        tokio::select! {
-            _ = self.interrupt.recv() => Pressed::Interrupt,
-            _ = self.terminate.recv() => Pressed::Terminate,
-        }
-    }
 }

@@ -25,8 +25,8 @@ pub async fn find(session: &Session, id: Option<&str>) -> Result<Root, Failure> 
     let ids = ids(session).await?;
     let place = session.place();
     let Some(id) = id else {
-        return match ids.first() {
-            Some(newest) => Ok(session.root(newest)),
+        return match newest_begun(session, &ids).await? {
+            Some(newest) => Ok(newest),
             None => Err(Failure::input(format!("there is no execution in {place} yet; start one with `batchmap run`"))),
         };
     };
@@ -47,4 +47,24 @@ pub async fn find(session: &Session, id: Option<&str>) -> Result<Root, Failure> 
             several.len()
         ))),
     }
+}
+
+/// The newest execution that was begun. Staging that was given up for a fault in the data leaves packs behind, and with
+/// them an id that nothing ever ran under.
+async fn newest_begun(session: &Session, ids: &[String]) -> Result<Option<Root>, Failure> {
+    for id in ids {
+        let root = session.root(id);
+        if has_begun(session, &root).await? {
+            return Ok(Some(root));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether anything ever ran under an execution's id.
+///
+/// # Errors
+/// When the bucket cannot be listed.
+pub async fn has_begun(session: &Session, root: &Root) -> Result<bool, Failure> {
+    Ok(!session.ports.store.list(&root.journal(), None).await?.objects.is_empty())
 }

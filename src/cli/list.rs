@@ -7,7 +7,7 @@ use super::config::TargetArgs;
 use super::session::{Access, Session};
 use super::status::{Form, word};
 use super::{Exit, Failure, inspect};
-use crate::run::launch;
+use crate::run::launch::{self, LaunchError};
 
 /// Executions read at once.
 const READ_AHEAD: usize = 8;
@@ -32,27 +32,37 @@ pub struct ListArgs {
 pub async fn run(args: ListArgs) -> Result<Exit, Failure> {
     let session = Session::open(&args.target, Access::Read).await?;
     let ids = inspect::ids(&session).await?;
-    let reads = ids.into_iter().take(args.count).map(|id| {
+    let reads = ids.into_iter().map(|id| {
         let root = session.root(&id);
         let store = session.ports.store.clone();
         async move { (id, launch::read(&store, &root).await) }
     });
     let reads: Vec<_> = reads.collect();
     let mut reads = futures::stream::iter(reads).buffered(READ_AHEAD);
-    while let Some((id, known)) = reads.next().await {
+    let mut left = args.count;
+    while left > 0
+        && let Some((id, known)) = reads.next().await
+    {
+        // Staged, wholly or in part, and never begun: there is nothing to show.
+        let idle = matches!(&known, Err(LaunchError::Unknown { .. }))
+            || known.as_ref().is_ok_and(|known| known.names.is_none());
+        if idle {
+            continue;
+        }
+        left -= 1;
         match (known, args.format) {
             (Ok(known), Form::Json) => {
                 let summary = known.execution.summary();
-                println!("{}", json!({"id": id, "name": known.record.name, "summary": summary}));
+                out!("{}", json!({"id": id, "name": known.record.name, "summary": summary}));
             }
             (Ok(known), Form::Text) => {
                 let summary = known.execution.summary();
                 let counts = format!("{}/{}", summary.succeeded, summary.size);
-                println!("{id}  {:<9}  {counts:>15}  {}", word(summary.phase), known.record.name);
+                out!("{id}  {:<9}  {counts:>15}  {}", word(summary.phase), known.record.name);
             }
-            // Staged in part, or by a newer version: the others are still worth showing.
-            (Err(error), Form::Text) => println!("{id}  {:<9}  {:>15}  {error}", "?", ""),
-            (Err(error), Form::Json) => println!("{}", json!({"id": id, "error": error.to_string()})),
+            // Of a newer version, or damaged: the others are still worth showing.
+            (Err(error), Form::Text) => out!("{id}  {:<9}  {:>15}  {error}", "?", ""),
+            (Err(error), Form::Json) => out!("{}", json!({"id": id, "error": error.to_string()})),
         }
     }
     session.close().await;

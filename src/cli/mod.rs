@@ -1,6 +1,23 @@
 //! The command line: one file a command. Only this room prints: results on standard output, all else on standard
 //! error.
 
+/// Prints a line on standard output. A reader that has gone (`| head`) is no fault of ours; what must not be lost is
+/// printed by [`finish::print`], which looks.
+macro_rules! out {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
+}
+
+/// Prints a line on standard error, if anybody reads it.
+macro_rules! note {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($line)*);
+    }};
+}
+
 mod abort;
 pub mod config;
 mod emulator;
@@ -16,6 +33,7 @@ mod report;
 mod resume;
 mod run;
 mod session;
+mod signals;
 mod status;
 pub mod task_args;
 mod wait;
@@ -128,7 +146,7 @@ fn ended(result: Result<Exit, Failure>) -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("error: {}", failure.message);
+            note!("error: {}", failure.message);
             failure.exit.into()
         }
     }
@@ -148,6 +166,6 @@ fn start_logging(filter: &str) -> Result<(), Failure> {
 }
 
 fn print_schema() -> Exit {
-    println!("{:#}", crate::map::spec::json_schema());
+    out!("{:#}", crate::map::spec::json_schema());
     Exit::Ok
 }

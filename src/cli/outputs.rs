@@ -35,7 +35,7 @@ pub async fn run(args: OutputsArgs) -> Result<Exit, Failure> {
     session.close().await;
     let summary = known.execution.summary();
     if summary.phase != Phase::Succeeded {
-        eprintln!("{}", report::report(root.id(), &summary));
+        note!("{}", report::report(root.id(), &summary));
     }
     Ok(match summary.phase {
         Phase::Succeeded => Exit::Ok,

@@ -17,8 +17,8 @@ pub struct PlanArgs {
     #[command(flatten)]
     input: RunInput,
     /// How the plan is printed.
-    #[arg(long = "as", value_enum, default_value_t = Form::Text, value_name = "FORM")]
-    form: Form,
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    format: Form,
 }
 
 /// Reads and checks everything that `run` would, and prints what it would submit.
@@ -46,24 +46,28 @@ pub async fn run(args: PlanArgs) -> Result<Exit, Failure> {
         (concurrency, ConcurrencyMode::Batches) => left.div_ceil(u64::from(concurrency)),
         (concurrency, ConcurrencyMode::Rolling) => left.div_ceil(u64::from(rolling_group(concurrency))),
     };
+    // A pack and its index each, every file, and the record.
+    let puts = 2 * record.pack_starts.len() as u64 + staged.files + 1;
     let calls = at_once.len() as u64 + later;
-    match args.form {
-        Form::Json => println!(
+    match args.format {
+        Form::Json => out!(
             "{:#}",
             json!({
                 "subtasks": record.size, "min_successes": terms.min_successes, "concurrency": terms.concurrency,
                 "packs": record.pack_starts.len(), "bytes": staged.pack_bytes, "arrays_at_once": at_once,
-                "submit_calls_at_most": calls,
+                "submit_calls_at_most": calls, "files": staged.files, "file_bytes": staged.file_bytes,
+                "staging_puts": puts,
             })
         ),
         Form::Text => {
-            println!("{}: {} subtasks, {} must succeed", record.name, record.size, terms.min_successes);
-            println!("inputs: {} bytes in {} packs", staged.pack_bytes, record.pack_starts.len());
-            println!("at once: {} arrays with {submitted} children", at_once.len());
+            out!("{}: {} subtasks, {} must succeed", record.name, record.size, terms.min_successes);
+            out!("inputs: {} bytes in {} packs", staged.pack_bytes, record.pack_starts.len());
+            out!("staging: {puts} PUTs, with {} files of {} bytes", staged.files, staged.file_bytes);
+            out!("at once: {} arrays with {submitted} children", at_once.len());
             if left > 0 {
-                println!("later: {left} children, as places come free");
+                out!("later: {left} children, as places come free");
             }
-            println!("SubmitJob calls: at most {calls}, retries aside");
+            out!("SubmitJob calls: at most {calls}, retries aside");
         }
     }
     prepared.session.close().await;

@@ -28,18 +28,23 @@ pub enum Show {
 }
 
 /// Shows what `progress` brings until its sender is gone.
-pub async fn show(show: Show, mut progress: watch::Receiver<Summary>) {
+pub async fn show(show: Show, progress: watch::Receiver<Summary>) {
     match show {
         Show::None => {}
         Show::Auto if std::io::stderr().is_terminal() => bar(progress).await,
         Show::Auto | Show::Plain => {
             let started = Instant::now();
-            let mut last = Instant::now();
-            while progress.changed().await.is_ok() {
-                if last.elapsed() >= PLAIN_EVERY {
-                    last = Instant::now();
-                    let summary = progress.borrow_and_update().clone();
-                    eprintln!("{:>6.0}s  {}", started.elapsed().as_secs_f64(), counts(&summary));
+            let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + PLAIN_EVERY, PLAIN_EVERY);
+            let mut last = 0;
+            loop {
+                tick.tick().await;
+                let summary = progress.borrow().clone();
+                let settled = summary.succeeded + summary.failed;
+                let rate = (settled - last) as f64 / PLAIN_EVERY.as_secs_f64();
+                last = settled;
+                note!("{:>6.0}s  {}, {rate:.1}/s", started.elapsed().as_secs_f64(), counts(&summary));
+                if progress.has_changed().is_err() {
+                    return;
                 }
             }
         }

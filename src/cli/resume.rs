@@ -28,6 +28,10 @@ pub async fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     let mut driver = launch::take_over(&session.ports, &root, session.patience).await?;
     let ended = finish::drive(&session, &root, &mut driver, &args.show).await;
     session.print_stats(args.show.stats);
-    session.close().await;
+    match ended {
+        // Whoever stops watching wants the children on this machine stopped, and not to wait for other commands.
+        Ok(Exit::Detached) => session.close_now().await,
+        _ => session.close().await,
+    }
     ended
 }

@@ -2,19 +2,18 @@
 
 use super::config::TargetArgs;
 use super::finish::{self, ShowArgs};
-use super::session::{Access, Session};
+use super::session::{Access, NO_IMAGE, Session};
 use super::task_args::TaskArgs;
 use super::{Exit, Failure};
 use crate::aws::batch::Definition;
+use crate::aws::store::{LOCAL_FILE, StoreError};
 use crate::map::layout::Root;
 use crate::map::resources;
+use crate::map::spec::Faults;
 use crate::map::task::MapTask;
 use crate::run::launch::{self, Names};
 use crate::run::stage::{self, StageError, StageOptions, Staged};
 use crate::run::{definition, now_ms};
-
-/// Stands in a job definition for no image at all: definitions must name one.
-const NO_IMAGE: &str = "batchmap/process";
 
 /// Arguments of `batchmap run`.
 #[derive(Debug, clap::Args)]
@@ -54,7 +53,11 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let prepared = prepare(&args.input, args.show.access()).await?;
     let ended = launch_and_drive(&prepared, &args.show).await;
     prepared.session.print_stats(args.show.stats);
-    prepared.session.close().await;
+    match ended {
+        // Whoever stops watching wants the children on this machine stopped, and not to wait for other commands.
+        Ok(Exit::Detached) => prepared.session.close_now().await,
+        _ => prepared.session.close().await,
+    }
     ended
 }
 
@@ -75,7 +78,7 @@ async fn launch_and_drive(prepared: &Prepared, show: &ShowArgs) -> Result<Exit, 
     if staged.record.size == 0 {
         return finish::nothing(root, &staged.record, show);
     }
-    eprintln!("{}: {} subtasks, execution {}", staged.record.name, staged.record.size, root.id());
+    note!("{}: {} subtasks, execution {}", staged.record.name, staged.record.size, root.id());
     let mut driver = launch::begin(&session.ports, root, staged.record, names, session.patience).await?;
     finish::drive(session, root, &mut driver, show).await
 }
@@ -85,16 +88,29 @@ async fn launch_and_drive(prepared: &Prepared, show: &ShowArgs) -> Result<Exit, 
 /// # Errors
 /// When the task or the configuration is wrong.
 pub async fn prepare(input: &RunInput, access: Access) -> Result<Prepared, Failure> {
-    let task = input.task.task().map_err(|faults| Failure::input(faults.to_string()))?;
-    let session = Session::open(&input.target, access).await?;
-    let definition = match job_definition(&task, &session) {
+    // Both are looked at before either is complained about.
+    let (task, target) = match (input.task.task(), input.target.target()) {
+        (Ok(task), Ok(target)) => (task, target),
+        (task, target) => {
+            let faults = [task.err(), target.err()].into_iter().flatten().flat_map(|faults| faults.0).collect();
+            return Err(Failure::input(Faults(faults).to_string()));
+        }
+    };
+    let session = Session::open_target(target, access).await?;
+    let root = session.root(&launch::new_id(now_ms()));
+    let definition = job_definition(&task, &session).and_then(|definition| {
+        let bucket = session.ports.store.bucket();
+        launch::check_limits(bucket, &root, &task.command, task.mapped().len())
+            .map_err(|error| Failure::input(error.to_string()))?;
+        Ok(definition)
+    });
+    let definition = match definition {
         Ok(definition) => definition,
         Err(failure) => {
             session.close().await;
             return Err(failure);
         }
     };
-    let root = session.root(&launch::new_id(now_ms()));
     Ok(Prepared { task, session, root, definition })
 }
 
@@ -106,6 +122,7 @@ pub async fn stage(prepared: &Prepared, dry_run: bool) -> Result<Staged, Failure
     let Prepared { task, session, root, .. } = prepared;
     let options = StageOptions { dry_run, stores: session.stores(), results: session.results(), stdin: None };
     stage::stage(task, &session.ports.store, root, options).await.map_err(|error| match error {
+        StageError::Store(StoreError::Refused { code, message, .. }) if code == LOCAL_FILE => Failure::input(message),
         StageError::Store(error) => error.into(),
         error => Failure::input(error.to_string()),
     })
@@ -116,19 +133,17 @@ fn job_definition(task: &MapTask, session: &Session) -> Result<Definition, Failu
     let requirements = resources::requirements(&task.resources, session.platform())
         .map_err(|error| Failure::input(error.to_string()))?;
     if let Some(note) = &requirements.note {
-        eprintln!("note: {note}");
+        note!("note: {note}");
     }
     let image = match (task.image.as_ref().or(target.image.as_ref()), session.is_embedded()) {
         (Some(image), true) => {
-            eprintln!(
-                "note: image {image} is not used: the embedded endpoint runs children as processes of this machine"
-            );
+            note!("note: image {image} is not used: the embedded endpoint runs children as processes of this machine");
             image.clone()
         }
         (Some(image), false) => image.clone(),
         (None, true) => NO_IMAGE.to_owned(),
         // An endpoint named by hand is an emulator: whether it needs an image is its affair.
-        (None, false) if target.endpoint.is_some() => NO_IMAGE.to_owned(),
+        (None, false) if target.is_emulated() => NO_IMAGE.to_owned(),
         (None, false) => {
             return Err(Failure::input(
                 "image is missing: on AWS children run in containers; give --image, BATCHMAP_IMAGE, `image` in \

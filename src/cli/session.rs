@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::Failure;
 use super::config::TargetArgs;
+use super::signals::Signals;
 use crate::aws::sdk::{self, Clients};
 use crate::aws::target::{AwsTarget, Target};
-use crate::emulator::folder::{Client, Folder, FolderError, Owner, Role};
+use crate::emulator::folder::{Client, Closed, Folder, FolderError, Owner, Role};
 use crate::emulator::local::{self, Local};
 use crate::map::cadence::Pace;
 use crate::map::layout::Root;
@@ -23,6 +24,12 @@ use crate::run::source::Stores;
 
 /// The folder of the embedded endpoint, in the folder that batchmap runs in.
 pub const FOLDER: &str = ".batchmap";
+
+/// Stands in a job definition for no image at all: definitions must name one.
+pub const NO_IMAGE: &str = "batchmap/process";
+
+/// The region of an endpoint in AWS's place, when nothing else is configured: it does not care.
+const REGION: &str = "us-east-1";
 
 /// What a command means to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +90,22 @@ impl Session {
     /// # Errors
     /// When the configuration is wrong, or the embedded endpoint cannot be used.
     pub async fn open(args: &TargetArgs, access: Access) -> Result<Session, Failure> {
-        match args.target().map_err(|faults| Failure::input(faults.to_string()))? {
+        Session::open_target(args.target().map_err(|faults| Failure::input(faults.to_string()))?, access).await
+    }
+
+    /// Opens a target that is known.
+    ///
+    /// # Errors
+    /// When the embedded endpoint cannot be used, or AWS has no region.
+    pub async fn open_target(target: Target, access: Access) -> Result<Session, Failure> {
+        match target {
             Target::Aws(target) => Session::aws(target).await,
+            // A standard variable that points elsewhere must not be passed over in silence.
+            Target::Embedded { prefix, image } if sdk::endpoint_in_environment() => {
+                let image = image.or_else(|| Some(NO_IMAGE.to_owned()));
+                let target = AwsTarget::standing_for_aws(prefix, image);
+                Session::aws(AwsTarget { region: Some(REGION.to_owned()), ..target }).await
+            }
             Target::Embedded { prefix, image } => Session::embedded(own(prefix, image), access).await,
         }
     }
@@ -103,7 +124,7 @@ impl Session {
             ));
         }
         // An endpoint named by hand is an emulator: it does not lag.
-        let patience = if target.endpoint.is_some() { EMBEDDED_PATIENCE } else { AWS_PATIENCE };
+        let patience = if target.is_emulated() { EMBEDDED_PATIENCE } else { AWS_PATIENCE };
         Ok(Session::new(clients, target, patience, Place::Aws))
     }
 
@@ -128,7 +149,7 @@ impl Session {
         match folder.role().await.map_err(in_use)? {
             Role::Client(client) => {
                 if slots.is_some() {
-                    eprintln!("note: --slots is not used: another batchmap of this folder serves the endpoint");
+                    note!("note: --slots is not used: another batchmap of this folder serves the endpoint");
                 }
                 Ok(Session::client(client, target).await)
             }
@@ -166,11 +187,6 @@ impl Session {
     /// Whether children run on this machine.
     pub fn is_embedded(&self) -> bool {
         !matches!(self.place, Place::Aws)
-    }
-
-    /// Whether nothing is live, and this session reads the state on disk.
-    pub fn is_reading_disk(&self) -> bool {
-        matches!(self.place, Place::Disk { .. })
     }
 
     /// Whether an execution that wrote its last record at `last_ms` may be at work here: then its jobs can be asked
@@ -217,7 +233,7 @@ impl Session {
     pub fn print_stats(&self, wanted: bool) {
         if wanted {
             let polls = self.polls.load(Ordering::Relaxed);
-            eprintln!("{}", json!({ "requests": self.clients.counts.snapshot(), "polls": polls }));
+            note!("{}", json!({ "requests": self.clients.counts.snapshot(), "polls": polls }));
         }
     }
 
@@ -226,45 +242,70 @@ impl Session {
         self.polls.store(polls, Ordering::Relaxed);
     }
 
+    /// What becomes of the children when this process stops watching, in words.
+    pub fn left_behind(&self) -> String {
+        match &self.place {
+            Place::Aws => "what AWS Batch holds goes on running".to_owned(),
+            Place::Client { client } => {
+                format!("its children go on as long as process {} serves them", client.record.pid)
+            }
+            Place::Owner { .. } | Place::Disk { .. } => "its children on this machine are stopped".to_owned(),
+        }
+    }
+
     /// Ends the session. An embedded endpoint stops when no other process uses it any more.
     pub async fn close(self) {
+        if let Place::Owner { owner, .. } = &self.place {
+            if owner.has_clients().unwrap_or(false) {
+                note!(
+                    "other batchmap commands in this folder use the endpoint of this one: waiting for them; press \
+                     Ctrl-C to stop it and their children now"
+                );
+            }
+            let mut signals = Signals::new().ok();
+            let asked = async {
+                match &mut signals {
+                    Some(signals) => drop(signals.next().await),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // Held to the end, so that nobody begins to use an endpoint that is about to stop.
+                closed = owner.clients_gone() => return self.stop(closed.ok()).await,
+                () = asked => {}
+            }
+        }
+        self.stop(None).await;
+    }
+
+    /// Ends the session at once: an embedded endpoint stops, whoever uses it.
+    pub async fn close_now(self) {
+        if let Place::Owner { owner, .. } = &self.place
+            && owner.has_clients().unwrap_or(false)
+        {
+            note!("other batchmap commands in this folder used the endpoint of this one: they can be resumed too");
+        }
+        self.stop(None).await;
+    }
+
+    /// Kills the children that this process has, and stops serving. `closed` keeps others from the folder meanwhile.
+    async fn stop(self, closed: Option<Closed>) {
         match self.place {
             Place::Aws | Place::Client { .. } => {}
             Place::Disk { local } => local.stop().await,
             Place::Owner { owner, local } => {
-                if owner.has_clients().unwrap_or(false) {
-                    eprintln!(
-                        "other batchmap commands in this folder use the endpoint of this one: waiting for them; press \
-                         Ctrl-C to stop it and their children now"
-                    );
-                }
-                let closed = tokio::select! {
-                    closed = owner.clients_gone() => closed.ok(),
-                    _ = tokio::signal::ctrl_c() => None,
-                };
                 local.stop().await;
-                drop(closed);
+                drop(owner);
             }
         }
+        drop(closed);
     }
 }
 
 /// The embedded endpoint, as a target.
 fn own(prefix: String, image: Option<String>) -> AwsTarget {
-    AwsTarget {
-        region: None,
-        bucket: local::NAME.to_owned(),
-        prefix,
-        queue: local::NAME.to_owned(),
-        interruptible_queue: Some(local::INTERRUPTIBLE.to_owned()),
-        job_role: None,
-        execution_role: None,
-        platform: Platform::default(),
-        image,
-        log_group: None,
-        assign_public_ip: false,
-        endpoint: None,
-    }
+    let interruptible_queue = Some(local::INTERRUPTIBLE.to_owned());
+    AwsTarget { interruptible_queue, ..AwsTarget::standing_for_aws(prefix, image) }
 }
 
 async fn connect(url: &str, target: &AwsTarget) -> Clients {

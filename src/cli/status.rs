@@ -59,22 +59,22 @@ pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
     match args.format {
         Form::Json => {
             let times = known.times.map(|(first, last)| json!({"started_ms": first, "changed_ms": last}));
-            println!(
+            out!(
                 "{:#}",
                 json!({"id": root.id(), "name": known.record.name, "summary": summary, "times": times, "jobs": arrays})
             );
         }
         Form::Text => {
-            println!("{}  {}  {}", root.id(), known.record.name, word(summary.phase));
-            println!("{}", report::counts(&summary));
+            out!("{}  {}  {}", root.id(), known.record.name, word(summary.phase));
+            out!("{}", report::counts(&summary));
             if let Some((first, last)) = known.times {
-                println!("first record to last: {}", seconds(last.saturating_sub(first)));
+                out!("first record to last: {}", seconds(last.saturating_sub(first)));
             }
             if !live {
-                println!("no driver is at work here; take it up with: batchmap resume {}", root.id());
+                out!("no driver is at work here; take it up with: batchmap resume {}", root.id());
             }
             if !summary.failures.is_empty() {
-                println!("{}", report::report(root.id(), &summary));
+                out!("{}", report::report(root.id(), &summary));
             }
         }
     }

@@ -36,11 +36,11 @@ pub async fn run(args: WaitArgs) -> Result<Exit, Failure> {
         if let Some(decision) = known.execution.finished() {
             let summary = known.execution.summary();
             let exit = finish::exit_of(&summary, decision);
-            eprintln!("{}", report::report(root.id(), &summary));
+            note!("{}", report::report(root.id(), &summary));
             session.close().await;
             return Ok(exit);
         }
-        if session.is_reading_disk() {
+        if known.times.is_none_or(|(_, last)| !session.may_be_driven(last)) {
             let id = root.id();
             return Err(Failure {
                 message: format!("{id} is not over, and nothing drives it: take it up with `batchmap resume {id}`"),
@@ -48,7 +48,7 @@ pub async fn run(args: WaitArgs) -> Result<Exit, Failure> {
             });
         }
         if deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline) {
-            eprintln!("{}", report::report(root.id(), &known.execution.summary()));
+            note!("{}", report::report(root.id(), &known.execution.summary()));
             return Ok(Exit::Detached);
         }
         tokio::time::sleep(cadence.interval()).await;

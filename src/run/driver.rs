@@ -71,7 +71,9 @@ impl DriveError {
     fn is_transient(&self) -> bool {
         matches!(
             self,
-            DriveError::Batch(BatchError::Throttled { .. } | BatchError::Unknown { .. })
+            DriveError::Batch(
+                BatchError::Throttled { .. } | BatchError::Unauthenticated { .. } | BatchError::Unknown { .. }
+            )
                 | DriveError::Store(StoreError::Unreachable { .. })
                 // The journal keeps the record, and finds out whether it was written after all.
                 | DriveError::Journal(JournalError::Store(StoreError::Unreachable { .. }))

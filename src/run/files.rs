@@ -92,10 +92,13 @@ impl Files {
             return Err("is neither a local path nor an s3:// address; download it, or copy it to S3, first".to_owned());
         }
         let found = PathBuf::from(path);
-        // Opened, for a file that is there may still not be readable.
-        let metadata =
-            File::open(&found).and_then(|file| file.metadata()).map_err(|e| format!("cannot be read: {e}"))?;
-        if !metadata.is_file() {
+        // Looked at first, for opening a FIFO waits for its writer; then opened, for a file that is there may still not be
+        // readable.
+        let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+        let metadata = std::fs::metadata(&found).map_err(unreadable)?;
+        if metadata.is_file() {
+            File::open(&found).map_err(unreadable)?;
+        } else {
             return Err("is no regular file; name each file, or pack a directory into one".to_owned());
         }
         if metadata.len() > MAX_BYTES {

@@ -11,8 +11,9 @@ use super::submit::{self, Template, TooLarge};
 use super::{Ports, random};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::{self, TaskRecord};
-use crate::map::event::Event;
+use crate::map::event::{Event, Queue};
 use crate::map::execution::{Array, Execution, IllegalEvent, Terms};
+use crate::map::index::OriginalIndex;
 use crate::map::layout::{RECORD_VERSION, Root};
 use crate::map::plan::Packs;
 use crate::map::task::{Completion, ConcurrencyMode};
@@ -42,9 +43,6 @@ pub enum LaunchError {
         /// The execution.
         id: String,
     },
-    /// Its submissions would be over AWS's limits.
-    #[error(transparent)]
-    TooLarge(#[from] TooLarge),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -125,7 +123,7 @@ pub fn machine(record: &TaskRecord) -> Execution {
 /// The driver of an execution that was just staged. Its first record is in the journal when this returns.
 ///
 /// # Errors
-/// When its submissions would be over AWS's limits, or the journal cannot be written.
+/// When the journal cannot be written.
 pub async fn begin(
     ports: &Ports,
     root: &Root,
@@ -135,7 +133,6 @@ pub async fn begin(
 ) -> Result<Driver, LaunchError> {
     let execution = machine(&record);
     let template = template(ports, root, &names);
-    check_limits(&template, &record, &execution)?;
     let (mut journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
     if let Some(first) = records.first() {
         return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
@@ -226,15 +223,25 @@ fn template(ports: &Ports, root: &Root, names: &Names) -> Template {
     }
 }
 
-/// Checks the longest submission that the execution could make, before it makes the first.
-fn check_limits(template: &Template, record: &TaskRecord, execution: &Execution) -> Result<(), TooLarge> {
-    let size = execution.packs().size();
-    if size == 0 {
-        return Ok(());
-    }
-    let last = crate::map::index::OriginalIndex(size - 1);
-    let array = Array::of(execution.packs().range_from(last, 1), crate::map::event::Queue::Default, 1);
-    submit::check(&template.request(u32::MAX, &array, record, execution.packs()))
+/// Checks the longest submission that an execution of `command` over `mapped` lists could make, before anything is
+/// staged for it.
+///
+/// # Errors
+/// When it would be over AWS's limits.
+pub fn check_limits(bucket: &str, root: &Root, command: &[String], mapped: usize) -> Result<(), TooLarge> {
+    let template = Template {
+        bucket: bucket.to_owned(),
+        root: root.clone(),
+        // Neither is part of what is limited to 8192 characters, and ARNs of the longest kind fit the 30 KiB beside it.
+        queue: String::new(),
+        interruptible_queue: None,
+        definition: String::new(),
+    };
+    let record = TaskRecord { command: command.to_vec(), mapped: vec![String::new(); mapped], ..TaskRecord::default() };
+    // Places are written longer the further they are.
+    let far = Packs::new(vec![0, u64::MAX - 1], u64::MAX);
+    let array = Array::of(far.range_from(OriginalIndex(u64::MAX - 1), 1), Queue::Default, 1);
+    submit::check(&template.request(u32::MAX, &array, &record, &far))
 }
 
 /// A name for this driver that no other has.

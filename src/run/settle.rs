@@ -24,12 +24,11 @@ pub const OUR_REASON: &str = "batchmap: ";
 /// Error documents fetched at once.
 const DOCUMENTS_AT_ONCE: usize = 32;
 
-/// Prefixes listed at once when a list's members lie far apart.
+/// Stretches of subtasks listed at once.
 const LISTS_AT_ONCE: usize = 16;
 
-/// Scattered subtasks up to which each one's prefix is listed by itself; above it one listing over the whole stretch is
-/// cheaper.
-const FEW: u64 = 32;
+/// Subtasks this near to one another are listed together: half a page of keys costs less than a further call.
+const NEAR: u64 = 500;
 
 /// Characters of a message that go into the journal: enough to know the error, and 10,000 different ones stay small.
 const MESSAGE_LIMIT: usize = 600;
@@ -176,47 +175,58 @@ impl Case<'_> {
         self.array.members.original(ChildIndex(child))
     }
 
-    /// What the subtasks in question have left; only their stretch of the bucket is listed.
+    /// What the subtasks in question have left. Near ones are listed together and far ones apart, so that neither many
+    /// calls nor many foreign keys are spent on a few that lie scattered.
     async fn traces(&self, ports: &Ports, reports: &BTreeMap<OriginalIndex, Report>) -> Result<Traces, SettleError> {
-        let ranges: Ranges = reports.keys().copied().collect();
-        let mut traces = Traces::default();
-        if ranges.len() <= FEW && ranges.spans().len() > 1 {
-            let each = ranges.iter().map(|index| self.list(ports, index, index));
-            let lists: Vec<Vec<String>> = futures::stream::iter(each).buffered(LISTS_AT_ONCE).try_collect().await?;
-            lists.iter().flatten().for_each(|key| self.note(&mut traces, key));
-            return Ok(traces);
-        }
-        if let (Some(first), Some(last)) = (ranges.spans().first(), ranges.spans().last()) {
-            for key in self.list(ports, OriginalIndex(first.0), OriginalIndex(last.1)).await? {
-                self.note(&mut traces, &key);
+        let mut clusters: Vec<(OriginalIndex, OriginalIndex)> = Vec::new();
+        for &index in reports.keys() {
+            match clusters.last_mut() {
+                Some((_, last)) if index.0 - last.0 <= NEAR => *last = index,
+                _ => clusters.push((index, index)),
             }
+        }
+        let lists = clusters.into_iter().map(|(first, last)| self.list(ports, first, last, reports));
+        let mut lists = futures::stream::iter(lists).buffered(LISTS_AT_ONCE);
+        let mut traces = Traces::default();
+        while let Some(found) = lists.try_next().await? {
+            traces.outputs.extend(found.outputs);
+            traces.errors.extend(found.errors);
         }
         Ok(traces)
     }
 
-    /// The keys of subtasks `first` to `last`.
-    async fn list(&self, ports: &Ports, first: OriginalIndex, last: OriginalIndex) -> Result<Vec<String>, StoreError> {
+    /// What those of the subtasks `first` to `last` that are in question have left.
+    async fn list(
+        &self,
+        ports: &Ports,
+        first: OriginalIndex,
+        last: OriginalIndex,
+        reports: &BTreeMap<OriginalIndex, Report>,
+    ) -> Result<Traces, StoreError> {
         let prefix = if first == last { self.root.subtask(first) } else { self.root.subtasks() };
         let end = self.root.subtask(OriginalIndex(last.0 + 1));
         let mut after = Some(self.root.subtask(first));
-        let mut keys = Vec::new();
+        let mut traces = Traces::default();
         loop {
             let page = ports.store.list(&prefix, after.as_deref()).await?;
+            let within = page.objects.iter().take_while(|object| object.key < end);
+            within.for_each(|object| self.note(&mut traces, &object.key, reports));
             let beyond = page.objects.last().is_none_or(|object| object.key >= end);
-            keys.extend(page.objects.into_iter().map(|object| object.key).filter(|key| *key < end));
             if beyond || !page.more {
-                return Ok(keys);
+                return Ok(traces);
             }
-            after = keys.last().cloned();
+            after = page.objects.into_iter().last().map(|object| object.key);
         }
     }
 
     /// Takes in one key of a subtask.
-    fn note(&self, traces: &mut Traces, key: &str) {
+    fn note(&self, traces: &mut Traces, key: &str, reports: &BTreeMap<OriginalIndex, Report>) {
         let Some((index, rest)) = key.strip_prefix(&self.root.subtasks()).and_then(|rest| rest.split_once('/')) else {
             return;
         };
-        let Ok(index) = index.parse().map(OriginalIndex) else { return };
+        let Some(index) = index.parse().ok().map(OriginalIndex).filter(|index| reports.contains_key(index)) else {
+            return;
+        };
         if rest == "outputs.pb" {
             traces.outputs.insert(index);
         } else if let Some(attempt) = rest.strip_suffix("/error.pb")

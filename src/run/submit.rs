@@ -72,7 +72,9 @@ impl Template {
     pub fn request(&self, number: u32, array: &Array, record: &TaskRecord, packs: &Packs) -> SubmitRequest {
         let mut command: Vec<String> = ["batchmap", "worker", "--"].map(str::to_owned).into();
         command.extend(record.command.iter().cloned());
-        let mut environment: BTreeMap<String, String> = record.environment.clone();
+        // The task's own variables are not among these: they are the command's, and the worker sets them from the record.
+        // Here they would also be the worker's, and an AWS_ENDPOINT_URL meant for the command would lead it astray.
+        let mut environment: BTreeMap<String, String> = BTreeMap::new();
         environment.insert(layout::ENV_EXECUTION.to_owned(), self.root.url(&self.bucket));
         environment.insert(layout::ENV_ARRAY.to_owned(), number.to_string());
         environment.insert(layout::ENV_PLACE.to_owned(), packs.place(&array.members).to_string());

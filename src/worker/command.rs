@@ -1,8 +1,9 @@
 //! Runs the user's command: its own process group, its output passed through, signals forwarded, its time limited.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::task::Poll;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -29,7 +30,7 @@ pub(super) struct Ended {
     pub status: ExitStatus,
     /// Whether it was ended because its time was up.
     pub timed_out: bool,
-    /// The first signal that came from outside while it ran.
+    /// The first signal that came from outside and asked it to stop.
     pub signal: Option<Signal>,
     /// What it printed to standard output, if that was asked for.
     pub stdout: Option<Kept>,
@@ -37,31 +38,53 @@ pub(super) struct Ended {
     pub stderr: Kept,
 }
 
-/// The signals that ask the worker to stop.
+/// The signals that the worker passes on.
 #[derive(Debug)]
-pub(super) struct Signals {
-    terminate: Stream,
-    interrupt: Stream,
-}
+pub(super) struct Signals(Vec<(Signal, Stream)>);
 
 impl Signals {
     /// Listens; from now on the signals do not end this process.
     pub(super) fn listen() -> io::Result<Self> {
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let passed_on = [
+            (Signal::SIGTERM, SignalKind::terminate()),
+            (Signal::SIGINT, SignalKind::interrupt()),
+            (Signal::SIGHUP, SignalKind::hangup()),
+            (Signal::SIGQUIT, SignalKind::quit()),
+            (Signal::SIGUSR1, SignalKind::user_defined1()),
+            (Signal::SIGUSR2, SignalKind::user_defined2()),
+        ];
+        let streams = passed_on.into_iter().map(|(name, kind)| Ok((name, signal(kind)?)));
+        Ok(Signals(streams.collect::<io::Result<_>>()?))
     }
 
     /// The next signal.
     pub(super) async fn next(&mut self) -> Signal {
-        let received = async |stream: &mut Stream| {
-            if stream.recv().await.is_none() {
-                pending::<()>().await; // the stream has ended: no signal will come
+        poll_fn(|context| {
+            for (name, stream) in &mut self.0 {
+                // A stream that has ended brings no signal any more.
+                if let Poll::Ready(Some(())) = stream.poll_recv(context) {
+                    return Poll::Ready(*name);
+                }
             }
-        };
-        tokio::select! {
-            () = received(&mut self.terminate) => Signal::SIGTERM,
-            () = received(&mut self.interrupt) => Signal::SIGINT,
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The next signal that asks to stop.
+    pub(super) async fn next_stop(&mut self) -> Signal {
+        loop {
+            let signal = self.next().await;
+            if stops(signal) {
+                return signal;
+            }
         }
     }
+}
+
+/// Whether a signal asks to stop: the user's own two mean what the command wants them to.
+fn stops(signal: Signal) -> bool {
+    !matches!(signal, Signal::SIGUSR1 | Signal::SIGUSR2)
 }
 
 /// Runs the command to its end. Standard output is kept up to `keep` bytes when that is given.
@@ -120,7 +143,9 @@ async fn watch(
         tokio::select! {
             status = child.wait() => return Ok((status?, timed_out, first)),
             signal = signals.next() => {
-                first.get_or_insert(signal);
+                if stops(signal) {
+                    first.get_or_insert(signal);
+                }
                 group.signal(signal);
             }
             () = rung => {

@@ -121,7 +121,7 @@ impl Child {
             Signals::listen().map_err(|error| Failure::system(format!("cannot listen to signals: {error}")))?;
         let prepared = tokio::select! {
             prepared = self.prepare(args, connect) => prepared?,
-            signal = signals.next() => return Err(Failure::terminated_early(signal)),
+            signal = signals.next_stop() => return Err(Failure::terminated_early(signal)),
         };
         let Prepared { fetched, workspace, invocation } = prepared;
         let declared = outputs::declared(fetched.record.interface.as_ref());

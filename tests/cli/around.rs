@@ -70,7 +70,7 @@ fn plan_tells_and_sends_nothing() {
     let place = Place::new();
     let list: Vec<u32> = (0..25_000).collect();
     place.write("x.json", &serde_json::to_string(&list).unwrap());
-    let plan = place.run(["plan", "--map", "x=@x.json", "--as", "json", "--", "true"]).exits(0).json();
+    let plan = place.run(["plan", "--map", "x=@x.json", "--format", "json", "--", "true"]).exits(0).json();
     assert_eq!(plan["subtasks"], 25_000);
     assert_eq!(plan["arrays_at_once"], json!([10_000, 10_000, 5_000]));
     assert_eq!(plan["submit_calls_at_most"], 3);

@@ -74,6 +74,8 @@ impl Fault {
                 let told = format!("{message} [{resource}]");
                 if status == 429 || THROTTLING.contains(&code.as_str()) {
                     BatchError::Throttled { operation, message: format!("{code}: {told}") }
+                } else if is_credentials(&code) {
+                    BatchError::Unauthenticated { operation, message: format!("{code}: {told}") }
                 } else if !(400..500).contains(&status) {
                     BatchError::Unknown { operation, message: format!("{code}: {told}") }
                 } else {
@@ -81,10 +83,25 @@ impl Fault {
                     BatchError::Refused { operation, code, message }
                 }
             }
-            Fault::NotSent(message) => BatchError::Refused { operation, code: "NotSent".to_owned(), message },
+            Fault::NotSent(message) => BatchError::Unauthenticated { operation, message },
             Fault::NoAnswer(message) => BatchError::Unknown { operation, message: format!("{message} [{resource}]") },
         }
     }
+}
+
+/// Whether an answer with this code speaks of the credentials and not of the request: they have expired, most often.
+pub(super) fn is_credentials(code: &str) -> bool {
+    const CODES: [&str; 8] = [
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "RequestExpired",
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "InvalidAccessKeyId",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+    ];
+    CODES.contains(&code)
 }
 
 /// What to add to AWS's message when it denies access: the IAM action that the caller lacks.
@@ -128,6 +145,7 @@ mod tests {
         assert!(matches!(answer(429, "TooManyRequestsException"), BatchError::Throttled { .. }));
         assert!(matches!(answer(400, "ThrottlingException"), BatchError::Throttled { .. }));
         assert!(matches!(answer(503, "ThrottlingException"), BatchError::Throttled { .. }));
+        assert!(matches!(answer(403, "ExpiredTokenException"), BatchError::Unauthenticated { .. }));
         assert!(matches!(answer(500, "ServerException"), BatchError::Unknown { .. }));
         assert!(matches!(answer(502, "HTTP 502"), BatchError::Unknown { .. }));
         // An answer that could not be read: the request was carried out.

@@ -168,6 +168,9 @@ fn partition(name: &'static str) -> RetryPartition {
     RetryPartition::custom(name).token_bucket(TokenBucket::new(RETRY_TOKENS)).build()
 }
 
-fn endpoint_in_environment() -> bool {
-    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"].iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
+/// Whether a standard variable names an endpoint in AWS's place.
+pub fn endpoint_in_environment() -> bool {
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BATCH", "AWS_ENDPOINT_URL_S3"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
 }

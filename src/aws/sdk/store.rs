@@ -12,7 +12,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
 use super::counts::{Call, Counts};
-use super::fault::{Fault, chain, hint};
+use super::fault::{Fault, chain, hint, is_credentials};
 use crate::aws::store::{Listed, Page, Store, StoreError};
 
 /// Objects in a page of a listing: the API's most.
@@ -53,6 +53,11 @@ impl SdkStore {
             {
                 StoreError::NotFound { bucket, key }
             }
+            // With other credentials the same request would do: whoever waits for them need not give up.
+            Fault::Answer { code, message, .. } if is_credentials(&code) => {
+                let message = format!("{code}: {message}; renew the credentials");
+                StoreError::Unreachable { operation, bucket, key, message }
+            }
             // S3 reports some of its own faults in the body of a 200: they are not refusals.
             Fault::Answer { status: 400..500, code, message } => {
                 let message = message + &hint(&code, "s3", action(operation));
@@ -61,10 +66,9 @@ impl SdkStore {
             Fault::Answer { code, message, .. } => {
                 StoreError::Unreachable { operation, bucket, key, message: format!("{code}: {message}") }
             }
-            Fault::NotSent(message) => {
-                StoreError::Refused { operation, bucket, key, code: "NotSent".to_owned(), message }
+            Fault::NotSent(message) | Fault::NoAnswer(message) => {
+                StoreError::Unreachable { operation, bucket, key, message }
             }
-            Fault::NoAnswer(message) => StoreError::Unreachable { operation, bucket, key, message },
         }
     }
 

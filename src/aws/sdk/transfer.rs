@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::io::AsyncWriteExt;
 
 use super::store::{BODY_TRIES, SdkStore};
-use crate::aws::store::StoreError;
+use crate::aws::store::{LOCAL_FILE, StoreError};
 
 /// Files above this go up in parts of this size (or larger, when the file needs more than [`PARTS`] of them): a part
 /// that fails is repeated alone.
@@ -134,7 +134,7 @@ impl SdkStore {
             operation,
             bucket: self.bucket.clone(),
             key: key.to_owned(),
-            code: "LocalFile".to_owned(),
+            code: LOCAL_FILE.to_owned(),
             message: format!("{}: {cause}", file.display()),
         }
     }

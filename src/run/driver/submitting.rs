@@ -39,15 +39,15 @@ impl Driver {
             futures::stream::iter(calls).buffered(SUBMITS_AT_ONCE).collect().await
         };
         self.cadence.hurry();
-        let mut throttled = None;
+        let mut not_now = None;
         for (array, answer) in answers {
             match answer {
                 Ok(job) => self.take_in(Event::Submitted { array, job })?,
                 // Nothing has happened: it is asked for again, after whoever wants to stop this had a chance to say so.
-                Err(error @ BatchError::Throttled { .. }) => {
+                Err(error @ (BatchError::Throttled { .. } | BatchError::Unauthenticated { .. })) => {
                     self.issued.remove(&array);
                     self.execution.ask_again(array);
-                    throttled = Some(error);
+                    not_now = Some(error);
                 }
                 Err(BatchError::Unknown { message, .. }) => {
                     tracing::warn!(array, message, "no clear answer to SubmitJob: looking the array up by its name");
@@ -60,7 +60,7 @@ impl Driver {
                 }
             }
         }
-        throttled.map_or(Ok(()), |error| Err(error.into()))
+        not_now.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Stores the list of a compacted array, which its children look themselves up in.

@@ -18,6 +18,9 @@ use crate::emulator::logs::GROUP;
 use crate::emulator::runner::Report;
 use crate::emulator::runner::guardian::Guardian;
 
+/// The name that stands for this executable in a job's command: in an image it is on the PATH.
+const OWN_NAME: &str = "batchmap";
+
 /// What is handed on of this process's environment: enough to find programs and a home, nothing that tells of the driver.
 const INHERITED: [&str; 4] = ["HOME", "LANG", "TMPDIR", "USER"];
 
@@ -104,7 +107,10 @@ fn spawn(shared: &Shared, start: &Start, guardian: RawFd) -> Result<(Child, Pipe
     let early = |error| (error, None);
     let (output, writer) = io::pipe().map_err(early)?;
     let (mut told, tell) = io::pipe().map_err(early)?;
-    let mut command = Command::new(&start.command[0]);
+    // Found even where the job sets a PATH of its own, or the executable goes by another name.
+    let own = start.command[0] == OWN_NAME;
+    let program = if own { shared.config.guardian.program.as_os_str() } else { start.command[0].as_ref() };
+    let mut command = Command::new(program);
     command
         .args(&start.command[1..])
         .env_clear()
