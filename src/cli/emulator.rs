@@ -57,7 +57,7 @@ pub async fn run(args: EmulatorArgs) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Never; it ends when the process that started it does.
-pub fn guardian() -> Result<Exit, Failure> {
-    guardian::guardian_main();
+pub fn guardian(mark: Option<&str>) -> Result<Exit, Failure> {
+    guardian::guardian_main(mark);
     Ok(Exit::Ok)
 }

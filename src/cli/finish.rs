@@ -9,13 +9,14 @@ use super::progress::{self, Show};
 use super::report;
 use super::session::{Access, Session};
 use super::signals::{Pressed, Signals};
-use super::{Exit, Failure};
+use super::{Exit, Failure, wait};
 use crate::idl::record::TaskRecord;
 use crate::map::event::Decision;
 use crate::map::layout::Root;
 use crate::map::status::Phase;
 use crate::map::summary::Summary;
-use crate::run::driver::{Control, Driver, Ended};
+use crate::run::driver::{Control, DriveError, Driver, Ended};
+use crate::run::journal::JournalError;
 use crate::run::result::{self, Format, Spool};
 
 /// How results and progress are shown.
@@ -74,7 +75,19 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     shown.abort();
     let _ = shown.await;
     let id = root.id();
-    match ended? {
+    let ended = match ended {
+        Err(DriveError::Journal(JournalError::Overtaken { .. })) => {
+            note!("{id}: another batchmap has taken this execution over; following it");
+            return wait::follow(session, root, None).await;
+        }
+        Err(error) => {
+            let Failure { message, exit } = error.into();
+            let message = format!("{message}; the execution is not over: take it up with: batchmap resume {id}");
+            return Err(Failure { message, exit });
+        }
+        Ok(ended) => ended,
+    };
+    match ended {
         Ended::Detached => {
             note!("{id}: stopped watching; {}. Take it up with: batchmap resume {id}", session.left_behind());
             Ok(Exit::Detached)

@@ -3,6 +3,7 @@
 use super::Failure;
 use super::session::Session;
 use crate::map::layout::{Root, executions_prefix};
+use crate::run::launch;
 
 /// How many of the newest executions a wrong id is answered with.
 const SUGGESTED: usize = 3;
@@ -67,4 +68,23 @@ async fn newest_begun(session: &Session, ids: &[String]) -> Result<Option<Root>,
 /// When the bucket cannot be listed.
 pub async fn has_begun(session: &Session, root: &Root) -> Result<bool, Failure> {
     Ok(!session.ports.store.list(&root.journal(), None).await?.objects.is_empty())
+}
+
+/// The newest execution that is not over, or the one that `id` names.
+///
+/// # Errors
+/// When there is none, or `id` names none or several.
+pub async fn find_unfinished(session: &Session, id: Option<&str>) -> Result<Root, Failure> {
+    if id.is_some() {
+        return find(session, id).await;
+    }
+    for id in ids(session).await? {
+        let root = session.root(&id);
+        let known = launch::read(&session.ports.store, &root).await;
+        // One that cannot be read, or was never begun, cannot be taken up either.
+        if known.is_ok_and(|known| known.names.is_some() && known.execution.finished().is_none()) {
+            return Ok(root);
+        }
+    }
+    Err(Failure::input(format!("every execution in {} is over: there is nothing to take up", session.place())))
 }

@@ -90,7 +90,10 @@ enum Command {
     Worker(worker::WorkerArgs),
     /// Kill local children when the process that started them dies.
     #[command(hide = true)]
-    Guardian,
+    Guardian {
+        /// What its children carry in their environment.
+        mark: Option<String>,
+    },
 }
 
 /// Runs the program: parses the arguments, carries the command out, and says how it ended.
@@ -115,7 +118,7 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
     match command {
         // The worker and the guardian start once for every child: they get the lightest runtime, or none.
         Command::Worker(args) => worker::run(args),
-        Command::Guardian => emulator::guardian(),
+        Command::Guardian { mark } => emulator::guardian(mark.as_deref()),
         Command::Schema => Ok(print_schema()),
         Command::Run(args) => block_on(run::run(args)),
         Command::Plan(args) => block_on(plan::run(args)),
@@ -160,6 +163,7 @@ fn start_logging(filter: &str) -> Result<(), Failure> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .without_time()
         .init();
     Ok(())

@@ -8,13 +8,13 @@ use crate::map::summary::Summary;
 /// Kinds of failure shown; the rest is counted.
 const SHOWN: usize = 8;
 
-/// Lines of an error shown.
-const LINES: usize = 6;
+/// Lines of an error shown: the first, and the last ones, where a program says why.
+const LINES: usize = 8;
 
 /// Characters of a list of index ranges shown.
 const RANGES: usize = 60;
 
-/// The report of an execution, for standard error. `label` is how commands name the execution.
+/// The report of execution `id`, for standard error.
 pub fn report(id: &str, summary: &Summary) -> String {
     let mut text = String::new();
     for folded in summary.failures.iter().take(SHOWN) {
@@ -24,12 +24,15 @@ pub fn report(id: &str, summary: &Summary) -> String {
             crate::map::policy::Origin::System => " (system)",
         };
         let _ = writeln!(text, "{} of {} failed{origin}: {ranges}: {}", folded.count, summary.size, folded.code);
-        let mut lines = folded.message.lines();
-        for line in lines.by_ref().take(LINES) {
-            let _ = writeln!(text, "    {line}");
-        }
-        if lines.next().is_some() {
-            let _ = writeln!(text, "    …");
+        let lines: Vec<&str> = folded.message.lines().collect();
+        let (head, tail) =
+            if lines.len() > LINES { (1, lines.len() - (LINES - 1)) } else { (lines.len(), lines.len()) };
+        let gap = (head < tail && !lines[head..tail].is_empty()).then_some("…");
+        for line in lines[..head].iter().copied().chain(gap).chain(lines[tail..].iter().copied()) {
+            // The message may be shortened already: one mark is enough.
+            if line != "…" || !text.ends_with("    …\n") {
+                let _ = writeln!(text, "    {line}");
+            }
         }
         let _ = writeln!(text, "    log: batchmap logs {id} {}", folded.first);
     }
@@ -72,7 +75,7 @@ pub fn counts(summary: &Summary) -> String {
         }
     };
     add(summary.failed, "failed");
-    add(summary.settling, "settling");
+    add(summary.settling, "ended");
     add(summary.running, "running");
     add(summary.queued, "queued");
     add(summary.waiting, "waiting");
@@ -94,7 +97,7 @@ mod tests {
             first: 3,
             origin: Origin::User,
             code: "USER:ExitCode".to_owned(),
-            message: (1..=8).map(|line| format!("line {line}\n")).collect(),
+            message: (1..=12).map(|line| format!("line {line}\n")).collect(),
         };
         let summary = Summary {
             phase: Phase::Succeeded,
@@ -114,12 +117,14 @@ mod tests {
         insta::assert_snapshot!(report("id", &summary), @r"
         2 of 10 failed: [3],[7]: USER:ExitCode
             line 1
-            line 2
-            line 3
-            line 4
-            line 5
-            line 6
             …
+            line 6
+            line 7
+            line 8
+            line 9
+            line 10
+            line 11
+            line 12
             log: batchmap logs id 3
         id succeeded: 8 of 10 succeeded, 8 needed
         ");

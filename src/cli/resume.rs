@@ -9,7 +9,7 @@ use crate::run::launch;
 /// Arguments of `batchmap resume`.
 #[derive(Debug, clap::Args)]
 pub struct ResumeArgs {
-    /// The execution; an unambiguous beginning will do. The newest one when absent.
+    /// The execution; an unambiguous beginning will do. The newest one that is not over when absent.
     #[arg(value_name = "ID")]
     id: Option<String>,
     #[command(flatten)]
@@ -24,7 +24,7 @@ pub struct ResumeArgs {
 /// When there is no such execution, or AWS cannot be reached.
 pub async fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     let session = Session::open(&args.target, args.show.access()).await?;
-    let root = inspect::find(&session, args.id.as_deref()).await?;
+    let root = inspect::find_unfinished(&session, args.id.as_deref()).await?;
     let mut driver = launch::take_over(&session.ports, &root, session.patience).await?;
     let ended = finish::drive(&session, &root, &mut driver, &args.show).await;
     session.print_stats(args.show.stats);

@@ -98,7 +98,8 @@ pub async fn prepare(input: &RunInput, access: Access) -> Result<Prepared, Failu
     };
     let session = Session::open_target(target, access).await?;
     let root = session.root(&launch::new_id(now_ms()));
-    let definition = job_definition(&task, &session).and_then(|definition| {
+    let definition = own_directories(&task, &session).and_then(|()| job_definition(&task, &session));
+    let definition = definition.and_then(|definition| {
         let bucket = session.ports.store.bucket();
         launch::check_limits(bucket, &root, &task.command, task.mapped().len())
             .map_err(|error| Failure::input(error.to_string()))?;
@@ -126,6 +127,19 @@ pub async fn stage(prepared: &Prepared, dry_run: bool) -> Result<Staged, Failure
         StageError::Store(error) => error.into(),
         error => Failure::input(error.to_string()),
     })
+}
+
+/// Fixed directories are each child's own inside a container; processes of one machine would share them, and read and
+/// write one another's files.
+fn own_directories(task: &MapTask, session: &Session) -> Result<(), Failure> {
+    let given = [("input_dir", &task.input_dir), ("output_dir", &task.output_dir)];
+    match given.into_iter().find_map(|(name, folder)| Some((name, folder.as_ref()?))) {
+        Some((name, folder)) if session.is_embedded() => Err(Failure::input(format!(
+            "{name} is {folder:?}: children that are processes of this machine would share it; leave it out, and use \
+             $BATCHMAP_INPUT_DIR and $BATCHMAP_OUTPUT_DIR, which are each child's own"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn job_definition(task: &MapTask, session: &Session) -> Result<Definition, Failure> {

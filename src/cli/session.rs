@@ -196,7 +196,9 @@ impl Session {
         match &self.place {
             Place::Aws => true,
             Place::Client { client } => last_ms >= client.record.started_ms,
-            Place::Owner { .. } | Place::Disk { .. } => false,
+            // Another process of this folder may have taken it over.
+            Place::Owner { owner, .. } => owner.has_clients().unwrap_or(false),
+            Place::Disk { .. } => false,
         }
     }
 

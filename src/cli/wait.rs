@@ -6,6 +6,7 @@ use super::config::TargetArgs;
 use super::session::{Access, Session};
 use super::{Exit, Failure, finish, inspect, report};
 use crate::map::cadence::Cadence;
+use crate::map::layout::Root;
 use crate::run::{journal, launch};
 
 /// Arguments of `batchmap wait`.
@@ -28,24 +29,30 @@ pub struct WaitArgs {
 pub async fn run(args: WaitArgs) -> Result<Exit, Failure> {
     let session = Session::open(&args.target, Access::Read).await?;
     let root = inspect::find(&session, args.id.as_deref()).await?;
-    let mut known = launch::read(&session.ports.store, &root).await?;
     let deadline = args.timeout.map(|timeout| tokio::time::Instant::now() + timeout);
+    let exit = follow(&session, &root, deadline).await?;
+    session.close().await;
+    Ok(exit)
+}
+
+/// Follows an execution's journal to its end or the deadline, and reports how it stands then.
+///
+/// # Errors
+/// When it cannot be read, or nothing drives it.
+pub async fn follow(session: &Session, root: &Root, deadline: Option<tokio::time::Instant>) -> Result<Exit, Failure> {
+    let mut known = launch::read(&session.ports.store, root).await?;
     let mut cadence = Cadence::new(session.patience.pace);
     let mut records = known.records;
     loop {
         if let Some(decision) = known.execution.finished() {
             let summary = known.execution.summary();
-            let exit = finish::exit_of(&summary, decision);
             note!("{}", report::report(root.id(), &summary));
-            session.close().await;
-            return Ok(exit);
+            return Ok(finish::exit_of(&summary, decision));
         }
         if known.times.is_none_or(|(_, last)| !session.may_be_driven(last)) {
             let id = root.id();
-            return Err(Failure {
-                message: format!("{id} is not over, and nothing drives it: take it up with `batchmap resume {id}`"),
-                exit: Exit::Detached,
-            });
+            let message = format!("{id} is not over, and nothing drives it: take it up with `batchmap resume {id}`");
+            return Err(Failure { message, exit: Exit::Detached });
         }
         if deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline) {
             note!("{}", report::report(root.id(), &known.execution.summary()));
@@ -53,7 +60,7 @@ pub async fn run(args: WaitArgs) -> Result<Exit, Failure> {
         }
         tokio::time::sleep(cadence.interval()).await;
         let news =
-            journal::read_from(&session.ports.store, &root, records + 1).await.map_err(launch::LaunchError::from)?;
+            journal::read_from(&session.ports.store, root, records + 1).await.map_err(launch::LaunchError::from)?;
         cadence.polled(!news.is_empty());
         records += news.len() as u64;
         for event in news.iter().flat_map(|record| &record.events) {

@@ -1,13 +1,14 @@
 //! The whole endpoint on this machine: S3, Batch and logs on one port, children as local processes.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::batch;
 use super::runner::Runner;
-use super::runner::guardian::GuardianCommand;
+use super::runner::guardian::{GuardianCommand, MARKER};
 use super::runner::process::{ProcessConfig, ProcessRunner};
 use super::s3;
 use super::server::Endpoint;
@@ -68,6 +69,8 @@ fn loopback() -> SocketAddr {
 pub struct Local {
     endpoint: Endpoint,
     batch: Arc<batch::Service>,
+    /// Held while it serves.
+    lock: Option<File>,
 }
 
 /// Starts an endpoint.
@@ -76,8 +79,13 @@ pub struct Local {
 /// When the address or the directory cannot be used.
 pub async fn start(settings: Settings) -> io::Result<Local> {
     let bound = Endpoint::bind(settings.listen).await?;
-    let runner = Arc::new(ProcessRunner::new(children(&bound.url())?));
-    start_with(bound, settings, runner).await
+    // Locked before anything in the directory is touched.
+    let lock = if settings.read_only { None } else { Some(lock(&settings.data)?) };
+    let temporary = if settings.read_only { settings.data.clone() } else { temporary_folder(&settings.data)? };
+    let runner = Arc::new(ProcessRunner::new(children(&bound.url(), &temporary)?));
+    let mut local = start_with(bound, settings, runner).await?;
+    local.lock = lock;
+    Ok(local)
 }
 
 /// Starts an endpoint with a runner of the caller's, on an address taken before.
@@ -90,7 +98,7 @@ pub async fn start_with(bound: super::server::Bound, settings: Settings, runner:
     let s3 = tokio::task::spawn_blocking(|| s3::Service::open(config)).await.map_err(io::Error::other)??;
     let batch = batch::Service::open(batch::ServiceConfig { data, slots, read_only, hold }, runner)?;
     let endpoint = bound.serve(s3, Some(batch.router()));
-    Ok(Local { endpoint, batch })
+    Ok(Local { endpoint, batch, lock: None })
 }
 
 impl Local {
@@ -108,11 +116,15 @@ impl Local {
     pub async fn stop(self) {
         self.batch.shutdown().await;
         self.endpoint.stop().await;
+        drop(self.lock);
     }
 }
 
-/// What children get: this executable as `batchmap`, and the way to the endpoint.
-fn children(url: &str) -> io::Result<ProcessConfig> {
+/// What children get: this executable as `batchmap`, the way to the endpoint, and a folder for temporary files that
+/// goes when the endpoint does.
+fn children(url: &str, temporary: &Path) -> io::Result<ProcessConfig> {
+    let mark = format!("{:016x}", crate::run::random());
+    let temporary = temporary.to_string_lossy();
     let environment = [
         ("AWS_ENDPOINT_URL", url),
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
@@ -121,8 +133,33 @@ fn children(url: &str) -> io::Result<ProcessConfig> {
         ("AWS_DEFAULT_REGION", REGION),
         // The endpoint is near and has no instance behind it: nothing should look for one.
         ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("TMPDIR", &temporary),
+        (MARKER, &mark),
     ];
     let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let guardian = GuardianCommand::of(std::env::current_exe()?);
+    let guardian = GuardianCommand::marked(std::env::current_exe()?, &mark);
     Ok(ProcessConfig { guardian, cwd: std::env::current_dir()?, environment })
+}
+
+/// An empty folder for children's temporary files: what killed ones of an earlier life left is not theirs to find.
+fn temporary_folder(data: &Path) -> io::Result<PathBuf> {
+    let folder = data.join("tmp");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => std::fs::create_dir_all(&folder)?,
+    }
+    folder.canonicalize()
+}
+
+/// Takes the directory for this process: two endpoints on one would run every child twice.
+fn lock(data: &Path) -> io::Result<File> {
+    std::fs::create_dir_all(data)?;
+    let lock = File::options().write(true).create(true).truncate(false).open(data.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::other("another batchmap serves this directory: end it, or give another directory"))
+        }
+    }
 }

@@ -15,7 +15,7 @@ impl Pace {
     /// For AWS: its counts lag by seconds, and an account has 50 calls a second for everything it does.
     pub const AWS: Pace = Pace { shortest: Duration::from_secs(2), longest: Duration::from_secs(30) };
     /// For the endpoint in the same process.
-    pub const EMBEDDED: Pace = Pace { shortest: Duration::from_millis(20), longest: Duration::from_millis(500) };
+    pub const EMBEDDED: Pace = Pace { shortest: Duration::from_millis(50), longest: Duration::from_millis(500) };
 }
 
 /// The current poll interval.

@@ -30,7 +30,7 @@ const LISTS_AT_ONCE: usize = 16;
 /// Subtasks this near to one another are listed together: half a page of keys costs less than a further call.
 const NEAR: u64 = 500;
 
-/// Characters of a message that go into the journal: enough to know the error, and 10,000 different ones stay small.
+/// About how many characters of a message go into the journal: enough to know the error, and 10,000 different ones stay small.
 const MESSAGE_LIMIT: usize = 600;
 
 /// Why children could not be judged.
@@ -362,13 +362,19 @@ fn read_document(body: &[u8], key: &str) -> Option<ContainerError> {
     }
 }
 
-/// The beginning of a message, cut between characters.
+/// A message of at most about [`MESSAGE_LIMIT`] characters: its first line, which says what happened, and its end, for
+/// the last that a command wrote is most often why.
 fn shorten(message: &str) -> String {
     let message = message.trim_end();
-    match message.char_indices().nth(MESSAGE_LIMIT) {
-        Some((at, _)) => format!("{}…", &message[..at]),
-        None => message.to_owned(),
+    if message.chars().count() <= MESSAGE_LIMIT {
+        return message.to_owned();
     }
+    let first: String = message.lines().next().unwrap_or_default().chars().take(MESSAGE_LIMIT / 2).collect();
+    let left = MESSAGE_LIMIT - first.chars().count();
+    let end = message.char_indices().rev().nth(left - 1).map_or(message, |(at, _)| &message[at..]);
+    // From a whole line on, where there is one.
+    let end = end.split_once('\n').map_or(end, |(_, lines)| lines);
+    format!("{first}\n…\n{end}")
 }
 
 #[cfg(test)]
@@ -376,9 +382,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_long_message_keeps_its_first_line_and_its_end() {
+        let lines: Vec<String> = (0..500).map(|line| format!("line {line}")).collect();
+        let cut = shorten(&lines.join("\n"));
+        assert!(cut.starts_with("line 0\n…\nline 4"), "{cut}");
+        assert!(cut.ends_with("\nline 499"), "{cut}");
+    }
+
+    #[test]
     fn a_long_message_is_cut_between_characters() {
         assert_eq!(shorten("short\n"), "short");
         let cut = shorten(&"ä".repeat(2 * MESSAGE_LIMIT));
-        assert_eq!(cut.chars().count(), MESSAGE_LIMIT + 1);
+        assert!(cut.chars().count() <= MESSAGE_LIMIT + 3);
     }
 }

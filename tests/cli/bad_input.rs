@@ -94,6 +94,24 @@ fn text_that_is_no_utf8_is_refused() {
 fn a_command_over_awss_limit_is_refused_before_anything_is_sent() {
     let place = Place::new();
     let long = "x".repeat(9_000);
-    let ran = place.run(["run", "--map", "x=[1]", "--stats", "--", "echo", &long]).exits(2).says(&["8192"]);
-    assert_eq!(ran.stats()["requests"].get("SubmitJob"), None);
+    place.run(["run", "--map", "x=[1]", "--", "echo", &long]).exits(2).says(&["8192"]);
+    nothing_begun(&place);
+    place.run(["plan", "--map", "x=[1]", "--", "echo", &long]).exits(2).says(&["8192"]);
+}
+
+#[test]
+fn what_was_given_up_while_staging_is_not_listed() {
+    let place = Place::new();
+    let mut lines: String = (0..25_000).map(|n| format!("{n}\n")).collect();
+    lines.push_str("oops\n");
+    place.write("x.jsonl", &lines);
+    refused(&place, &["--map", "x=@x.jsonl", "--", "true"]).says(&["x.jsonl:25001"]);
+    place.run(["status"]).exits(2).says(&["no execution"]);
+}
+
+#[test]
+fn directories_that_children_would_share_are_refused() {
+    let place = Place::new();
+    refused(&place, &["--map", "x=[1]", "--output-dir", "/tmp/shared", "--", "true"])
+        .says(&["output_dir", "/tmp/shared"]);
 }

@@ -73,6 +73,27 @@ fn an_endpoint_that_does_not_answer_is_said_so() {
 }
 
 #[test]
+fn a_standard_variable_that_points_elsewhere_is_not_passed_over() {
+    let place = Place::new();
+    let emulator = Emulator::start(&place);
+    let mut command = place.command(["run", "--map", "x=[1]", "--", "echo", "{{.inputs.x}}"]);
+    command.env("AWS_ENDPOINT_URL", &emulator.url).env("AWS_ACCESS_KEY_ID", "any").env("AWS_SECRET_ACCESS_KEY", "any");
+    let ran = super::place::Ran::of(command.output().unwrap()).exits(0);
+    assert_eq!(ran.out, "[\"1\"]\n");
+    assert!(!place.path(".batchmap").exists(), "nothing ran here");
+}
+
+#[test]
+fn two_endpoints_do_not_share_a_directory() {
+    let place = Place::new();
+    let _emulator = Emulator::start(&place);
+    place
+        .run(["emulator", "--listen", "127.0.0.1:0", "--data", "served"])
+        .exits(5)
+        .says(&["another batchmap serves this directory"]);
+}
+
+#[test]
 fn half_a_configuration_is_never_run_on_this_machine() {
     let place = Place::new();
     place.run(["run", "--queue", "q", "--map", "x=[1]", "--", "true"]).exits(2).says(&["bucket", "--queue"]);

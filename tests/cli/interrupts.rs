@@ -86,6 +86,34 @@ fn ctrl_c_twice_aborts() {
 }
 
 #[test]
+fn not_even_a_child_in_a_session_of_its_own_outlives_the_driver() {
+    let place = Place::new();
+    let fifo = place.fifo("held");
+    let script = "exec 3> held; setsid sleep 1000 3>&3 & exec 3> held; echo here >&3; wait";
+    let driver = place.spawn(["run", "--map", "x=[1]", "--", "sh", "-c", script]);
+    let mut held = BufReader::new(open(&fifo));
+    held.read_line(&mut String::new()).unwrap();
+    signal(&driver, Signal::SIGKILL);
+    driver.wait_with_output().unwrap();
+    until_gone(held);
+}
+
+#[test]
+fn a_driver_that_is_a_guest_says_what_becomes_of_its_children() {
+    let place = Place::new();
+    let (owner, held) = started(&place);
+    let guest = place.spawn(["run", "--map", "x=[1]", "--", "true"]);
+    let mut guest = guest;
+    until_said(&mut guest, "1 subtasks");
+    signal(&guest, Signal::SIGTERM);
+    assert_eq!(guest.wait().unwrap().code(), Some(6));
+    // The owner does not wait for anybody when it is told to stop.
+    signal(&owner, Signal::SIGTERM);
+    Ran::of(owner.wait_with_output().unwrap()).exits(6).says(&["are stopped"]);
+    until_gone(held);
+}
+
+#[test]
 fn no_child_outlives_a_driver_that_is_killed() {
     let place = Place::new();
     let (mut driver, held) = started(&place);
@@ -118,9 +146,8 @@ fn an_abort_from_another_terminal_reaches_every_child() {
     let id = place.ids().remove(0);
     place.run(["abort", &id, "--reason", "wrong data"]).exits(0);
     until_gone(held);
-    let code = driver.wait_with_output().unwrap().status.code();
-    // The driver finds itself overtaken, or the execution over.
-    assert!(matches!(code, Some(3 | 6)), "{code:?}");
+    // The driver finds itself overtaken, and follows.
+    Ran::of(driver.wait_with_output().unwrap()).exits(3).says(&["wrong data"]);
     place.run(["status", &id]).exits(0);
     place.run(["wait", &id]).exits(3).says(&["wrong data"]);
 }

@@ -210,3 +210,46 @@ fn a_specifications_values_are_overridden_by_flags() {
     let ran = place.run(["run", "task.json", "--bind", "y=flag"]).exits(0);
     assert_eq!(ran.json(), json!(["1-flag", "2-flag"]));
 }
+
+#[test]
+fn a_tasks_own_variables_reach_the_command_and_lead_nobody_astray() {
+    let place = Place::new();
+    let ran = place
+        .run([
+            "run",
+            "--map",
+            "x=[1]",
+            "--env",
+            "PATH=/usr/bin:/bin",
+            "--env",
+            "AWS_ENDPOINT_URL=http://127.0.0.1:1",
+            "--",
+            "sh",
+            "-c",
+            "echo $PATH $AWS_ENDPOINT_URL",
+        ])
+        .exits(0);
+    assert_eq!(ran.json(), json!(["/usr/bin:/bin http://127.0.0.1:1"]));
+}
+
+#[test]
+fn a_closed_pipe_ends_nothing_early() {
+    let place = Place::new();
+    let status = place
+        .command(["run", "--map", "x=[1,2]", "--", "sh", "-c", "echo done >> done"])
+        .stdout(std::fs::File::options().write(true).open("/dev/full").unwrap())
+        .stderr(std::fs::File::options().write(true).open("/dev/full").unwrap())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(5), "the outputs could not be printed");
+    assert_eq!(place.read("done"), "done\ndone\n");
+}
+
+#[test]
+fn the_last_words_of_a_long_error_are_shown() {
+    let place = Place::new();
+    place
+        .run(["run", "--map", "x=[1]", "--", "sh", "-c", "seq 1 500 >&2; echo the real reason >&2; exit 3"])
+        .exits(1)
+        .says(&["the real reason"]);
+}

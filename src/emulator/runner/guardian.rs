@@ -16,8 +16,12 @@ use nix::unistd::setsid;
 
 use super::session;
 
-/// The whole of `batchmap guardian`: reads registrations from standard input until it ends, then kills what is left.
-pub fn guardian_main() {
+/// The variable that every child of an endpoint carries, with a value of that endpoint's own.
+pub const MARKER: &str = "BATCHMAP_ENDPOINT";
+
+/// The whole of `batchmap guardian`: reads registrations from standard input until it ends, then kills what is left,
+/// and whatever carries `mark` as its [`MARKER`].
+pub fn guardian_main(mark: Option<&str>) {
     // Out of the terminal's reach: a Ctrl-C meant for the driver must not end this before the driver.
     let _ = setsid();
     for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE] {
@@ -26,6 +30,9 @@ pub fn guardian_main() {
     }
     let sessions = read_registrations(io::stdin().lock());
     session::kill_all(&sessions);
+    if let Some(mark) = mark {
+        session::kill_marked(&format!("{MARKER}={mark}"));
+    }
 }
 
 /// What is registered when the input ends. Lines that say nothing are probes.
@@ -58,6 +65,11 @@ impl GuardianCommand {
     /// `<program> guardian`.
     pub fn of(program: PathBuf) -> GuardianCommand {
         GuardianCommand { program, arguments: vec!["guardian".into()] }
+    }
+
+    /// The same, for children that carry `mark` as their [`MARKER`].
+    pub fn marked(program: PathBuf, mark: &str) -> GuardianCommand {
+        GuardianCommand { program, arguments: vec!["guardian".into(), mark.into()] }
     }
 }
 

@@ -30,12 +30,35 @@ pub(super) fn signal(sessions: &BTreeSet<i32>, signal: Signal) -> usize {
 
 /// Kills the sessions until none of their processes is left.
 pub(super) fn kill_all(sessions: &BTreeSet<i32>) {
+    until_none(|| signal(sessions, Signal::SIGKILL));
+}
+
+/// Kills every process that has `marker` (`NAME=value`) in the environment it was started with: those that a child has
+/// put into a session of their own, out of the reach of [`kill_all`].
+#[cfg(target_os = "linux")]
+pub(super) fn kill_marked(marker: &str) {
+    let marked = |pid: i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes())
+    };
+    until_none(|| {
+        let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
+        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        pids.filter(|pid| marked(*pid) && kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok()).count()
+    });
+}
+
+/// Without `/proc` there is no telling whose a process is.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn kill_marked(_marker: &str) {}
+
+/// Kills again and again until nothing is found, because what is being killed may fork meanwhile.
+fn until_none(kill: impl Fn() -> usize) {
     let begun = Instant::now();
     let mut pause = Duration::from_micros(200);
-    // Again and again, because what is being killed may fork meanwhile.
-    while signal(sessions, Signal::SIGKILL) > 0 {
+    while kill() > 0 {
         if begun.elapsed() > PATIENCE {
-            tracing::warn!(?sessions, "processes of a child do not die");
+            tracing::warn!("processes of a child do not die");
             return;
         }
         std::thread::sleep(pause);

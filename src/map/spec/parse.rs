@@ -13,6 +13,7 @@ use super::fault::{Fault, Faults};
 /// # Errors
 /// Text that is no JSON, with line and column.
 pub fn parse(text: &str) -> Result<(Value, Faults), Fault> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut faults = Faults::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Node { path: String::new(), faults: &mut faults }
