@@ -66,9 +66,14 @@ impl From<FormatArg> for Format {
 /// # Errors
 /// When the driver cannot go on, or the outputs cannot be collected or printed.
 pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &ShowArgs) -> Result<Exit, Failure> {
-    let shown = tokio::spawn(progress::show(show.progress, driver.progress()));
     let (control, mut requests) = mpsc::channel(4);
-    let interrupts = tokio::spawn(listen(control, session.is_embedded()));
+    // Before anything is said: whoever reads that it runs may want to stop it.
+    let signals = Signals::new().map_err(|error| Failure::internal(format!("cannot listen to signals: {error}")))?;
+    let interrupts = tokio::spawn(listen(signals, control, session.is_embedded()));
+    let record = driver.record();
+    let plural = if record.size == 1 { "" } else { "s" };
+    note!("{}: {} subtask{plural}, execution {}", record.name, record.size, root.id());
+    let shown = tokio::spawn(progress::show(show.progress, driver.progress()));
     let ended = driver.run(&mut requests).await;
     interrupts.abort();
     session.note_polls(driver.polls());
@@ -169,8 +174,7 @@ const SECOND_PRESS: Duration = Duration::from_secs(2);
 
 /// Turns Ctrl-C into requests: once stops watching, twice aborts, once more leaves at once. SIGTERM stops watching
 /// without waiting for a second press: what sends it has no finger.
-async fn listen(control: mpsc::Sender<Control>, embedded: bool) {
-    let Ok(mut signals) = Signals::new() else { return };
+async fn listen(mut signals: Signals, control: mpsc::Sender<Control>, embedded: bool) {
     if signals.next().await == Pressed::Interrupt {
         let what = if embedded { "stopping the children" } else { "stopping to watch" };
         note!("\n{what}; press Ctrl-C again within {} s to abort the execution", SECOND_PRESS.as_secs());

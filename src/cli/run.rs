@@ -78,7 +78,6 @@ async fn launch_and_drive(prepared: &Prepared, show: &ShowArgs) -> Result<Exit, 
     if staged.record.size == 0 {
         return finish::nothing(root, &staged.record, show);
     }
-    note!("{}: {} subtasks, execution {}", staged.record.name, staged.record.size, root.id());
     let mut driver = launch::begin(&session.ports, root, staged.record, names, session.patience).await?;
     finish::drive(session, root, &mut driver, show).await
 }

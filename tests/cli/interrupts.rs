@@ -102,9 +102,8 @@ fn not_even_a_child_in_a_session_of_its_own_outlives_the_driver() {
 fn a_driver_that_is_a_guest_says_what_becomes_of_its_children() {
     let place = Place::new();
     let (owner, held) = started(&place);
-    let guest = place.spawn(["run", "--map", "x=[1]", "--", "true"]);
-    let mut guest = guest;
-    until_said(&mut guest, "1 subtasks");
+    let mut guest = place.spawn(["run", "--map", "x=[1]", "--", "true"]);
+    until_said(&mut guest, "1 subtask");
     signal(&guest, Signal::SIGTERM);
     assert_eq!(guest.wait().unwrap().code(), Some(6));
     // The owner does not wait for anybody when it is told to stop.
