@@ -39,6 +39,11 @@ fn zip() {
 }
 
 #[test]
+fn texts() {
+    gives_what_is_expected("texts");
+}
+
+#[test]
 fn sweep() {
     if Command::new("python3").arg("--version").output().is_err() {
         skipped("the example is written in Python, and there is no python3 here");
