@@ -83,7 +83,10 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     let ended = match ended {
         Err(DriveError::Journal(JournalError::Overtaken { .. })) => {
             note!("{id}: another batchmap has taken this execution over; following it");
-            return wait::follow(session, root, None).await;
+            return tokio::select! {
+                followed = wait::follow(session, root, None) => followed,
+                () = given_up() => Ok(Exit::Detached),
+            };
         }
         Err(error) => {
             let Failure { message, exit } = error.into();
