@@ -145,10 +145,24 @@ async fn standard(target: &Target) -> aws_config::SdkConfig {
     if let Some((access, secret)) = &target.credentials {
         loader = loader.credentials_provider(static_keys(access.clone(), secret.clone()));
     }
+    if plain_and_keyed() {
+        // A child on the embedded endpoint: nothing that it asks for needs TLS, and the chain would read the system's
+        // certificates before it looked whether it has to.
+        loader = loader
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .credentials_provider(aws_config::environment::EnvironmentVariableCredentialsProvider::new());
+    }
     if std::env::var_os("AWS_MAX_ATTEMPTS").is_none() {
         loader = loader.retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
     }
     loader.load().await
+}
+
+/// Whether the environment names an endpoint of plain HTTP and the keys to use there.
+fn plain_and_keyed() -> bool {
+    let keyed = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| url.starts_with("http://"))
+        && keyed.iter().all(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// For an endpoint of plain HTTP, a client that does not read the system's certificates first: that is most of a
