@@ -35,11 +35,11 @@ impl Model {
             let runnable = |job: &u32, child: u32| {
                 self.jobs.get(job).and_then(|job| job.child(child)).is_some_and(|c| c.status == Status::Runnable)
             };
-            while queue.retries.front().is_some_and(|(job, child)| !runnable(job, *child)) {
-                queue.retries.pop_front();
+            while queue.line.retries.front().is_some_and(|(job, child)| !runnable(job, *child)) {
+                queue.line.retries.pop_front();
             }
-            let mut place = queue.retries.front().map(|(job, child)| (Lane::Retry, *job, *child));
-            while let (None, Some(key)) = (place, queue.fresh.front().copied()) {
+            let mut place = queue.line.retries.front().map(|(job, child)| (Lane::Retry, *job, *child));
+            while let (None, Some(key)) = (place, queue.line.fresh.front().copied()) {
                 let job = self.jobs.get_mut(&key);
                 let next = job.and_then(|job| {
                     while job.child(job.next_fresh).is_some_and(|c| c.status != Status::Runnable) {
@@ -49,7 +49,7 @@ impl Model {
                 });
                 match next {
                     Some(child) => place = Some((Lane::Fresh, key, child)),
-                    None => drop(queue.fresh.pop_front()),
+                    None => drop(queue.line.fresh.pop_front()),
                 }
             }
             if let Some((lane, job, child)) = place {

@@ -80,7 +80,7 @@ impl Model {
         };
         if status == Status::Runnable {
             if let Some(queue) = self.queues.get_mut(&job.queue) {
-                queue.retries.push_back((attempt.job, attempt.child));
+                queue.line.retries.push_back((attempt.job, attempt.child));
             }
         } else if !record.terminated {
             record.reason = record.last.status_reason;

@@ -19,10 +19,10 @@ impl Model {
     /// Takes every job out of its queue.
     pub(super) fn hold(&mut self) {
         for queue in self.queues.values_mut() {
-            for job in queue.fresh.drain(..) {
+            for job in queue.line.fresh.drain(..) {
                 self.held.entry(job).or_default().fresh = true;
             }
-            for (job, child) in queue.retries.drain(..) {
+            for (job, child) in queue.line.retries.drain(..) {
                 self.held.entry(job).or_default().retries.push(child);
             }
         }
@@ -42,9 +42,9 @@ impl Model {
             let Some(held) = self.held.remove(&key) else { continue };
             let queue = self.jobs.get(&key).and_then(|job| self.queues.get_mut(&job.queue));
             if let Some(queue) = queue {
-                queue.retries.extend(held.retries.into_iter().map(|child| (key, child)));
+                queue.line.retries.extend(held.retries.into_iter().map(|child| (key, child)));
                 if held.fresh {
-                    queue.fresh.push_back(key);
+                    queue.line.fresh.push_back(key);
                 }
             }
         }

@@ -17,6 +17,7 @@ mod finish;
 mod hold;
 mod ids;
 mod job;
+mod line;
 mod list;
 mod places;
 mod retry;

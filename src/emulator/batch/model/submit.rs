@@ -35,7 +35,7 @@ impl Model {
         self.by_id.insert(id.clone(), key);
         self.jobs.insert(key, job);
         if let Some(queue) = self.queues.get_mut(&queue) {
-            queue.fresh.push_back(key);
+            queue.line.fresh.push_back(key);
         }
         Ok(Submitted { job_arn: ids::arn("job", &id), job_name: request.job_name, job_id: id })
     }

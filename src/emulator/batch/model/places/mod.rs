@@ -1,11 +1,15 @@
 //! Queues and compute environments: for now the two of each that every endpoint starts with.
 
-use std::collections::{BTreeMap, VecDeque};
+mod amount;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub(super) use self::amount::Amount;
 use super::api::{DescribeComputeEnvironments, DescribeJobQueues};
+use super::line::Line;
 use super::{Model, ids};
 
 /// The queue and compute environment of ordinary work.
@@ -16,27 +20,49 @@ pub const INTERRUPTIBLE: &str = "batchmap-interruptible";
 /// A compute environment. All share the endpoint's slots.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Environment {
-    /// `EC2` or `SPOT`.
+    /// `EC2`, `SPOT`, `FARGATE` or `FARGATE_SPOT`.
     pub(super) kind: String,
+    /// Whether it takes new children.
+    pub(super) enabled: bool,
+    /// What its children may have at once; when absent, the endpoint's slots alone bound them.
+    pub(super) capacity: Option<Amount>,
+    /// What its children that are STARTING or RUNNING have.
+    pub(super) used: Amount,
 }
 
-/// A job queue and who waits in it. A child that has moved on is dropped from a lane when it is met.
+/// A job queue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Queue {
     pub(super) priority: i64,
     pub(super) enabled: bool,
     /// Names, in order.
     pub(super) environments: Vec<String>,
-    /// Children that start again, ahead of all others.
-    pub(super) retries: VecDeque<(u32, u32)>,
-    /// Jobs with children that never started: each knows its next.
-    pub(super) fresh: VecDeque<u32>,
+    /// The name of its scheduling policy.
+    pub(super) policy: Option<String>,
+    /// `jobStateTimeLimitActions`: what happens to a job that stays at the head for too long.
+    pub(super) time_limits: Vec<TimeLimit>,
+    /// Who waits in it.
+    pub(super) line: Line,
+}
+
+/// One of a queue's `jobStateTimeLimitActions`; the state is RUNNABLE and the action CANCEL, AWS has no other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TimeLimit {
+    /// The status reason it is for, such as `CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY`.
+    pub(super) reason: String,
+    /// 600..=86,400.
+    pub(super) seconds: u32,
 }
 
 pub(super) fn environments() -> BTreeMap<String, Environment> {
     [(MAIN, "EC2"), (INTERRUPTIBLE, "SPOT")]
         .into_iter()
-        .map(|(name, kind)| (name.to_owned(), Environment { kind: kind.to_owned() }))
+        .map(|(name, kind)| {
+            // A local process reserves nothing: the built-in places give every child one slot, whatever it asks for.
+            let environment =
+                Environment { kind: kind.to_owned(), enabled: true, capacity: None, used: Amount::default() };
+            (name.to_owned(), environment)
+        })
         .collect()
 }
 
@@ -48,8 +74,9 @@ pub(super) fn queues() -> BTreeMap<String, Queue> {
                 priority: 1,
                 enabled: true,
                 environments: vec![name.to_owned()],
-                retries: VecDeque::new(),
-                fresh: VecDeque::new(),
+                policy: None,
+                time_limits: Vec::new(),
+                line: Line::default(),
             };
             (name.to_owned(), queue)
         })

@@ -1,20 +1,24 @@
 //! The REST-JSON face of Batch, and the way to CloudWatch Logs.
 
+mod error;
+mod jobs;
+mod places;
+
 use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
-use super::model::{Input, Refusal};
-use super::service::{Fault, Service};
+use self::error::{Error, later};
+use super::model::Input;
+use super::service::Service;
 use crate::emulator::logs;
 
 /// Well above the largest valid request (30 KiB): what is larger than a limit is told so, not cut off.
@@ -113,44 +117,18 @@ async fn batch(State(service): State<Arc<Service>>, Path(operation): Path<String
 }
 
 fn answer(service: &Service, operation: &str, body: &[u8]) -> Result<Response, Error> {
-    match operation {
-        "submitjob" => change(service, Input::Submit(Box::new(parse(body)?))),
-        "registerjobdefinition" => change(service, Input::Register(Box::new(parse(body)?))),
-        "deregisterjobdefinition" => change(service, Input::Deregister(parse(body)?)),
-        "canceljob" => change(service, Input::Cancel(parse(body)?)),
-        "terminatejob" => change(service, Input::Terminate(parse(body)?)),
-        "describejobs" => {
-            let request: super::model::api::DescribeJobs = parse(body)?;
-            if service.read(|model| model.holds(&request.jobs)) {
-                // Whoever asks about a job wants it to go on. A reader of state on disk cannot make it, and need not.
-                let _ = service.change(Input::Release(request.jobs.clone()));
-            }
-            ok(service.read(|model| model.describe_jobs(&request))?)
+    for group in [jobs::answer, places::answer] {
+        if let Some(response) = group(service, operation, body)? {
+            return Ok(response);
         }
-        "listjobs" => {
-            let request = parse(body)?;
-            ok(service.read(|model| model.list_jobs(&request))?)
-        }
-        "describejobdefinitions" => {
-            let request = parse(body)?;
-            ok(service.read(|model| model.describe_job_definitions(&request))?)
-        }
-        "describejobqueues" => {
-            let request = parse(body)?;
-            ok(service.read(|model| model.describe_job_queues(&request)))
-        }
-        "describecomputeenvironments" => {
-            let request = parse(body)?;
-            ok(service.read(|model| model.describe_compute_environments(&request)))
-        }
-        other => match LATER.iter().find(|known| known.eq_ignore_ascii_case(other)) {
-            Some(known) => Err(later(known)),
-            None => Err(Error {
-                status: StatusCode::NOT_FOUND,
-                kind: "UnknownOperationException",
-                message: format!("'{other}' is not an operation of AWS Batch"),
-            }),
-        },
+    }
+    match LATER.iter().find(|known| known.eq_ignore_ascii_case(operation)) {
+        Some(known) => Err(later(known)),
+        None => Err(Error {
+            status: StatusCode::NOT_FOUND,
+            kind: "UnknownOperationException",
+            message: format!("'{operation}' is not an operation of AWS Batch"),
+        }),
     }
 }
 
@@ -170,51 +148,6 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
         kind: "SerializationException",
         message: format!("the request's body cannot be read: {error}"),
     })
-}
-
-/// An error as AWS's clients read it.
-struct Error {
-    status: StatusCode,
-    kind: &'static str,
-    message: String,
-}
-
-impl Error {
-    fn client(message: String) -> Error {
-        Error { status: StatusCode::BAD_REQUEST, kind: "ClientException", message }
-    }
-
-    fn too_large(error: &axum::Error) -> Error {
-        Error::client(format!("the request's body cannot be taken (at most {MAX_BODY} bytes): {error}"))
-    }
-}
-
-fn later(operation: &str) -> Error {
-    Error::client(format!("{operation} is not yet implemented by this endpoint"))
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Error {
-        Error::client(refusal.0)
-    }
-}
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Error {
-        match fault {
-            Fault::Refused(refusal) => refusal.into(),
-            Fault::Server(message) => {
-                Error { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "ServerException", message }
-            }
-        }
-    }
-}
-
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        let kind = HeaderValue::from_static(self.kind);
-        (self.status, [("x-amzn-errortype", kind)], Json(json!({"message": self.message}))).into_response()
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,55 @@
+//! Errors as AWS's clients read them.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::super::model::Refusal;
+use super::super::service::Fault;
+use super::MAX_BODY;
+
+/// An error as AWS's clients read it.
+pub(super) struct Error {
+    pub(super) status: StatusCode,
+    pub(super) kind: &'static str,
+    pub(super) message: String,
+}
+
+impl Error {
+    pub(super) fn client(message: String) -> Error {
+        Error { status: StatusCode::BAD_REQUEST, kind: "ClientException", message }
+    }
+
+    pub(super) fn too_large(error: &axum::Error) -> Error {
+        Error::client(format!("the request's body cannot be taken (at most {MAX_BODY} bytes): {error}"))
+    }
+}
+
+pub(super) fn later(operation: &str) -> Error {
+    Error::client(format!("{operation} is not yet implemented by this endpoint"))
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        Error::client(refusal.0)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Error {
+        match fault {
+            Fault::Refused(refusal) => refusal.into(),
+            Fault::Server(message) => {
+                Error { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "ServerException", message }
+            }
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let kind = HeaderValue::from_static(self.kind);
+        (self.status, [("x-amzn-errortype", kind)], Json(json!({"message": self.message}))).into_response()
+    }
+}

@@ -1,0 +1,33 @@
+//! Jobs: SubmitJob, DescribeJobs, ListJobs, CancelJob, TerminateJob.
+
+use axum::response::Response;
+
+use super::error::Error;
+use super::{change, ok, parse};
+use crate::emulator::batch::model::Input;
+use crate::emulator::batch::model::api::DescribeJobs;
+use crate::emulator::batch::service::Service;
+
+/// The answer to an operation on jobs; nothing when it is no such operation.
+pub(super) fn answer(service: &Service, operation: &str, body: &[u8]) -> Result<Option<Response>, Error> {
+    let response = match operation {
+        "submitjob" => change(service, Input::Submit(Box::new(parse(body)?))),
+        "canceljob" => change(service, Input::Cancel(parse(body)?)),
+        "terminatejob" => change(service, Input::Terminate(parse(body)?)),
+        "describejobs" => describe(service, &parse(body)?),
+        "listjobs" => {
+            let request = parse(body)?;
+            ok(service.read(|model| model.list_jobs(&request))?)
+        }
+        _ => return Ok(None),
+    };
+    response.map(Some)
+}
+
+fn describe(service: &Service, request: &DescribeJobs) -> Result<Response, Error> {
+    if service.read(|model| model.holds(&request.jobs)) {
+        // Whoever asks about a job wants it to go on. A reader of state on disk cannot make it, and need not.
+        let _ = service.change(Input::Release(request.jobs.clone()));
+    }
+    ok(service.read(|model| model.describe_jobs(request))?)
+}
