@@ -12,5 +12,6 @@ mod journal;
 pub mod model;
 mod service;
 
+pub use self::clock::Clock;
 pub use self::face::is_ours;
 pub use self::service::{Fault, JOURNAL_BYTES, Service, ServiceConfig};

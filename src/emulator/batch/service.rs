@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::JoinHandle;
 
-use super::clock::now_ms;
+use super::clock::{Clock, now_ms};
 use super::journal::{self, Journal};
 use super::model::{Effect, Input, Model, Refusal, Reply};
 use crate::emulator::logs::LogStore;
@@ -37,6 +37,8 @@ pub struct ServiceConfig {
     pub durable: bool,
     /// Bytes of journal after which it is folded into a snapshot; [`JOURNAL_BYTES`] unless a test says otherwise.
     pub journal_bytes: u64,
+    /// What tells the time.
+    pub clock: Clock,
 }
 
 /// AWS Batch and its logs on one machine.
@@ -51,6 +53,7 @@ pub struct Service {
     task: Mutex<Option<JoinHandle<()>>>,
     dir: PathBuf,
     durable: bool,
+    clock: Clock,
     /// How far the journal is known to be on the disk. Held by whoever syncs; the others find their work done.
     synced: tokio::sync::Mutex<u64>,
 }
@@ -101,7 +104,7 @@ impl Service {
             let hold = config.hold.then_some(Input::Hold);
             let inputs = [Input::Slots(0), Input::HostLost].into_iter().chain(hold).chain([Input::Slots(slots)]);
             for input in inputs {
-                if let Ok(output) = model.apply(now_ms(), input) {
+                if let Ok(output) = model.apply(config.clock.now_ms(), input) {
                     effects.extend(output.effects);
                 }
             }
@@ -124,6 +127,7 @@ impl Service {
             task: Mutex::new(None),
             dir,
             durable: config.durable,
+            clock: config.clock,
             synced: tokio::sync::Mutex::new(0),
         });
         if live {
@@ -154,7 +158,7 @@ impl Service {
     /// # Errors
     /// A refused request, or a service that cannot write: then nothing has changed.
     pub fn change(self: &Arc<Self>, input: Input) -> Result<Reply, Fault> {
-        let now = now_ms();
+        let now = self.clock.now_ms();
         let mut state = self.state();
         if state.stopping {
             return Err(Fault::Server("the endpoint is shutting down".to_owned()));
@@ -277,7 +281,7 @@ impl Service {
 
     /// Takes reports, or the passing of time. Once stopping, nobody is told any more how children end: they were killed.
     fn absorb(self: &Arc<Self>, inputs: Vec<Input>) {
-        let now = now_ms();
+        let now = self.clock.now_ms();
         let mut state = self.state();
         if state.stopping {
             return;
@@ -302,8 +306,11 @@ impl Service {
 async fn work(service: Weak<Service>, changed: Arc<Notify>, mut received: UnboundedReceiver<Report>) {
     let mut reports = Vec::new();
     loop {
-        let Some(wake_at) = service.upgrade().map(|service| service.read(Model::wake_at)) else { return };
-        let wait = wake_at.map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+        let Some((clock, wake_at)) = service.upgrade().map(|service| (service.clock, service.read(Model::wake_at)))
+        else {
+            return;
+        };
+        let wait = wake_at.map(|at| Duration::from_millis(at.saturating_sub(clock.now_ms())));
         let inputs = tokio::select! {
             count = received.recv_many(&mut reports, REPORTS) => match count {
                 0 => return,
