@@ -41,7 +41,7 @@ pub use self::reply::Reply;
 use self::api::{DeregisterJobDefinition, RegisterJobDefinition, StopJob, SubmitJob};
 use self::definition::Definition;
 use self::job::Job;
-use self::places::{Environment, Queue};
+use self::places::{Consumable, Environment, Queue};
 use self::texts::Texts;
 
 /// A change. The journal is a list of these, so a variant or field once written is read for ever.
@@ -99,6 +99,8 @@ pub struct Model {
     next_job: u32,
     environments: BTreeMap<String, Environment>,
     queues: BTreeMap<String, Queue>,
+    /// By name.
+    consumables: BTreeMap<String, Consumable>,
     /// By name, each with its revisions from 1.
     definitions: BTreeMap<String, Vec<Definition>>,
     /// In order of submission.
@@ -129,6 +131,7 @@ impl Model {
             next_job: 0,
             environments: places::environments(),
             queues: places::queues(),
+            consumables: BTreeMap::new(),
             definitions: BTreeMap::new(),
             jobs: BTreeMap::new(),
             by_id: BTreeMap::new(),
