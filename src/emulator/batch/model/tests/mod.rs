@@ -1,9 +1,11 @@
 //! The rules of the model, under virtual time.
 
 mod definitions;
+mod dependencies;
 mod holding;
 mod listing;
 mod property;
+mod room;
 mod states;
 mod stopping;
 mod submitting;
