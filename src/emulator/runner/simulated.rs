@@ -181,6 +181,7 @@ mod tests {
             environment: Vec::new(),
             resources: Vec::new(),
             log_stream: String::new(),
+            containers: Vec::new(),
         };
         let drawn: Vec<SimulatedEnd> = (0..10_000).map(|child| script.draw(&start(child))).collect();
         let mean = drawn.iter().map(|end| end.after_ms as f64).sum::<f64>() / 10_000.0;

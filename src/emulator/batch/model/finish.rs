@@ -49,7 +49,7 @@ impl Model {
         if !self.is_live(attempt) {
             return;
         }
-        self.live -= 1;
+        self.give_room_back(attempt.job, attempt.child);
         let now = self.now;
         let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
         let record = &mut job.children[attempt.child as usize];
@@ -79,13 +79,14 @@ impl Model {
             Status::Failed
         };
         if status == Status::Runnable {
-            if let Some(queue) = self.queues.get_mut(&job.queue) {
-                queue.line.retries.push_back((attempt.job, attempt.child));
-            }
-        } else if !record.terminated {
+            job.set_status(attempt.child, status, now);
+            self.line_up_again(attempt.job, attempt.child);
+            return;
+        }
+        if !record.terminated {
             record.reason = record.last.status_reason;
         }
-        job.set_status(attempt.child, status, now);
+        self.settle(attempt.job, attempt.child, status);
     }
 
     /// Every attempt under way ends with its host, in order of job and index.
@@ -108,6 +109,8 @@ impl Model {
 
     /// Carries out what is due.
     pub(super) fn tick(&mut self, effects: &mut Vec<Effect>) {
+        self.forget();
+        self.enforce_limits();
         let (mut term, mut kill) = (Vec::new(), Vec::new());
         while let Some((at, attempt, deadline)) = self.deadlines.first().copied() {
             if at > self.now {

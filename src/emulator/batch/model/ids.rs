@@ -38,10 +38,11 @@ pub(super) fn task_id(job_id: &str, child: u32, attempt: u32) -> String {
     hex(&blake3::hash(format!("{job_id}/{child}/{attempt}").as_bytes()).as_bytes()[..16])
 }
 
-/// An attempt's log stream, in the group `/aws/batch/job`. Batch keeps 200 characters of the definition's name.
-pub(super) fn log_stream(definition: &str, job_id: &str, child: u32, attempt: u32) -> String {
+/// The log stream of an attempt's container, in the group `/aws/batch/job`. Batch keeps 200 characters of the definition's
+/// name.
+pub(super) fn log_stream(definition: &str, container: &str, job_id: &str, child: u32, attempt: u32) -> String {
     let name: String = definition.chars().take(200).collect();
-    format!("{name}/default/{}", task_id(job_id, child, attempt))
+    format!("{name}/{container}/{}", task_id(job_id, child, attempt))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -10,7 +10,11 @@
 //!
 //! Who drives it owns the rest: it carries effects out in their order and reports how attempts go.
 
+mod blocked;
+mod check;
+mod container;
 mod definition;
+mod depend;
 mod describe;
 mod dispatch;
 mod finish;
@@ -20,7 +24,10 @@ mod job;
 mod line;
 mod list;
 mod places;
+mod requirements;
+mod retain;
 mod retry;
+mod room;
 mod stop;
 mod submit;
 mod texts;
@@ -29,19 +36,19 @@ pub mod api;
 pub mod effect;
 pub mod reply;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::effect::{Effect, End, Start, Stop};
+pub use self::effect::{Effect, End, Start, Stop, TaskContainer};
 pub use self::job::{AttemptKey, Status};
 pub use self::places::{INTERRUPTIBLE, MAIN};
 pub use self::reply::Reply;
 
-use self::api::{DeregisterJobDefinition, RegisterJobDefinition, StopJob, SubmitJob};
+use self::api::{DeregisterJobDefinition, RegisterJobDefinition, StopJob, StopJobs, SubmitJob};
 use self::definition::Definition;
 use self::job::Job;
-use self::places::{Environment, Queue};
+use self::places::{Consumable, Environment, Queue};
 use self::texts::Texts;
 
 /// A change. The journal is a list of these, so a variant or field once written is read for ever.
@@ -57,6 +64,10 @@ pub enum Input {
     Cancel(StopJob),
     /// TerminateJob.
     Terminate(StopJob),
+    /// CancelJobs.
+    CancelMany(StopJobs),
+    /// TerminateJobs.
+    TerminateMany(StopJobs),
     /// The runner has the attempt's command running.
     Started(AttemptKey),
     /// The attempt is over and nothing of it is left.
@@ -99,6 +110,8 @@ pub struct Model {
     next_job: u32,
     environments: BTreeMap<String, Environment>,
     queues: BTreeMap<String, Queue>,
+    /// By name.
+    consumables: BTreeMap<String, Consumable>,
     /// By name, each with its revisions from 1.
     definitions: BTreeMap<String, Vec<Definition>>,
     /// In order of submission.
@@ -106,6 +119,13 @@ pub struct Model {
     by_id: BTreeMap<String, u32>,
     texts: Texts,
     deadlines: BTreeSet<(u64, AttemptKey, Deadline)>,
+    /// Who waits for whom.
+    dependents: BTreeSet<depend::Wait>,
+    /// When jobs that have ended are forgotten.
+    expiries: BTreeSet<(u64, u32)>,
+    /// Children whose end must still be told to those who wait for it; empty between inputs.
+    #[serde(skip)]
+    settled: VecDeque<(u32, u32)>,
     /// Jobs that wait for their driver.
     #[serde(default)]
     held: BTreeMap<u32, hold::Held>,
@@ -129,11 +149,15 @@ impl Model {
             next_job: 0,
             environments: places::environments(),
             queues: places::queues(),
+            consumables: BTreeMap::new(),
             definitions: BTreeMap::new(),
             jobs: BTreeMap::new(),
             by_id: BTreeMap::new(),
             texts: Texts::default(),
             deadlines: BTreeSet::new(),
+            dependents: BTreeSet::new(),
+            expiries: BTreeSet::new(),
+            settled: VecDeque::new(),
             held: BTreeMap::new(),
         }
     }
@@ -146,6 +170,7 @@ impl Model {
         self.now = self.now.max(now);
         let mut effects = Vec::new();
         let reply = self.change(input, &mut effects)?;
+        self.follow();
         self.dispatch(&mut effects);
         Ok(Output { reply, effects })
     }
@@ -157,6 +182,8 @@ impl Model {
             Input::Deregister(request) => self.deregister(&request)?,
             Input::Cancel(request) => self.cancel(&request)?,
             Input::Terminate(request) => self.terminate(&request, effects)?,
+            Input::CancelMany(request) => return self.stop_jobs(&request, false, effects).map(Reply::Stopped),
+            Input::TerminateMany(request) => return self.stop_jobs(&request, true, effects).map(Reply::Stopped),
             Input::Started(attempt) => self.started(attempt),
             Input::Ended(attempt, end) => self.ended(attempt, &end),
             Input::Tick => self.tick(effects),
@@ -170,7 +197,8 @@ impl Model {
 
     /// When the next [`Input::Tick`] is due, in milliseconds since 1970.
     pub fn wake_at(&self) -> Option<u64> {
-        self.deadlines.first().map(|(at, _, _)| *at)
+        let attempt = self.deadlines.first().map(|(at, _, _)| *at);
+        [attempt, self.next_limit(), self.next_expiry()].into_iter().flatten().min()
     }
 
     /// How many jobs (parents and plain ones) have not ended.

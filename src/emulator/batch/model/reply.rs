@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::{Map, Value};
 
-use super::api::{KeyValue, ResourceRequirement, RetryStrategy};
+use super::api::{ConsumableProperties, JobDependency, KeyValue, ResourceRequirement, RetryStrategy};
 use super::job::Status;
 
 /// What a change answers.
@@ -16,6 +17,8 @@ pub enum Reply {
     Submitted(Submitted),
     /// RegisterJobDefinition.
     Registered(Registered),
+    /// CancelJobs and TerminateJobs.
+    Stopped(Stopped),
     /// Everything that answers an empty object.
     Done {},
 }
@@ -44,6 +47,26 @@ pub struct Registered {
     pub revision: u32,
 }
 
+/// CancelJobs' and TerminateJobs' answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stopped {
+    /// Ids whose request was accepted, known or not.
+    pub successful: Vec<String>,
+    /// The others.
+    pub errors: Vec<NotStopped>,
+}
+
+/// A job that CancelJobs or TerminateJobs could not take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotStopped {
+    /// The id given.
+    pub job: String,
+    /// `ValidationException`.
+    pub code: &'static str,
+    /// What is wrong with it.
+    pub message: String,
+}
+
 /// DescribeJobs' answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JobDetails {
@@ -70,6 +93,12 @@ pub struct JobDetail {
     /// Why it is in that state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_reason: Option<String>,
+    /// In a queue with a scheduling policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_identifier: Option<String>,
+    /// As submitted, else as defined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduling_priority: Option<i64>,
     /// When it was submitted.
     pub created_at: u64,
     /// When its (last) attempt began.
@@ -85,12 +114,16 @@ pub struct JobDetail {
     /// `attemptDurationSeconds`; absent without a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Value>,
-    /// None here yet.
-    pub depends_on: Vec<Value>,
+    /// As submitted.
+    pub depends_on: Vec<JobDependency>,
     /// The definition's, overridden by the submission's.
     pub parameters: BTreeMap<String, String>,
-    /// The container of the attempt under way or of the last one.
+    /// The container of the attempt under way or of the last one; an empty object when the definition has `ecsProperties`.
+    #[serde(serialize_with = "or_empty")]
     pub container: ContainerDetail,
+    /// The task of the attempt under way or of the last one, when the definition has `ecsProperties`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs_properties: Option<Value>,
     /// Of parents and children.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub array_properties: Option<ArrayDetail>,
@@ -105,6 +138,9 @@ pub struct JobDetail {
     pub is_cancelled: bool,
     /// By TerminateJob.
     pub is_terminated: bool,
+    /// What each child takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumable_resource_properties: Option<ConsumableProperties>,
 }
 
 /// The array a job is the parent or a child of.
@@ -125,7 +161,7 @@ pub struct ArrayDetail {
 }
 
 /// An attempt that has ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptDetail {
     /// When its container ran; absent when it never did.
@@ -136,8 +172,11 @@ pub struct AttemptDetail {
     /// Why it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_reason: Option<String>,
-    /// What its container left.
+    /// What its container left; empty when the definition has `ecsProperties`.
     pub container: AttemptContainer,
+    /// What the containers of its task left, when the definition has `ecsProperties`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_properties: Option<Vec<Value>>,
 }
 
 /// What the container of an attempt left.
@@ -153,27 +192,46 @@ pub struct AttemptContainer {
     /// The stream of its output; absent when it never ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_stream_name: Option<String>,
-    /// The task's ARN.
+    /// The task's ARN, from STARTING on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_arn: Option<String>,
 }
 
 /// A job's container.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerDetail {
+    /// Whether there is nothing to tell.
+    #[serde(skip)]
+    pub is_empty: bool,
     /// The definition's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The old form of VCPU, when it was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vcpus: Option<i64>,
+    /// The old form of MEMORY, when it was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<i64>,
     /// With overrides and parameters applied.
     pub command: Vec<String>,
     /// With overrides applied.
     pub environment: Vec<KeyValue>,
     /// With overrides applied.
     pub resource_requirements: Vec<ResourceRequirement>,
+    /// All else that the definition says of it.
+    #[serde(flatten)]
+    pub properties: Map<String, Value>,
     /// What the last attempt left.
     #[serde(flatten)]
     pub last: AttemptContainer,
+}
+
+fn or_empty<S: Serializer>(container: &ContainerDetail, serializer: S) -> Result<S::Ok, S::Error> {
+    match container.is_empty {
+        true => serializer.serialize_map(Some(0))?.end(),
+        false => container.serialize(serializer),
+    }
 }
 
 /// ListJobs' answer.

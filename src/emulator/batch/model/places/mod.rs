@@ -1,6 +1,7 @@
 //! Queues and compute environments: for now the two of each that every endpoint starts with.
 
 mod amount;
+mod consumable;
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(super) use self::amount::Amount;
+pub(super) use self::consumable::{Consumable, ConsumableKind};
 use super::api::{DescribeComputeEnvironments, DescribeJobQueues};
 use super::line::Line;
 use super::{Model, ids};
