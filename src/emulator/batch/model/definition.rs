@@ -60,6 +60,17 @@ impl Model {
         Ok(Registered { job_definition_name: name, job_definition_arn: arn, revision })
     }
 
+    /// The revision behind `name:revision`.
+    pub(super) fn revision(&self, given: &str) -> Option<&Definition> {
+        let (name, revision) = given.rsplit_once(':')?;
+        self.definitions.get(name)?.get(place(revision)?)
+    }
+
+    pub(super) fn revision_mut(&mut self, given: &str) -> Option<&mut Definition> {
+        let (name, revision) = given.rsplit_once(':')?;
+        self.definitions.get_mut(name)?.get_mut(place(revision)?)
+    }
+
     /// DeregisterJobDefinition: jobs that use the revision go on.
     pub(super) fn deregister(&mut self, request: &DeregisterJobDefinition) -> Result<(), Refusal> {
         let given = ids::name_of("job-definition", &request.job_definition);

@@ -16,6 +16,8 @@ pub enum Reply {
     Submitted(Submitted),
     /// RegisterJobDefinition.
     Registered(Registered),
+    /// What a change to places answers.
+    Placed(Value),
     /// Everything that answers an empty object.
     Done {},
 }
