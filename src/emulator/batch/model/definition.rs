@@ -22,12 +22,6 @@ pub(super) struct Definition {
 }
 
 impl Definition {
-    /// The container, as far as the model reads it; it was checked at registration.
-    pub(super) fn container(&self) -> ContainerProperties {
-        let properties = self.request.container_properties.as_ref();
-        properties.and_then(|value| ContainerProperties::deserialize(value).ok()).unwrap_or_default()
-    }
-
     fn describe(&self, revision: u32) -> Value {
         let mut fields = match serde_json::to_value(&self.request) {
             Ok(Value::Object(fields)) => fields,
@@ -58,6 +52,17 @@ impl Model {
         let revision = revisions.len() as u32;
         let arn = ids::arn("job-definition", &format!("{name}:{revision}"));
         Ok(Registered { job_definition_name: name, job_definition_arn: arn, revision })
+    }
+
+    /// The revision behind `name:revision`.
+    pub(super) fn revision(&self, given: &str) -> Option<&Definition> {
+        let (name, revision) = given.rsplit_once(':')?;
+        self.definitions.get(name)?.get(place(revision)?)
+    }
+
+    pub(super) fn revision_mut(&mut self, given: &str) -> Option<&mut Definition> {
+        let (name, revision) = given.rsplit_once(':')?;
+        self.definitions.get_mut(name)?.get_mut(place(revision)?)
     }
 
     /// DeregisterJobDefinition: jobs that use the revision go on.

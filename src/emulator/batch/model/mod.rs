@@ -45,10 +45,11 @@ pub use self::job::{AttemptKey, Status};
 pub use self::places::{INTERRUPTIBLE, MAIN};
 pub use self::reply::Reply;
 
-use self::api::{DeregisterJobDefinition, RegisterJobDefinition, StopJob, StopJobs, SubmitJob};
+use self::api::{DeregisterJobDefinition, PlaceChange, RegisterJobDefinition, StopJob, StopJobs, SubmitJob};
 use self::definition::Definition;
 use self::job::Job;
-use self::places::{Consumable, Environment, Queue};
+use self::places::tags::Tags;
+use self::places::{Consumable, Environment, Policy, Queue};
 use self::texts::Texts;
 
 /// A change. The journal is a list of these, so a variant or field once written is read for ever.
@@ -58,6 +59,8 @@ pub enum Input {
     Register(Box<RegisterJobDefinition>),
     /// DeregisterJobDefinition.
     Deregister(DeregisterJobDefinition),
+    /// Compute environments, job queues, scheduling policies, consumable resources and tags.
+    Place(Box<PlaceChange>),
     /// SubmitJob.
     Submit(Box<SubmitJob>),
     /// CancelJob.
@@ -112,6 +115,10 @@ pub struct Model {
     queues: BTreeMap<String, Queue>,
     /// By name.
     consumables: BTreeMap<String, Consumable>,
+    /// By name.
+    policies: BTreeMap<String, Policy>,
+    /// Of all that is named so far, by `kind/name`; jobs and definitions have their own.
+    tags: BTreeMap<String, Tags>,
     /// By name, each with its revisions from 1.
     definitions: BTreeMap<String, Vec<Definition>>,
     /// In order of submission.
@@ -147,9 +154,11 @@ impl Model {
             slots,
             live: 0,
             next_job: 0,
-            environments: places::environments(),
+            environments: places::environments(seed),
             queues: places::queues(),
             consumables: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            tags: BTreeMap::new(),
             definitions: BTreeMap::new(),
             jobs: BTreeMap::new(),
             by_id: BTreeMap::new(),
@@ -172,12 +181,14 @@ impl Model {
         let reply = self.change(input, &mut effects)?;
         self.follow();
         self.dispatch(&mut effects);
+        self.forget_empty_environments();
         Ok(Output { reply, effects })
     }
 
     fn change(&mut self, input: Input, effects: &mut Vec<Effect>) -> Result<Reply, Refusal> {
         match input {
             Input::Register(request) => return self.register(*request).map(Reply::Registered),
+            Input::Place(change) => return self.place(&change, effects).map(Reply::Placed),
             Input::Submit(request) => return self.submit(*request).map(Reply::Submitted),
             Input::Deregister(request) => self.deregister(&request)?,
             Input::Cancel(request) => self.cancel(&request)?,

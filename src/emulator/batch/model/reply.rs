@@ -19,6 +19,8 @@ pub enum Reply {
     Registered(Registered),
     /// CancelJobs and TerminateJobs.
     Stopped(Stopped),
+    /// What a change to places answers.
+    Placed(Value),
     /// Everything that answers an empty object.
     Done {},
 }

@@ -67,13 +67,13 @@ fn definitions_are_checked() {
 #[test]
 fn the_places_are_there() {
     let bench = Bench::new(6);
-    let queues = bench.model.describe_job_queues(&of(json!({})));
+    let queues = bench.model.describe_job_queues(&of(json!({}))).unwrap();
     assert_eq!(queues["jobQueues"].as_array().unwrap().len(), 2);
-    let one = bench.model.describe_job_queues(&of(json!({"jobQueues": ["batchmap", "nope"]})));
+    let one = bench.model.describe_job_queues(&of(json!({"jobQueues": ["batchmap", "nope"]}))).unwrap();
     let queue = &one["jobQueues"].as_array().unwrap()[..];
     assert_eq!((queue.len(), &queue[0]["state"], &queue[0]["status"]), (1, &json!("ENABLED"), &json!("VALID")));
     let arn = &queue[0]["computeEnvironmentOrder"][0]["computeEnvironment"];
-    let environments = bench.model.describe_compute_environments(&of(json!({"computeEnvironments": [arn]})));
+    let environments = bench.model.describe_compute_environments(&of(json!({"computeEnvironments": [arn]}))).unwrap();
     assert_eq!(environments["computeEnvironments"][0]["computeEnvironmentName"], json!("batchmap"));
     assert_eq!(environments["computeEnvironments"][0]["computeResources"]["maxvCpus"], json!(6));
 }

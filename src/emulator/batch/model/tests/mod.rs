@@ -4,6 +4,7 @@ mod definitions;
 mod dependencies;
 mod holding;
 mod listing;
+mod places;
 mod property;
 mod room;
 mod states;

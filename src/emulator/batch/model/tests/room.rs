@@ -26,7 +26,9 @@ impl Bench {
     }
 
     fn consumable(&mut self, name: &str, kind: ConsumableKind, total: u64) {
-        self.model.consumables.insert(name.to_owned(), Consumable { kind, total, in_use: 0 });
+        self.model
+            .consumables
+            .insert(name.to_owned(), Consumable { kind, total, in_use: 0, record: Default::default() });
     }
 
     fn environment_of(&self, start: usize) -> String {
@@ -182,10 +184,8 @@ fn consumable_resources_bound_who_runs() {
     assert_eq!((bench.status(&id), bench.status(&two)), (Status::Succeeded, Status::Starting));
     assert_eq!(bench.model.consumables["licence"].in_use, 2);
     bench.finish_next(0);
-    assert_eq!(
-        bench.model.consumables["licence"],
-        Consumable { kind: ConsumableKind::Replenishable, total: 3, in_use: 0 }
-    );
+    let licence = &bench.model.consumables["licence"];
+    assert_eq!((licence.total, licence.in_use), (3, 0));
 }
 
 #[test]
