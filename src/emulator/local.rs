@@ -33,7 +33,7 @@ pub struct Settings {
     pub data: PathBuf,
     /// Children at once.
     pub slots: usize,
-    /// Whether an object is on disk for sure when its PUT is answered.
+    /// Whether an object or a change of a job is on disk for sure when it is answered.
     pub durable: bool,
     /// Whether it only reads.
     pub read_only: bool,
@@ -96,7 +96,9 @@ pub async fn start_with(bound: super::server::Bound, settings: Settings, runner:
     let Settings { data, slots, durable, read_only, hold, .. } = settings;
     let config = s3::Config { root: data.join("s3"), durable, read_only, buckets: vec![NAME.to_owned()] };
     let s3 = tokio::task::spawn_blocking(|| s3::Service::open(config)).await.map_err(io::Error::other)??;
-    let batch = batch::Service::open(batch::ServiceConfig { data, slots, read_only, hold }, runner)?;
+    let journal_bytes = batch::JOURNAL_BYTES;
+    let batch = batch::ServiceConfig { data, slots, read_only, hold, durable, journal_bytes };
+    let batch = batch::Service::open(batch, runner)?;
     let endpoint = bound.serve(s3, Some(batch.router()));
     Ok(Local { endpoint, batch, lock: None })
 }

@@ -13,4 +13,4 @@ pub mod model;
 mod service;
 
 pub use self::face::is_ours;
-pub use self::service::{Fault, Service, ServiceConfig};
+pub use self::service::{Fault, JOURNAL_BYTES, Service, ServiceConfig};

@@ -18,6 +18,9 @@ use crate::emulator::runner::{Host, Report, Runner};
 /// Reports taken at once: one write to the journal for all of them.
 const REPORTS: usize = 256;
 
+/// The usual [`ServiceConfig::journal_bytes`]: some 400,000 changes, which are replayed in a few seconds.
+pub const JOURNAL_BYTES: u64 = 32 * 1024 * 1024;
+
 /// Where a service lives and what it may do.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
@@ -30,6 +33,10 @@ pub struct ServiceConfig {
     /// Whether jobs that an earlier process left unfinished wait until somebody describes them: for an endpoint that lives
     /// in a driver's process, where the next driver is another one. Otherwise they go on, as on AWS.
     pub hold: bool,
+    /// Whether a change is on the disk for sure when [`Service::durable`] returns: it survives a loss of power then.
+    pub durable: bool,
+    /// Bytes of journal after which it is folded into a snapshot; [`JOURNAL_BYTES`] unless a test says otherwise.
+    pub journal_bytes: u64,
 }
 
 /// AWS Batch and its logs on one machine.
@@ -42,6 +49,10 @@ pub struct Service {
     /// Told after every change, for those who wait for a state.
     moved: Notify,
     task: Mutex<Option<JoinHandle<()>>>,
+    dir: PathBuf,
+    durable: bool,
+    /// How far the journal is known to be on the disk. Held by whoever syncs; the others find their work done.
+    synced: tokio::sync::Mutex<u64>,
 }
 
 /// Everything that changes. A std mutex: no step under it waits.
@@ -49,6 +60,9 @@ struct State {
     model: Model,
     /// Absent when read only.
     journal: Option<Journal>,
+    /// Bytes after which the journal is folded; none while that is being done.
+    fold_at: Option<u64>,
+    journal_bytes: u64,
     stopping: bool,
 }
 
@@ -96,12 +110,21 @@ impl Service {
         }
         let live = journal.is_some();
         let service = Arc::new(Service {
-            state: Mutex::new(State { model, journal, stopping: false }),
+            state: Mutex::new(State {
+                model,
+                journal,
+                fold_at: Some(config.journal_bytes),
+                journal_bytes: config.journal_bytes,
+                stopping: false,
+            }),
             runner,
             logs,
             changed: Arc::new(Notify::new()),
             moved: Notify::new(),
             task: Mutex::new(None),
+            dir,
+            durable: config.durable,
+            synced: tokio::sync::Mutex::new(0),
         });
         if live {
             service.carry_out(effects);
@@ -130,7 +153,7 @@ impl Service {
     ///
     /// # Errors
     /// A refused request, or a service that cannot write: then nothing has changed.
-    pub fn change(&self, input: Input) -> Result<Reply, Fault> {
+    pub fn change(self: &Arc<Self>, input: Input) -> Result<Reply, Fault> {
         let now = now_ms();
         let mut state = self.state();
         if state.stopping {
@@ -145,10 +168,66 @@ impl Service {
         let output = state.model.apply(now, input)?;
         // Under the lock, so that a signal never overtakes the start it is meant for.
         self.carry_out(output.effects);
+        self.fold(&mut state);
         drop(state);
         self.changed.notify_one();
         self.moved.notify_waiters();
         Ok(output.reply)
+    }
+
+    /// How far the journal has been written; absent when read only.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.state().journal.as_ref().map(Journal::position)
+    }
+
+    /// Waits until everything that has been changed is on the disk, if this service is durable. Callers at the same time share
+    /// one sync.
+    ///
+    /// # Errors
+    /// The disk would not take it: what was changed is in force, and may be lost with the machine's power.
+    pub async fn durable(&self) -> Result<(), Fault> {
+        let Some(wanted) = self.position().filter(|_| self.durable) else { return Ok(()) };
+        let mut synced = self.synced.lock().await;
+        if *synced >= wanted {
+            return Ok(());
+        }
+        let Some((file, reached)) = self.state().journal.as_ref().map(Journal::unsynced) else { return Ok(()) };
+        let result = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        match result.map_err(io::Error::other).flatten() {
+            Ok(()) => {
+                *synced = reached;
+                Ok(())
+            }
+            Err(error) => Err(Fault::Server(format!("cannot bring the journal to the disk: {error}"))),
+        }
+    }
+
+    /// Folds a long journal into a snapshot. Only a copy of the model is made under the lock; it is written beside the work.
+    fn fold(self: &Arc<Self>, state: &mut State) {
+        let State { model, journal: Some(journal), fold_at, .. } = state else { return };
+        if fold_at.is_none_or(|limit| journal.length() < limit) {
+            return;
+        }
+        let generation = match journal.rotate() {
+            Ok(generation) => generation,
+            Err(error) => {
+                tracing::error!(%error, "the journal grows on: no other can be begun");
+                *fold_at = Some(journal.length().saturating_mul(2));
+                return;
+            }
+        };
+        *fold_at = None;
+        let (model, service) = (model.clone(), Arc::clone(self));
+        tokio::task::spawn_blocking(move || {
+            let written = journal::settle(&service.dir, generation, &model);
+            let mut state = service.state();
+            // Never before the journal is as long as the snapshot: folding stays a fraction of the work.
+            let bytes = *written.as_ref().unwrap_or(&0);
+            state.fold_at = Some(state.journal_bytes.max(bytes));
+            if let Err(error) = written {
+                tracing::error!(%error, "no snapshot was written; the journals before it stay");
+            }
+        });
     }
 
     /// Reads the model.
@@ -197,7 +276,7 @@ impl Service {
     }
 
     /// Takes reports, or the passing of time. Once stopping, nobody is told any more how children end: they were killed.
-    fn absorb(&self, inputs: Vec<Input>) {
+    fn absorb(self: &Arc<Self>, inputs: Vec<Input>) {
         let now = now_ms();
         let mut state = self.state();
         if state.stopping {
@@ -213,6 +292,7 @@ impl Service {
                 self.carry_out(output.effects);
             }
         }
+        self.fold(&mut state);
         drop(state);
         self.moved.notify_waiters();
     }
@@ -262,3 +342,6 @@ fn seed(config: &ServiceConfig) -> String {
     hasher.update(&random.to_le_bytes());
     hasher.finalize().to_hex().to_string()
 }
+
+#[cfg(test)]
+mod tests;

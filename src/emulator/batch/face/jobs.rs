@@ -1,5 +1,7 @@
 //! Jobs: SubmitJob, DescribeJobs, ListJobs, CancelJob, TerminateJob.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 
 use super::error::Error;
@@ -9,7 +11,7 @@ use crate::emulator::batch::model::api::DescribeJobs;
 use crate::emulator::batch::service::Service;
 
 /// The answer to an operation on jobs; nothing when it is no such operation.
-pub(super) fn answer(service: &Service, operation: &str, body: &[u8]) -> Result<Option<Response>, Error> {
+pub(super) fn answer(service: &Arc<Service>, operation: &str, body: &[u8]) -> Result<Option<Response>, Error> {
     let response = match operation {
         "submitjob" => change(service, Input::Submit(Box::new(parse(body)?))),
         "canceljob" => change(service, Input::Cancel(parse(body)?)),
@@ -24,7 +26,7 @@ pub(super) fn answer(service: &Service, operation: &str, body: &[u8]) -> Result<
     response.map(Some)
 }
 
-fn describe(service: &Service, request: &DescribeJobs) -> Result<Response, Error> {
+fn describe(service: &Arc<Service>, request: &DescribeJobs) -> Result<Response, Error> {
     if service.read(|model| model.holds(&request.jobs)) {
         // Whoever asks about a job wants it to go on. A reader of state on disk cannot make it, and need not.
         let _ = service.change(Input::Release(request.jobs.clone()));

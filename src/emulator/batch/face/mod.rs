@@ -113,10 +113,14 @@ async fn batch(State(service): State<Arc<Service>>, Path(operation): Path<String
         Ok(body) => body,
         Err(error) => return Error::too_large(&error).into_response(),
     };
-    answer(&service, &operation, &body).unwrap_or_else(IntoResponse::into_response)
+    let before = service.position();
+    let answered = answer(&service, &operation, &body);
+    // What is answered must survive; a reader need not wait for others' changes.
+    let durable = if service.position() == before { Ok(()) } else { service.durable().await };
+    durable.map_err(Error::from).and(answered).unwrap_or_else(IntoResponse::into_response)
 }
 
-fn answer(service: &Service, operation: &str, body: &[u8]) -> Result<Response, Error> {
+fn answer(service: &Arc<Service>, operation: &str, body: &[u8]) -> Result<Response, Error> {
     for group in [jobs::answer, places::answer] {
         if let Some(response) = group(service, operation, body)? {
             return Ok(response);
@@ -132,7 +136,7 @@ fn answer(service: &Service, operation: &str, body: &[u8]) -> Result<Response, E
     }
 }
 
-fn change(service: &Service, input: Input) -> Result<Response, Error> {
+fn change(service: &Arc<Service>, input: Input) -> Result<Response, Error> {
     ok(service.change(input)?)
 }
 

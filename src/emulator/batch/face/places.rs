@@ -1,5 +1,7 @@
 //! Where jobs run and what they are made of: job definitions, compute environments, job queues.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 
 use super::error::Error;
@@ -8,7 +10,7 @@ use crate::emulator::batch::model::Input;
 use crate::emulator::batch::service::Service;
 
 /// The answer to an operation on places or definitions; nothing when it is no such operation.
-pub(super) fn answer(service: &Service, operation: &str, body: &[u8]) -> Result<Option<Response>, Error> {
+pub(super) fn answer(service: &Arc<Service>, operation: &str, body: &[u8]) -> Result<Option<Response>, Error> {
     let response = match operation {
         "registerjobdefinition" => change(service, Input::Register(Box::new(parse(body)?))),
         "deregisterjobdefinition" => change(service, Input::Deregister(parse(body)?)),
