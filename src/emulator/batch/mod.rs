@@ -10,6 +10,7 @@ pub(crate) mod clock;
 mod face;
 mod journal;
 pub mod model;
+pub mod port;
 mod service;
 
 pub use self::clock::Clock;
