@@ -4,25 +4,33 @@
 //! bind(addr) ─► Bound: the URL is known, children can be told ─► serve(services) ─► Endpoint ─► stop()
 //! ```
 
+mod connection;
+mod elsewhere;
+mod service;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::http::{Request, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::connection::Limits;
+use self::connection::{Open, Patient};
+use self::service::Service;
 use super::s3;
 
 /// The path that tells one endpoint from another: no bucket can have that name.
@@ -56,6 +64,7 @@ pub struct EndpointConfig {
 pub struct Bound {
     listener: TcpListener,
     addr: SocketAddr,
+    limits: Limits,
 }
 
 /// An endpoint at work. Dropping it breaks it off; see [`Endpoint::stop`].
@@ -72,6 +81,7 @@ pub struct Endpoint {
 struct Services {
     s3: s3::Service,
     id: String,
+    limits: Limits,
 }
 
 impl Bound {
@@ -85,17 +95,23 @@ impl Bound {
         self.addr
     }
 
+    /// Sets what clients may take.
+    pub fn limited(self, limits: Limits) -> Bound {
+        Bound { limits, ..self }
+    }
+
     /// Begins to serve: S3 by `s3`, all else by `batch`.
     pub fn serve(self, s3: s3::Service, batch: Option<Router>) -> Endpoint {
         let id = identity(self.addr);
-        let services = Services { s3, id: id.clone() };
+        let limits = self.limits;
+        let services = Services { s3, id: id.clone(), limits };
         let unserved = || async { (StatusCode::NOT_IMPLEMENTED, "this endpoint serves S3 only\n") };
         // The layer wraps the fallback as well, so it sees every request.
         let router = batch.unwrap_or_else(|| Router::new().fallback(unserved));
         let router = router.layer(axum::middleware::from_fn_with_state(services, dispatch));
         let (stopping, breaking) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
-        let accept = accept(self.listener, router, stopping.clone(), breaking.clone(), tasks.clone());
+        let accept = accept(self.listener, router, limits, stopping.clone(), breaking.clone(), tasks.clone());
         tasks.spawn(accept);
         tasks.close();
         Endpoint { addr: self.addr, id, stopping, breaking, tasks }
@@ -110,7 +126,7 @@ impl Endpoint {
     pub async fn bind(listen: SocketAddr) -> io::Result<Bound> {
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
-        Ok(Bound { listener, addr })
+        Ok(Bound { listener, addr, limits: Limits::default() })
     }
 
     /// Binds, opens the store and serves.
@@ -168,10 +184,12 @@ fn identity(addr: SocketAddr) -> String {
 async fn accept(
     listener: TcpListener,
     router: Router,
+    limits: Limits,
     stopping: CancellationToken,
     breaking: CancellationToken,
     tasks: TaskTracker,
 ) {
+    let mut open = Open::default();
     loop {
         let connection = tokio::select! {
             () = stopping.cancelled() => return,
@@ -179,11 +197,13 @@ async fn accept(
         };
         match connection {
             Ok((stream, _)) => {
-                let (router, stopping, breaking) = (router.clone(), stopping.clone(), breaking.clone());
+                let (router, breaking) = (router.clone(), breaking.clone());
+                let (end, ended) = open.enter(limits.connections, &stopping);
                 tasks.spawn(async move {
+                    let _ended = ended;
                     tokio::select! {
                         () = breaking.cancelled() => {}
-                        () = converse(stream, router, stopping) => {}
+                        () = converse(stream, router, limits, end) => {}
                     }
                 });
             }
@@ -195,19 +215,35 @@ async fn accept(
     }
 }
 
-/// Serves one connection until the client leaves it, or until it is idle once stopping.
-async fn converse(stream: TcpStream, router: Router, stopping: CancellationToken) {
+/// Serves one connection until the client leaves it, or until it is idle once told to end.
+async fn converse(stream: TcpStream, router: Router, limits: Limits, end: CancellationToken) {
     // Answers are small and awaited; delaying them to fill a packet costs 40 ms each.
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "cannot set TCP_NODELAY");
     }
-    let builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    // A client that says it sends no more still wants its answer: half-closed connections are served.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).half_close(true);
+    builder.http1().max_buf_size(limits.head_bytes);
+    let stream = TokioIo::new(Patient::new(stream, limits.answer));
+    let asked = Arc::new(AtomicBool::new(false));
+    let router = router.layer(axum::middleware::map_request({
+        let asked = Arc::clone(&asked);
+        move |request: Request<Body>| {
+            asked.store(true, Ordering::Relaxed);
+            std::future::ready(request)
+        }
+    }));
+    let connection = builder.serve_connection(stream, TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stopping.cancelled() => {
+        () = end.cancelled() => {
             connection.as_mut().graceful_shutdown();
+            if !asked.load(Ordering::Relaxed) {
+                // There is nothing to finish: it has sent no request, or has not done so yet.
+                return;
+            }
             connection.await
         }
     };
@@ -216,73 +252,13 @@ async fn converse(stream: TcpStream, router: Router, stopping: CancellationToken
     }
 }
 
-/// Whose request it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Service {
-    Identity,
-    S3,
-    Other,
-}
-
 async fn dispatch(State(services): State<Services>, request: Request<Body>, next: Next) -> Response {
-    match service(request.method(), request.uri().path(), request.uri().query(), request.headers()) {
+    let request = request.map(|body| connection::impatient(body, services.limits.body));
+    match service::service(request.method(), request.uri().path(), request.uri().query(), request.headers()) {
         Service::S3 => services.s3.call(request).await,
-        Service::Other => next.run(request).await,
+        Service::Router => next.run(request).await,
         Service::Identity => services.id.into_response(),
-    }
-}
-
-/// Tells the services apart: by the header that only the JSON services send, by the service a signature is for, and, of
-/// an unsigned request, by its path.
-fn service(method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap) -> Service {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if path == IDENTITY_PATH {
-        return Service::Identity;
-    }
-    if text("x-amz-target").is_some() {
-        return Service::Other;
-    }
-    let scope = text(AUTHORIZATION.as_str()).and_then(|value| value.split_once("Credential=")).map(|(_, scope)| scope);
-    if let Some(service) = scope.and_then(|scope| scope.split([',', ' ']).next()?.split('/').nth(3)) {
-        return if service == "s3" { Service::S3 } else { Service::Other };
-    }
-    let operation = path.strip_prefix("/v1/").filter(|op| !op.is_empty() && op.bytes().all(|b| b.is_ascii_lowercase()));
-    match (method, operation, query) {
-        (&Method::POST, Some(_), None) => Service::Other,
-        _ => Service::S3,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderName;
-
-    use super::*;
-
-    fn told(method: Method, uri: &str, headers: &[(&'static str, &str)]) -> Service {
-        let pair = |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
-        let headers = headers.iter().map(pair).collect();
-        let uri: axum::http::Uri = uri.parse().unwrap();
-        service(&method, uri.path(), uri.query(), &headers)
-    }
-
-    fn signed(service: &str) -> String {
-        format!(
-            "AWS4-HMAC-SHA256 Credential=AKIA/20261122/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
-        )
-    }
-
-    #[test]
-    fn requests_find_their_service() {
-        assert_eq!(told(Method::POST, "/v1/submitjob", &[("authorization", &signed("batch"))]), Service::Other);
-        assert_eq!(told(Method::GET, "/v1/tags/arn%3Ax", &[("authorization", &signed("batch"))]), Service::Other);
-        assert_eq!(told(Method::POST, "/", &[("x-amz-target", "Logs_20140328.GetLogEvents")]), Service::Other);
-        assert_eq!(told(Method::POST, "/v1/describejobs", &[]), Service::Other);
-        // A bucket may be called v1.
-        assert_eq!(told(Method::PUT, "/v1/object", &[("authorization", &signed("s3"))]), Service::S3);
-        assert_eq!(told(Method::POST, "/v1/object?uploads", &[]), Service::S3);
-        assert_eq!(told(Method::GET, "/bucket/key?X-Amz-Signature=0", &[]), Service::S3);
-        assert_eq!(told(Method::GET, "/bucket/key", &[("authorization", "AWS AKIA:signature")]), Service::S3);
-        assert_eq!(told(Method::GET, IDENTITY_PATH, &[]), Service::Identity);
+        Service::Identities => elsewhere::identify(request, &services.id).await,
+        Service::Unserved(name) => elsewhere::unserved(&name, &request, &services.id),
     }
 }
