@@ -259,7 +259,7 @@ async fn million() {
 }
 
 fn open(folder: &Path, slots: usize, runner: Arc<dyn Runner>) -> Arc<Service> {
-    let config = ServiceConfig { data: folder.to_owned(), slots, read_only: false, hold: false };
+    let config = ServiceConfig::new(folder.to_owned(), slots);
     let service = Service::open(config, runner).expect("a service");
     service.change(Input::Register(Box::new(definition()))).expect("a definition");
     service

@@ -15,7 +15,7 @@ use aws_sdk_batch::types::{
 };
 use batchmap::emulator::batch::model::api::DescribeJobs;
 use batchmap::emulator::batch::model::{End, Model, Status};
-use batchmap::emulator::batch::{Clock, JOURNAL_BYTES, Service, ServiceConfig};
+use batchmap::emulator::batch::{Service, ServiceConfig};
 use batchmap::emulator::runner::Runner;
 use batchmap::emulator::runner::guardian::GuardianCommand;
 use batchmap::emulator::runner::process::{ProcessConfig, ProcessRunner};
@@ -48,16 +48,7 @@ fn processes_under(cwd: &Path, guardian: GuardianCommand) -> Arc<dyn Runner> {
 }
 
 fn config(dir: &Path, slots: usize) -> ServiceConfig {
-    let journal_bytes = JOURNAL_BYTES;
-    ServiceConfig {
-        data: dir.join("data"),
-        slots,
-        read_only: false,
-        hold: false,
-        durable: true,
-        journal_bytes,
-        clock: Clock::Wall,
-    }
+    ServiceConfig::new(dir.join("data"), slots)
 }
 
 async fn serve(config: ServiceConfig, runner: Arc<dyn Runner>) -> Endpoint {

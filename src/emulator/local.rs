@@ -96,9 +96,7 @@ pub async fn start_with(bound: super::server::Bound, settings: Settings, runner:
     let Settings { data, slots, durable, read_only, hold, .. } = settings;
     let config = s3::Config { root: data.join("s3"), durable, read_only, buckets: vec![NAME.to_owned()] };
     let s3 = tokio::task::spawn_blocking(|| s3::Service::open(config)).await.map_err(io::Error::other)??;
-    let journal_bytes = batch::JOURNAL_BYTES;
-    let batch =
-        batch::ServiceConfig { data, slots, read_only, hold, durable, journal_bytes, clock: batch::Clock::Wall };
+    let batch = batch::ServiceConfig { read_only, hold, durable, ..batch::ServiceConfig::new(data, slots) };
     let batch = batch::Service::open(batch, runner)?;
     let endpoint = bound.serve(s3, Some(batch.router()));
     Ok(Local { endpoint, batch, lock: None })

@@ -33,7 +33,7 @@ impl Direct {
         let guardian = GuardianCommand::of(PathBuf::from(env!("CARGO_BIN_EXE_batchmap")));
         let cwd = directory.path().to_owned();
         let runner = ProcessRunner::new(ProcessConfig { guardian, cwd, environment: Vec::new() });
-        let config = ServiceConfig { data: directory.path().join("data"), slots: 4, read_only: false, hold: false };
+        let config = ServiceConfig::new(directory.path().join("data"), 4);
         let service = Service::open(config, Arc::new(runner)).expect("the service opens");
         Direct { service, _directory: directory }
     }

@@ -41,6 +41,14 @@ pub struct ServiceConfig {
     pub clock: Clock,
 }
 
+impl ServiceConfig {
+    /// At work in `data` with `slots`, as on AWS: jobs go on by themselves, changes survive a loss of power.
+    pub fn new(data: PathBuf, slots: usize) -> ServiceConfig {
+        let journal_bytes = JOURNAL_BYTES;
+        ServiceConfig { data, slots, read_only: false, hold: false, durable: true, journal_bytes, clock: Clock::Wall }
+    }
+}
+
 /// AWS Batch and its logs on one machine.
 pub struct Service {
     state: Mutex<State>,

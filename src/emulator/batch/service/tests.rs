@@ -13,15 +13,7 @@ fn of<T: serde::de::DeserializeOwned>(body: Value) -> T {
 
 fn open(data: &std::path::Path, journal_bytes: u64, read_only: bool) -> Arc<Service> {
     let runner = SimulatedRunner::with(|_| SimulatedEnd { after_ms: 0, end: End::exited(0) });
-    let config = ServiceConfig {
-        data: data.to_owned(),
-        slots: 4,
-        read_only,
-        hold: false,
-        durable: true,
-        journal_bytes,
-        clock: Clock::Wall,
-    };
+    let config = ServiceConfig { read_only, journal_bytes, ..ServiceConfig::new(data.to_owned(), 4) };
     Service::open(config, Arc::new(runner)).unwrap()
 }
 
