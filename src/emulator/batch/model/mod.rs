@@ -217,6 +217,12 @@ impl Model {
         self.jobs.values().filter(|job| !job.status().is_terminal()).count()
     }
 
+    /// How many children (a plain job is one) have not ended.
+    pub fn unfinished_children(&self) -> u64 {
+        let left = |job: &Job| job.size() - job.count(Status::Succeeded) - job.count(Status::Failed);
+        self.jobs.values().map(|job| u64::from(left(job))).sum()
+    }
+
     /// How many children the runner has: STARTING or RUNNING.
     pub fn live(&self) -> u32 {
         self.live
