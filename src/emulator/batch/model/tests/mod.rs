@@ -4,7 +4,11 @@ mod definitions;
 mod dependencies;
 mod holding;
 mod listing;
+<<<<<<< HEAD
 mod places;
+=======
+mod many;
+>>>>>>> 21c5a8b (Many jobs at once: CancelJobs, TerminateJobs, GetJobQueueSnapshot, ListJobsByConsumableResource; tokens that name their place)
 mod property;
 mod room;
 mod states;
