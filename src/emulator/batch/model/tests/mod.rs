@@ -1,14 +1,12 @@
 //! The rules of the model, under virtual time.
 
+mod containers;
 mod definitions;
 mod dependencies;
 mod holding;
 mod listing;
-<<<<<<< HEAD
-mod places;
-=======
 mod many;
->>>>>>> 21c5a8b (Many jobs at once: CancelJobs, TerminateJobs, GetJobQueueSnapshot, ListJobsByConsumableResource; tokens that name their place)
+mod places;
 mod property;
 mod room;
 mod states;
