@@ -1,4 +1,4 @@
-//! Jobs: SubmitJob, DescribeJobs, ListJobs, CancelJob, TerminateJob.
+//! Jobs: submitting, describing, listing and stopping them, one or many; what waits at the front of a queue.
 
 use std::sync::Arc;
 
@@ -16,10 +16,20 @@ pub(super) fn answer(service: &Arc<Service>, operation: &str, body: &[u8]) -> Re
         "submitjob" => change(service, Input::Submit(Box::new(parse(body)?))),
         "canceljob" => change(service, Input::Cancel(parse(body)?)),
         "terminatejob" => change(service, Input::Terminate(parse(body)?)),
+        "canceljobs" => change(service, Input::CancelMany(parse(body)?)),
+        "terminatejobs" => change(service, Input::TerminateMany(parse(body)?)),
         "describejobs" => describe(service, &parse(body)?),
         "listjobs" => {
             let request = parse(body)?;
             ok(service.read(|model| model.list_jobs(&request))?)
+        }
+        "listjobsbyconsumableresource" => {
+            let request = parse(body)?;
+            ok(service.read(|model| model.list_jobs_by_consumable_resource(&request))?)
+        }
+        "getjobqueuesnapshot" => {
+            let request = parse(body)?;
+            ok(service.read(|model| model.get_job_queue_snapshot(&request))?)
         }
         _ => return Ok(None),
     };

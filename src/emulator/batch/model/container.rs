@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::Refusal;
 use super::api::{
-    ContainerOverrides, ContainerProperties, KeyValue, RegisterJobDefinition, ResourceRequirement, SubmitJob,
-    TaskContainerOverrides,
+    ContainerOverrides, ContainerProperties, EcsPropertiesOverride, KeyValue, RegisterJobDefinition,
+    ResourceRequirement, SubmitJob, TaskContainerOverrides,
 };
 
 /// The name AWS gives the one container of a definition with `containerProperties`.
@@ -81,78 +80,97 @@ pub(super) fn of_job(
     request: &SubmitJob,
     parameters: &BTreeMap<String, String>,
 ) -> Result<Vec<Container>, Refusal> {
-    let mut containers = match &definition.ecs_properties {
-        Some(properties) => of_task(properties, request)?,
-        None if request.ecs_properties_override.is_some() => {
+    let mut containers = of_definition(definition);
+    match (&definition.ecs_properties, &request.container_overrides, &request.ecs_properties_override) {
+        (Some(_), Some(_), _) => {
+            return Err(Refusal(
+                "containerOverrides may not be given for a job definition with ecsProperties; use \
+                 ecsPropertiesOverride"
+                    .to_owned(),
+            ));
+        }
+        (None, _, Some(_)) => {
             return Err(Refusal(
                 "ecsPropertiesOverride may only be given for a job definition with ecsProperties; use \
                  containerOverrides"
                     .to_owned(),
             ));
         }
-        None => {
-            let properties = definition.container_properties.as_ref();
-            let defined = properties.and_then(|value| ContainerProperties::deserialize(value).ok()).unwrap_or_default();
-            vec![of_container(defined, request.container_overrides.as_ref())]
-        }
-    };
+        (Some(_), None, Some(overrides)) => change_task(&mut containers, overrides)?,
+        (None, Some(overrides), None) => change_container(&mut containers, overrides),
+        (_, None, None) => {}
+    }
     for container in &mut containers {
         container.command = substitute(std::mem::take(&mut container.command), parameters);
     }
     Ok(containers)
 }
 
-fn of_container(defined: ContainerProperties, overrides: Option<&ContainerOverrides>) -> Container {
-    let none = ContainerOverrides::default();
-    let overrides = overrides.unwrap_or(&none);
+/// The containers of a definition: the one of `containerProperties`, or those of `ecsProperties`.
+pub(super) fn of_definition(definition: &RegisterJobDefinition) -> Vec<Container> {
+    match (&definition.ecs_properties, &definition.container_properties) {
+        (Some(properties), _) => {
+            let task = properties.get("taskProperties").and_then(|tasks| tasks.get(0));
+            let task = task.and_then(|task| Task::deserialize(task).ok()).unwrap_or_default();
+            task.containers.into_iter().map(of_task_container).collect()
+        }
+        (None, Some(properties)) => {
+            vec![of_container(ContainerProperties::deserialize(properties).unwrap_or_default())]
+        }
+        (None, None) => Vec::new(),
+    }
+}
+
+fn of_container(defined: ContainerProperties) -> Container {
     Container {
         name: DEFAULT.to_owned(),
         image: defined.image,
-        command: overrides.command.clone().unwrap_or(defined.command),
-        environment: merge(defined.environment, &overrides.environment),
-        resources: replace(defined.resource_requirements, &overrides.resource_requirements),
-        // They replace only what was given in the same form.
-        vcpus: overrides.vcpus.or(defined.vcpus),
-        memory: overrides.memory.or(defined.memory),
+        command: defined.command,
+        environment: defined.environment,
+        resources: defined.resource_requirements,
+        vcpus: defined.vcpus,
+        memory: defined.memory,
         essential: true,
         depends_on: Vec::new(),
     }
 }
 
-fn of_task(properties: &Value, request: &SubmitJob) -> Result<Vec<Container>, Refusal> {
-    if request.container_overrides.is_some() {
-        return Err(Refusal(
-            "containerOverrides may not be given for a job definition with ecsProperties; use ecsPropertiesOverride"
-                .to_owned(),
-        ));
+fn change_container(containers: &mut [Container], overrides: &ContainerOverrides) {
+    for container in containers {
+        if let Some(command) = &overrides.command {
+            container.command.clone_from(command);
+        }
+        container.environment = merge(std::mem::take(&mut container.environment), &overrides.environment);
+        container.resources = replace(std::mem::take(&mut container.resources), &overrides.resource_requirements);
+        // They replace only what was given in the same form.
+        container.vcpus = overrides.vcpus.or(container.vcpus);
+        container.memory = overrides.memory.or(container.memory);
     }
-    let overrides = request.ecs_properties_override.as_ref().map_or(&[][..], |given| &given.task_properties);
-    if overrides.len() > 1 {
+}
+
+fn change_task(containers: &mut [Container], overrides: &EcsPropertiesOverride) -> Result<(), Refusal> {
+    let tasks = &overrides.task_properties;
+    if tasks.len() > 1 {
         return Err(Refusal(format!(
             "ecsPropertiesOverride.taskProperties may hold at most 1 entry, but has {}",
-            overrides.len()
+            tasks.len()
         )));
     }
-    let task = properties.get("taskProperties").and_then(|tasks| tasks.get(0));
-    let task = task.and_then(|task| Task::deserialize(task).ok()).unwrap_or_default();
-    let only = task.containers.len() == 1;
-    let mut containers: Vec<Container> = task.containers.into_iter().map(of_task_container).collect();
-    for change in overrides.iter().flat_map(|task| &task.containers) {
+    let only = containers.len() == 1;
+    for change in tasks.iter().flat_map(|task| &task.containers) {
         let meant = |container: &&mut Container| match &change.name {
             Some(name) => container.name == *name,
             None => only,
         };
-        match containers.iter_mut().find(meant) {
-            Some(container) => apply(container, change),
-            None => {
-                return Err(Refusal(format!(
-                    "ecsPropertiesOverride names the container '{}', which the job definition does not have",
-                    change.name.as_deref().unwrap_or_default()
-                )));
-            }
-        }
+        let Some(container) = containers.iter_mut().find(meant) else {
+            return Err(Refusal(format!(
+                "ecsPropertiesOverride names the container '{}', which the job definition does not have",
+                change.name.as_deref().unwrap_or_default()
+            )));
+        };
+        apply(container, change);
     }
-    Ok(containers)
+    Ok(())
 }
 
 fn of_task_container(defined: TaskContainer) -> Container {

@@ -7,6 +7,7 @@ use super::api::{
     ContainerProperties, DeregisterJobDefinition, DescribeJobDefinitions, JobTimeout, RegisterJobDefinition,
 };
 use super::reply::{DefinitionList, Registered};
+use super::requirements::check_definition;
 use super::submit::{check_environment, check_name, check_resources};
 use super::{Model, Refusal, ids, retry};
 
@@ -189,6 +190,7 @@ fn check(request: &RegisterJobDefinition) -> Result<(), Refusal> {
             return Err(Refusal(format!("platformCapabilities may hold EC2 or FARGATE, but holds '{platform}'")));
         }
     }
+    check_definition(request)?;
     request.retry_strategy.as_ref().map_or(Ok(()), retry::check)?;
     request.timeout.as_ref().map_or(Ok(()), check_timeout)?;
     if request.tags.len() > 50 {

@@ -252,7 +252,8 @@ fn time(ms: u64) -> Option<u64> {
     (ms > 0).then_some(ms)
 }
 
-fn consumables(job: &Job) -> Option<ConsumableProperties> {
+/// What each child of a job takes.
+pub(super) fn consumables(job: &Job) -> Option<ConsumableProperties> {
     let list = job.consumables.iter().map(|(name, quantity)| ConsumableRequirement {
         consumable_resource: ids::arn("consumable-resource", name),
         quantity: i64::try_from(*quantity).ok(),

@@ -12,6 +12,7 @@
 
 mod blocked;
 mod check;
+mod consuming;
 mod container;
 mod definition;
 mod depend;
@@ -28,9 +29,11 @@ mod requirements;
 mod retain;
 mod retry;
 mod room;
+mod snapshot;
 mod stop;
 mod submit;
 mod texts;
+mod token;
 
 pub mod api;
 pub mod effect;

@@ -259,6 +259,12 @@ pub struct JobSummary {
     pub job_name: String,
     /// The definition's ARN.
     pub job_definition: String,
+    /// In a queue with a scheduling policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_identifier: Option<String>,
+    /// What a child or plain job asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_usage: Option<Vec<CapacityUsage>>,
     /// When it was submitted.
     pub created_at: u64,
     /// Its state.
@@ -278,10 +284,140 @@ pub struct JobSummary {
     /// Of parents and children.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub array_properties: Option<ArrayDetail>,
-    /// By CancelJob.
+    /// By CancelJob; told when it is so.
+    #[serde(skip_serializing_if = "is_false")]
     pub is_cancelled: bool,
-    /// By TerminateJob.
+    /// By TerminateJob; told when it is so.
+    #[serde(skip_serializing_if = "is_false")]
     pub is_terminated: bool,
+}
+
+/// `serde`'s form of a question asks for a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// An amount of capacity.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityUsage {
+    /// `VCPU`.
+    pub capacity_unit: &'static str,
+    /// In that unit.
+    pub quantity: f64,
+}
+
+impl CapacityUsage {
+    /// So many thousandths of a vCPU.
+    pub(super) fn vcpus(milli: u64) -> CapacityUsage {
+        CapacityUsage { capacity_unit: "VCPU", quantity: milli as f64 / 1000.0 }
+    }
+}
+
+/// GetJobQueueSnapshot's answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueSnapshot {
+    /// Who starts next.
+    pub front_of_queue: FrontOfQueue,
+    /// What runs.
+    pub queue_utilization: QueueUtilization,
+}
+
+/// The first 100 that are RUNNABLE.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontOfQueue {
+    /// In the order they start.
+    pub jobs: Vec<FrontOfQueueJob>,
+    /// When this was so.
+    pub last_updated_at: u64,
+}
+
+/// One that waits at the front of its queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontOfQueueJob {
+    /// A plain job's or a child's ARN.
+    pub job_arn: String,
+    /// Since when it stands at this place; not before anybody last left or entered the line.
+    pub earliest_time_at_position: u64,
+}
+
+/// What the jobs of a queue use.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueUtilization {
+    /// Of all.
+    pub total_capacity_usage: Vec<CapacityUsage>,
+    /// By share, in a queue with a scheduling policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fairshare_utilization: Option<FairshareUtilization>,
+    /// When this was so.
+    pub last_updated_at: u64,
+}
+
+/// What the shares of a queue use.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FairshareUtilization {
+    /// Shares that use anything.
+    pub active_share_count: u64,
+    /// The first 20, those that use most first.
+    pub top_capacity_utilization: Vec<ShareUtilization>,
+}
+
+/// What a share uses.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShareUtilization {
+    /// The share.
+    pub share_identifier: String,
+    /// What its children have.
+    pub capacity_usage: Vec<CapacityUsage>,
+}
+
+/// ListJobsByConsumableResource's answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumingJobs {
+    /// The newest first.
+    pub jobs: Vec<ConsumingJob>,
+    /// Where to go on; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+/// A job that needs a consumable resource.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumingJob {
+    /// Its ARN.
+    pub job_arn: String,
+    /// Its queue's ARN.
+    pub job_queue_arn: String,
+    /// Its name.
+    pub job_name: String,
+    /// Its definition's ARN.
+    pub job_definition_arn: String,
+    /// In a queue with a scheduling policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_identifier: Option<String>,
+    /// Its state.
+    pub job_status: Status,
+    /// What each of its children takes of the resource.
+    pub quantity: u64,
+    /// Why it is in that state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<String>,
+    /// When its (last) attempt began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<u64>,
+    /// When it was submitted.
+    pub created_at: u64,
+    /// All that each of its children takes.
+    pub consumable_resource_properties: ConsumableProperties,
 }
 
 /// DescribeJobDefinitions' answer.

@@ -1,8 +1,10 @@
 //! vCPUs, memory and GPUs: what a platform allows, and what a child takes of its compute environment.
 
+use serde_json::Value;
+
 use super::Refusal;
-use super::api::ResourceRequirement;
-use super::container::Container;
+use super::api::{RegisterJobDefinition, ResourceRequirement};
+use super::container::{self, Container};
 use super::places::Amount;
 
 /// What Fargate offers: thousandths of a vCPU, and the memory in MiB from, to and in steps of; 0 stands for a list of its own.
@@ -38,6 +40,74 @@ fn one(requirement: &ResourceRequirement) -> Amount {
         "VCPU" => Amount { milli_vcpus: (value * 1000.0).round() as u64, ..Amount::default() },
         "MEMORY" => Amount { memory_mib: value.ceil() as u64, ..Amount::default() },
         _ => Amount { gpus: value.ceil() as u64, ..Amount::default() },
+    }
+}
+
+/// Checks a definition's `containerProperties` or `ecsProperties` against its platform: what RegisterJobDefinition must refuse.
+///
+/// On EC2, requirements may be absent here, although AWS wants them: a local process has no use for them.
+///
+/// # Errors
+/// The first thing that the platform does not allow, or needs and does not find.
+pub(super) fn check_definition(definition: &RegisterJobDefinition) -> Result<(), Refusal> {
+    let containers = container::of_definition(definition);
+    if containers.is_empty() {
+        return Ok(());
+    }
+    check_amounts(&definition.platform_capabilities, &containers)?;
+    let none = Value::Null;
+    let task = definition.ecs_properties.as_ref().map(|properties| &properties["taskProperties"][0]);
+    let whole = task.or(definition.container_properties.as_ref()).unwrap_or(&none);
+    let each =
+        task.and_then(|task| task["containers"].as_array()).map_or_else(|| vec![whole], |all| all.iter().collect());
+    if !is_fargate(&definition.platform_capabilities) {
+        return match ["networkConfiguration", "fargatePlatformConfiguration"].iter().find(|it| given(&whole[**it])) {
+            Some(field) => {
+                Err(Refusal(format!("{field} is for jobs on Fargate; platformCapabilities does not hold it")))
+            }
+            None => Ok(()),
+        };
+    }
+    if whole["executionRoleArn"].as_str().unwrap_or_default().is_empty() {
+        return Err(Refusal("executionRoleArn must be given for jobs on Fargate".to_owned()));
+    }
+    match &whole["ephemeralStorage"]["sizeInGiB"] {
+        Value::Null => {}
+        size if size.as_i64().is_some_and(|size| (21..=200).contains(&size)) => {}
+        size => return Err(Refusal(format!("ephemeralStorage.sizeInGiB must be between 21 and 200, but was {size}"))),
+    }
+    each.into_iter().try_for_each(check_fargate_container)
+}
+
+fn check_fargate_container(container: &Value) -> Result<(), Refusal> {
+    let linux = &container["linuxParameters"];
+    let refused = [
+        ("privileged", container["privileged"] == true),
+        ("ulimits", given(&container["ulimits"])),
+        ("instanceType", given(&container["instanceType"])),
+        ("linuxParameters.devices", given(&linux["devices"])),
+        ("linuxParameters.sharedMemorySize", given(&linux["sharedMemorySize"])),
+        ("linuxParameters.tmpfs", given(&linux["tmpfs"])),
+        ("linuxParameters.maxSwap", given(&linux["maxSwap"])),
+        ("linuxParameters.swappiness", given(&linux["swappiness"])),
+    ];
+    if let Some((field, _)) = refused.iter().find(|(_, refused)| *refused) {
+        return Err(Refusal(format!("{field} is not supported on Fargate")));
+    }
+    match container["logConfiguration"]["logDriver"].as_str() {
+        None | Some("awslogs" | "splunk" | "awsfirelens") => Ok(()),
+        Some(driver) => Err(Refusal(format!(
+            "logConfiguration.logDriver '{driver}' is not supported on Fargate; use awslogs or splunk"
+        ))),
+    }
+}
+
+/// Whether a member says anything.
+fn given(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(entries) => !entries.is_empty(),
+        _ => true,
     }
 }
 

@@ -54,17 +54,6 @@ impl Model {
         Ok(stopped)
     }
 
-    /// Terminates every job of a queue that is going away.
-    pub(super) fn stop_queue(&mut self, queue: &str, reason: &str, effects: &mut Vec<Effect>) {
-        let of_queue = |job: &&Job| job.queue == queue && !job.status().is_terminal();
-        let ids: Vec<String> = self.jobs.values().filter(of_queue).map(|job| job.id.clone()).collect();
-        let mut signalled = Vec::new();
-        for id in ids {
-            signalled.extend(self.stop(&id, reason, true));
-        }
-        self.signal(signalled, effects);
-    }
-
     fn signal(&mut self, attempts: Vec<AttemptKey>, effects: &mut Vec<Effect>) {
         for attempt in &attempts {
             self.deadlines.insert((self.now + GRACE_MS, *attempt, Deadline::Kill));

@@ -1,6 +1,7 @@
 //! `dependsOn`.
 
 use super::*;
+use crate::emulator::batch::model::api::JobDependency;
 
 const FAILED: Option<&str> = Some("Dependent Job failed");
 
@@ -212,13 +213,19 @@ fn dependencies_are_checked() {
     assert_eq!((before, bench.model.dependents.len()), (2, 0));
 }
 
+// Long enough that a call a job would overflow the stack of a test.
 #[test]
 fn a_long_chain_fails_without_recursion() {
     let mut bench = Bench::new(1);
     let first = bench.submit(json!({}));
     let mut last = first.clone();
-    for _ in 0..100_000 {
-        last = bench.submit(on(&last));
+    let mut request: SubmitJob = of(json!({"jobName": "j", "jobQueue": "batchmap", "jobDefinition": "d"}));
+    for _ in 0..30_000 {
+        request.depends_on = vec![JobDependency { job_id: Some(last), kind: None }];
+        let Reply::Submitted(submitted) = bench.input(Input::Submit(Box::new(request.clone()))).unwrap() else {
+            panic!()
+        };
+        last = submitted.job_id;
     }
     bench.finish(&first, 1);
     assert_eq!((bench.model.unfinished(), bench.detail(&last).status_reason.as_deref()), (0, FAILED));

@@ -1,9 +1,11 @@
 //! The rules of the model, under virtual time.
 
+mod containers;
 mod definitions;
 mod dependencies;
 mod holding;
 mod listing;
+mod many;
 mod places;
 mod property;
 mod room;
