@@ -13,7 +13,7 @@ use batchmap::emulator::batch::model::api::{
     ArrayProperties, DescribeJobs, ListJobs, RegisterJobDefinition, SubmitJob,
 };
 use batchmap::emulator::batch::model::{Input, Model, Reply};
-use batchmap::emulator::batch::{Service, ServiceConfig};
+use batchmap::emulator::batch::{JOURNAL_BYTES, Service, ServiceConfig};
 use batchmap::emulator::local::{self, Settings};
 use batchmap::emulator::runner::Runner;
 use batchmap::emulator::runner::guardian::GuardianCommand;
@@ -259,7 +259,14 @@ async fn million() {
 }
 
 fn open(folder: &Path, slots: usize, runner: Arc<dyn Runner>) -> Arc<Service> {
-    let config = ServiceConfig::new(folder.to_owned(), slots);
+    let config = ServiceConfig {
+        data: folder.to_owned(),
+        slots,
+        read_only: false,
+        hold: false,
+        durable: true,
+        journal_bytes: JOURNAL_BYTES,
+    };
     let service = Service::open(config, runner).expect("a service");
     service.change(Input::Register(Box::new(definition()))).expect("a definition");
     service
