@@ -10,7 +10,7 @@ use batchmap::aws::sdk::{Target, connect};
 use batchmap::emulator::batch::model::Input;
 use batchmap::emulator::batch::model::api::{DeregisterJobDefinition, StopJob};
 use batchmap::emulator::batch::port::InProcess;
-use batchmap::emulator::batch::{JOURNAL_BYTES, Service, ServiceConfig};
+use batchmap::emulator::batch::{Service, ServiceConfig};
 use batchmap::emulator::runner::guardian::GuardianCommand;
 use batchmap::emulator::runner::process::{ProcessConfig, ProcessRunner};
 
@@ -33,14 +33,7 @@ impl Direct {
         let guardian = GuardianCommand::of(PathBuf::from(env!("CARGO_BIN_EXE_batchmap")));
         let cwd = directory.path().to_owned();
         let runner = ProcessRunner::new(ProcessConfig { guardian, cwd, environment: Vec::new() });
-        let config = ServiceConfig {
-            data: directory.path().join("data"),
-            slots: 4,
-            read_only: false,
-            hold: false,
-            durable: true,
-            journal_bytes: JOURNAL_BYTES,
-        };
+        let config = ServiceConfig::new(directory.path().join("data"), 4);
         let service = Service::open(config, Arc::new(runner)).expect("the service opens");
         Direct { service, _directory: directory }
     }

@@ -4,6 +4,7 @@ mod error;
 mod jobs;
 mod places;
 mod request;
+mod strict;
 mod tags;
 
 use std::sync::Arc;
