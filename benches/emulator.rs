@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use batchmap::emulator::batch::model::api::{
     ArrayProperties, DescribeJobs, ListJobs, RegisterJobDefinition, SubmitJob,
 };
-use batchmap::emulator::batch::model::{Input, Model, Reply};
+use batchmap::emulator::batch::model::{End, Input, Model, Reply};
 use batchmap::emulator::batch::{Service, ServiceConfig};
 use batchmap::emulator::local::{self, Settings};
 use batchmap::emulator::runner::Runner;
 use batchmap::emulator::runner::guardian::GuardianCommand;
 use batchmap::emulator::runner::process::{ProcessConfig, ProcessRunner};
-use batchmap::emulator::runner::simulated::{Script, SimulatedDuration, SimulatedRunner};
+use batchmap::emulator::runner::simulated::{SimulatedEnd, SimulatedRunner};
 use batchmap::emulator::server::Endpoint;
 use serde_json::{Value, json};
 
@@ -122,7 +122,7 @@ async fn over_http() -> Calls {
     let mut settings = Settings::driving(folder.path().to_owned(), Some(2));
     settings.listen = addr;
     // Nothing ends while the calls are measured.
-    let runner = Arc::new(simulated(SimulatedDuration::Fixed(3_600_000)));
+    let runner = Arc::new(simulated(3_600_000));
     let served = local::start_with(bound, settings, runner).await.expect("an endpoint");
     let measured = tokio::task::spawn_blocking(move || {
         let body = serde_json::to_value(definition()).expect("JSON");
@@ -245,7 +245,7 @@ async fn processes() {
 /// From their submission to their end, journal included.
 async fn million() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let service = open(folder.path(), 1000, Arc::new(simulated(SimulatedDuration::Fixed(0))));
+    let service = open(folder.path(), 1000, Arc::new(simulated(0)));
     let before = peak_mib();
     let took = finish(&service, &vec![CHILDREN; (MILLION / CHILDREN) as usize]).await;
     let peak = peak_mib();
@@ -275,8 +275,9 @@ async fn finish(service: &Arc<Service>, sizes: &[u32]) -> Duration {
     begun.elapsed()
 }
 
-fn simulated(duration: SimulatedDuration) -> SimulatedRunner {
-    SimulatedRunner::script(Script { duration, failure_rate: 0.0, exit_code: 1, seed: 1 })
+/// Children that take so long and succeed.
+fn simulated(after_ms: u64) -> SimulatedRunner {
+    SimulatedRunner::with(move |_| SimulatedEnd { after_ms, end: End::exited(0) })
 }
 
 /// The largest resident set of this process so far.

@@ -39,7 +39,7 @@ def check_a_compute_environment_lives_and_dies():
 def check_other_compute_environments():
     fargate = {"type": "FARGATE", "maxvCpus": 4, "subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]}
     made = []
-    for given in ({"type": "MANAGED", "computeResources": fargate}, {"type": "UNMANAGED", "state": "DISABLED", "unmanagedvCpus": 4}):
+    for given in ({"type": "MANAGED", "computeResources": fargate}, {"type": "UNMANAGED", "state": "DISABLED", "unmanagedvCpus": 4, "serviceRole": ROLE}):
         made.append(name("environment"))
         batch.create_compute_environment(computeEnvironmentName=made[-1], **given)
         part_of(given, valid_environment(made[-1]))

@@ -7,12 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_config::BehaviorVersion;
 use batchmap::aws::sdk::{Target, connect};
-use batchmap::emulator::batch::model::Input;
 use batchmap::emulator::batch::model::api::{DeregisterJobDefinition, StopJob};
+use batchmap::emulator::batch::model::{End, Input};
 use batchmap::emulator::batch::port::InProcess;
-use batchmap::emulator::batch::{Service, ServiceConfig};
+use batchmap::emulator::batch::{Clock, Service, ServiceConfig};
+use batchmap::emulator::runner::Runner;
 use batchmap::emulator::runner::guardian::GuardianCommand;
 use batchmap::emulator::runner::process::{ProcessConfig, ProcessRunner};
+use batchmap::emulator::runner::simulated::{SimulatedEnd, SimulatedRunner};
 
 use crate::place::{Beyond, Place};
 
@@ -33,7 +35,21 @@ impl Direct {
         let guardian = GuardianCommand::of(PathBuf::from(env!("CARGO_BIN_EXE_batchmap")));
         let cwd = directory.path().to_owned();
         let runner = ProcessRunner::new(ProcessConfig { guardian, cwd, environment: Vec::new() });
-        let config = ServiceConfig::new(directory.path().join("data"), 4);
+        Direct::open(directory, Clock::Wall, runner)
+    }
+
+    /// Inside a runtime whose time is paused: children that say how long they take in `sleep`.
+    pub fn simulated() -> Direct {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let runner = SimulatedRunner::with(|start| {
+            let seconds = start.command.last().and_then(|script| script.strip_prefix("sleep ")?.parse::<u64>().ok());
+            SimulatedEnd { after_ms: seconds.unwrap_or_default() * 1000, end: End::exited(0) }
+        });
+        Direct::open(directory, Clock::simulated(1_000_000), runner)
+    }
+
+    fn open(directory: tempfile::TempDir, clock: Clock, runner: impl Runner + 'static) -> Direct {
+        let config = ServiceConfig { clock, ..ServiceConfig::new(directory.path().join("data"), 4) };
         let service = Service::open(config, Arc::new(runner)).expect("the service opens");
         Direct { service, _directory: directory }
     }

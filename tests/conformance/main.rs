@@ -36,6 +36,16 @@ async fn batch_in_this_process() {
     direct.stop().await;
 }
 
+/// What takes minutes otherwise, in time that passes as fast as nothing is left to do.
+#[tokio::test(start_paused = true)]
+async fn timeouts_in_simulated_time() {
+    let direct = Direct::simulated();
+    let mut place = direct.place();
+    place.patient = true;
+    jobs::an_attempt_has_its_time(&place).await;
+    direct.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batch_over_http() {
     let emulator = Setting::default().args(["--slots", "4"]).start();

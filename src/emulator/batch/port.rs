@@ -34,8 +34,11 @@ impl InProcess {
         InProcess(service)
     }
 
-    fn change(&self, operation: &'static str, about: &str, input: Input) -> Result<Reply, BatchError> {
-        self.0.change(input).map_err(|fault| told(operation, about, fault))
+    /// Makes a change that is on the disk, if the service is to be durable, when this returns.
+    async fn change(&self, operation: &'static str, about: &str, input: Input) -> Result<Reply, BatchError> {
+        let reply = self.0.change(input).map_err(|fault| told(operation, about, fault))?;
+        self.0.durable().await.map_err(|fault| told(operation, about, fault))?;
+        Ok(reply)
     }
 }
 
@@ -61,7 +64,7 @@ impl Batch for InProcess {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
         const OPERATION: &str = "SubmitJob";
         let input = Input::Submit(Box::new(submission(request)));
-        match self.change(OPERATION, &about::submission(request), input)? {
+        match self.change(OPERATION, &about::submission(request), input).await? {
             Reply::Submitted(submitted) => Ok(submitted.job_id),
             other => Err(hollow(OPERATION, &other)),
         }
@@ -106,7 +109,7 @@ impl Batch for InProcess {
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
         let request = StopJob { job_id: id.to_owned(), reason: reason.to_owned() };
-        self.change("TerminateJob", &about::job(id), Input::Terminate(request)).map(drop)
+        self.change("TerminateJob", &about::job(id), Input::Terminate(request)).await.map(drop)
     }
 
     async fn find_definition(&self, name: &str) -> Result<Option<String>, BatchError> {
@@ -133,7 +136,7 @@ impl Batch for InProcess {
     async fn register(&self, definition: &Definition) -> Result<String, BatchError> {
         const OPERATION: &str = "RegisterJobDefinition";
         let input = Input::Register(Box::new(registration(definition)));
-        match self.change(OPERATION, &about::definition(&definition.name), input)? {
+        match self.change(OPERATION, &about::definition(&definition.name), input).await? {
             Reply::Registered(registered) => Ok(registered.job_definition_arn),
             other => Err(hollow(OPERATION, &other)),
         }

@@ -4,6 +4,7 @@ mod error;
 mod jobs;
 mod places;
 mod request;
+mod strict;
 mod tags;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use axum::Json;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, Request};
+use axum::http::{HeaderMap, Method, Request, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use serde::Serialize;
@@ -66,6 +67,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/", post(read_logs))
         .route("/v1/tags/{*arn}", any(tags::tags))
         .route("/v1/{operation}", any(batch))
+        .fallback(|uri: Uri| async move { unknown(uri.path()).into_response() })
         .with_state(service)
 }
 

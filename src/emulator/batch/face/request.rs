@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::Error;
+use super::strict::Strict;
 
 /// Each operation's required members.
 const REQUIRED: [(&str, &[&str]); 24] = [
@@ -74,17 +75,15 @@ fn strip_nulls(value: &mut Value) -> bool {
 /// A request.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let body = if body.is_empty() { b"{}" } else { body };
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let given: Value = serde_json::from_slice(body).map_err(|error| unreadable(&error.to_string()))?;
+    serde_path_to_error::deserialize(Strict(given)).map_err(|error| {
         let (path, error) = (error.path().to_string(), error.into_inner().to_string());
         let at = if path == "." { String::new() } else { format!("{path}: ") };
         match error.contains("missing field") {
             true => Error::client(format!("{at}{error}; it is required")),
             false => unreadable(&format!("{at}{error}")),
         }
-    })?;
-    reader.end().map_err(|error| unreadable(&error.to_string()))?;
-    Ok(value)
+    })
 }
 
 fn unreadable(why: &str) -> Error {
@@ -115,6 +114,11 @@ mod tests {
             ("{} {}", "SerializationException", "trailing"),
             (r#"{"jobName":"j"}"#, "ClientException", "jobQueue must be given: SubmitJob requires it"),
             (r#"{"jobName":"j","jobQueue":null,"jobDefinition":"d"}"#, "ClientException", "jobQueue"),
+            (
+                r#"{"jobName":"j","jobQueue":"q","jobDefinition":"d","arrayProperties":[]}"#,
+                "SerializationException",
+                "arrayProperties: invalid type",
+            ),
             (r#"{"jobName":1,"jobQueue":"q","jobDefinition":"d"}"#, "SerializationException", "jobName: invalid type"),
             (
                 r#"{"jobName":"j","jobQueue":"q","jobDefinition":"d","containerOverrides":{"environment":[{"name":"a"},{"name":2}]}}"#,

@@ -220,8 +220,14 @@ pub(super) fn merge(old: &ComputeResources, update: &ComputeResources) -> Result
             fields.insert(name, value);
         }
     }
-    let merged = serde_json::from_value(Value::Object(fields))
+    let mut merged: ComputeResources = serde_json::from_value(Value::Object(fields))
         .map_err(|error| Refusal(format!("computeResources is not valid: {error}")))?;
+    if update.desired_vcpus.is_none()
+        && let Some(desired) = &mut merged.desired_vcpus
+    {
+        // Batch itself keeps it between the two bounds.
+        *desired = (*desired).max(merged.min_vcpus.unwrap_or(0)).min(merged.max_vcpus.unwrap_or(i64::MAX));
+    }
     check_update(old, &merged)?;
     Ok(merged)
 }
