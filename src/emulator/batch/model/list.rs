@@ -1,7 +1,7 @@
 //! ListJobs: jobs of a queue, or children of an array.
 
 use super::api::{Filter, ListJobs};
-use super::job::{Job, Status};
+use super::job::{Child, Job, Status};
 use super::reply::{AttemptContainer, JobList, JobSummary};
 use super::retry::glob;
 use super::{Model, Refusal, ids};
@@ -30,16 +30,16 @@ impl Model {
                 return Err(Refusal(format!("Job queue {queue} does not exist")));
             }
             return match request.filters.as_slice() {
-                [] => self.list_queue(request, queue, PAGE, |job| job.status() == status),
+                [] => self.list_queue(request, queue, PAGE, |key, job| self.listed_status(key, job) == status),
                 [filter] => {
                     let keep = matcher(filter)?;
-                    self.list_queue(request, queue, FILTERED_PAGE, keep)
+                    self.list_queue(request, queue, FILTERED_PAGE, |_, job| keep(job))
                 }
                 more => Err(Refusal(format!("only one filter can be used at a time, but {} were given", more.len()))),
             };
         }
         match request.array_job_id.as_deref().and_then(|id| self.by_id.get(id)) {
-            Some(key) if self.jobs[key].is_array => self.list_children(request, *key, status),
+            Some(key) if self.jobs[key].is_array && self.is_listed(*key) => self.list_children(request, *key, status),
             _ => Ok(JobList::default()),
         }
     }
@@ -50,11 +50,15 @@ impl Model {
         request: &ListJobs,
         queue: &str,
         limit: usize,
-        keep: impl Fn(&Job) -> bool,
+        keep: impl Fn(u32, &Job) -> bool,
     ) -> Result<JobList, Refusal> {
         let page = page(request, limit)?;
         let before = token(request)?.unwrap_or(u32::MAX);
-        let mut matching = self.jobs.range(..before).rev().filter(|(_, job)| job.queue == queue && keep(job));
+        let mut matching = self
+            .jobs
+            .range(..before)
+            .rev()
+            .filter(|(key, job)| job.queue == queue && self.is_listed(**key) && keep(**key, job));
         let keys: Vec<u32> = matching.by_ref().take(page).map(|(key, _)| *key).collect();
         let next_token = matching.next().and(keys.last()).map(u32::to_string);
         Ok(JobList { job_summary_list: keys.into_iter().map(|key| self.summary(key, None)).collect(), next_token })
@@ -65,7 +69,9 @@ impl Model {
         let page = page(request, PAGE)?;
         let from = token(request)?.unwrap_or(0) as usize;
         let children = &self.jobs[&key].children;
-        let mut matching = (0..).zip(children).skip(from).filter(|(_, child)| child.status == status);
+        let told = self.listed_children(key);
+        let state = |index, child: &Child| told.as_ref().map_or(child.status, |told| told(index));
+        let mut matching = (0..).zip(children).skip(from).filter(|(index, child)| state(*index, child) == status);
         let job_summary_list = matching.by_ref().take(page).map(|(index, _)| self.summary(key, Some(index))).collect();
         let next_token = matching.next().map(|(index, _)| index.to_string());
         Ok(JobList { job_summary_list, next_token })
@@ -73,7 +79,7 @@ impl Model {
 
     fn summary(&self, key: u32, child: Option<u32>) -> JobSummary {
         let job = &self.jobs[&key];
-        let view = self.view(key, child);
+        let view = self.listing_told(key, child, self.view(key, child));
         let (name, revision) = &job.definition;
         let container = view.child.map(|(_, record)| AttemptContainer {
             exit_code: record.last.exit_code,
