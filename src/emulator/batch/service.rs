@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::clock::{Clock, now_ms};
 use super::journal::{self, Journal};
-use super::model::{Effect, Input, Model, Refusal, Reply};
+use super::model::{Drill, Effect, Input, Model, Refusal, Reply};
 use crate::emulator::logs::LogStore;
 use crate::emulator::runner::{Host, Report, Runner};
 
@@ -95,6 +95,14 @@ impl Service {
     /// # Errors
     /// The directory cannot be read or written, or the runner cannot work.
     pub fn open(config: ServiceConfig, runner: Arc<dyn Runner>) -> io::Result<Arc<Service>> {
+        Service::open_drilled(config, Drill::default(), runner)
+    }
+
+    /// Opens the service with these faults, and none of those that an earlier process was given.
+    ///
+    /// # Errors
+    /// As [`Service::open`].
+    pub fn open_drilled(config: ServiceConfig, drill: Drill, runner: Arc<dyn Runner>) -> io::Result<Arc<Service>> {
         let dir = config.data.join("batch");
         let logs = LogStore::new(config.data.join("logs"));
         let slots = u32::try_from(config.slots).unwrap_or(u32::MAX);
@@ -110,7 +118,8 @@ impl Service {
         if !config.read_only {
             // Lost before the slots are set, so that nothing starts twice; the snapshot then holds both.
             let hold = config.hold.then_some(Input::Hold);
-            let inputs = [Input::Slots(0), Input::HostLost].into_iter().chain(hold).chain([Input::Slots(slots)]);
+            let lost = [Input::Slots(0), Input::HostLost, Input::Drill(Box::new(drill))];
+            let inputs = lost.into_iter().chain(hold).chain([Input::Slots(slots)]);
             for input in inputs {
                 if let Ok(output) = model.apply(config.clock.now_ms(), input) {
                     effects.extend(output.effects);
@@ -118,6 +127,10 @@ impl Service {
             }
             journal = Some(Journal::begin(&dir, generation + 1, &model)?);
             runner.attach(Host { reports, logs: logs.clone() })?;
+        }
+        if config.read_only {
+            // Whoever reads what a dead process left is not to be told late.
+            model.tell_all();
         }
         let live = journal.is_some();
         let service = Arc::new(Service {

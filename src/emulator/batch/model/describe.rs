@@ -28,7 +28,7 @@ impl Model {
 
     fn detail(&self, key: u32, child: Option<u32>) -> JobDetail {
         let job = &self.jobs[&key];
-        let view = self.view(key, child);
+        let view = self.summary_told(key, child, self.view(key, child));
         let (name, revision) = &job.definition;
         let attempts = view.child.map_or_else(Vec::new, |(index, record)| self.attempts(job, index, record));
         let last = view.child.map(|(index, record)| (index, u32::from(record.attempt), &record.last));

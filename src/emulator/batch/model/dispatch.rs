@@ -41,7 +41,7 @@ impl Model {
                 }
                 Outlook::Starts(environment) => {
                     let start = self.start(&turns[turn].queue, &share, place, &environment);
-                    effects.push(Effect::Start(Box::new(start)));
+                    self.begin(start, effects);
                 }
                 Outlook::Waits(reason) => {
                     let turn = &mut turns[turn];
@@ -117,7 +117,7 @@ impl Model {
         self.describe_start(attempt)
     }
 
-    fn describe_start(&self, attempt: AttemptKey) -> Start {
+    pub(super) fn describe_start(&self, attempt: AttemptKey) -> Start {
         let job = &self.jobs[&attempt.job];
         let own = self.own_variables(job, attempt);
         let mut containers: Vec<TaskContainer> = job

@@ -85,6 +85,11 @@ pub enum End {
     },
     /// Its host went away.
     HostLost,
+    /// It was lost in a way that Batch tells like this.
+    Lost {
+        /// Such as `Host EC2 (instance i-...) terminated.`
+        status_reason: String,
+    },
 }
 
 impl End {

@@ -61,6 +61,7 @@ impl Model {
             End::Exited { exit_code, reason } => (EXITED, Some(*exit_code), reason.as_deref()),
             End::StartFailed { reason } => (START_FAILED, None, Some(reason.as_str())),
             End::HostLost => (HOST_LOST, None, None),
+            End::Lost { status_reason } => (status_reason.as_str(), None, None),
         };
         let reason = reason.unwrap_or_default();
         let status_reason = if record.timed_out { TIMED_OUT } else { status_reason };

@@ -202,6 +202,9 @@ pub(super) struct Job {
     pub(super) terminated: bool,
     pub(super) reason: Text,
     pub(super) children: Vec<Child>,
+    /// How often a child changed its state.
+    #[serde(default)]
+    pub(super) moves: u64,
     /// Children by state.
     pub(super) counts: [u32; 7],
     /// Ended attempts of retried children, without the last.
@@ -242,6 +245,7 @@ impl Job {
         self.counts[status as usize] += 1;
         child.status = status;
         self.changed_at = now;
+        self.moves += 1;
     }
 
     /// The job's own state. A parent is never RUNNABLE, STARTING or RUNNING.

@@ -1,7 +1,7 @@
 //! ListJobs: jobs of a queue, or children of an array.
 
 use super::api::{Filter, ListJobs};
-use super::job::{Job, Status};
+use super::job::{Child, Job, Status};
 use super::reply::{AttemptContainer, CapacityUsage, JobList, JobSummary};
 use super::retry::glob;
 use super::{Model, Refusal, ids, token};
@@ -30,20 +30,20 @@ impl Model {
                 return Err(Refusal(format!("Job queue {queue} does not exist")));
             }
             return match request.filters.as_slice() {
-                [] => self.list_queue(request, queue, PAGE, |job| job.status() == status),
+                [] => self.list_queue(request, queue, PAGE, |key, job| self.listed_status(key, job) == status),
                 [filter] => {
                     let keep = matcher(filter)?;
                     // The one filter that goes together with a status.
                     let status =
                         request.job_status.as_ref().and(Some(status)).filter(|_| filter.name == "SHARE_IDENTIFIER");
-                    let keep = |job: &Job| keep(job) && status.is_none_or(|status| job.status() == status);
-                    self.list_queue(request, queue, FILTERED_PAGE, keep)
+                    let told = |key, job: &Job| status.is_none_or(|status| self.listed_status(key, job) == status);
+                    self.list_queue(request, queue, FILTERED_PAGE, |key, job| keep(job) && told(key, job))
                 }
                 more => Err(Refusal(format!("only one filter can be used at a time, but {} were given", more.len()))),
             };
         }
         match request.array_job_id.as_deref().and_then(|id| self.by_id.get(id)) {
-            Some(key) if self.jobs[key].is_array => self.list_children(request, *key, status),
+            Some(key) if self.jobs[key].is_array && self.is_listed(*key) => self.list_children(request, *key, status),
             _ => Ok(JobList::default()),
         }
     }
@@ -54,12 +54,16 @@ impl Model {
         request: &ListJobs,
         queue: &str,
         limit: usize,
-        keep: impl Fn(&Job) -> bool,
+        keep: impl Fn(u32, &Job) -> bool,
     ) -> Result<JobList, Refusal> {
         let page = page(request.max_results, limit)?;
         let scope = format!("ListJobs/queue/{queue}");
         let before = request.next_token.as_ref().map_or(Ok(u32::MAX), |token| token::decode(&scope, token))?;
-        let mut matching = self.jobs.range(..before).rev().filter(|(_, job)| job.queue == queue && keep(job));
+        let mut matching = self
+            .jobs
+            .range(..before)
+            .rev()
+            .filter(|(key, job)| job.queue == queue && self.is_listed(**key) && keep(**key, job));
         let keys: Vec<u32> = matching.by_ref().take(page).map(|(key, _)| *key).collect();
         let next_token = matching.next().and(keys.last()).map(|last| token::encode(&scope, *last));
         Ok(JobList { job_summary_list: keys.into_iter().map(|key| self.summary(key, None)).collect(), next_token })
@@ -71,7 +75,10 @@ impl Model {
         let scope = format!("ListJobs/array/{}", self.jobs[&key].id);
         let from = request.next_token.as_ref().map_or(Ok(0), |token| token::decode(&scope, token))?;
         let children = &self.jobs[&key].children;
-        let mut matching = (0..).zip(children).skip(from as usize).filter(|(_, child)| child.status == status);
+        let told = self.listed_children(key);
+        let state = |index, child: &Child| told.as_ref().map_or(child.status, |told| told(index));
+        let mut matching =
+            (0..).zip(children).skip(from as usize).filter(|(index, child)| state(*index, child) == status);
         let job_summary_list = matching.by_ref().take(page).map(|(index, _)| self.summary(key, Some(index))).collect();
         let next_token = matching.next().map(|(index, _)| token::encode(&scope, index));
         Ok(JobList { job_summary_list, next_token })
@@ -79,7 +86,7 @@ impl Model {
 
     fn summary(&self, key: u32, child: Option<u32>) -> JobSummary {
         let job = &self.jobs[&key];
-        let view = self.view(key, child);
+        let view = self.listing_told(key, child, self.view(key, child));
         let (name, revision) = &job.definition;
         let container = view.child.map(|(_, record)| AttemptContainer {
             exit_code: record.last.exit_code,

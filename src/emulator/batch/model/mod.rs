@@ -18,6 +18,7 @@ mod definition;
 mod depend;
 mod describe;
 mod dispatch;
+mod drill;
 mod finish;
 mod hold;
 mod ids;
@@ -43,6 +44,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::drill::Drill;
 pub use self::effect::{Effect, End, Start, Stop, TaskContainer};
 pub use self::job::{AttemptKey, Status};
 pub use self::places::{INTERRUPTIBLE, MAIN};
@@ -88,6 +90,10 @@ pub enum Input {
     Hold,
     /// These jobs' drivers are back.
     Release(Vec<String>),
+    /// What goes wrong with jobs on purpose from now on.
+    Drill(Box<Drill>),
+    /// The hosts of all attempts under way go, or of those of these jobs and children.
+    LoseHosts(Vec<String>),
 }
 
 /// What a change brought about.
@@ -139,6 +145,8 @@ pub struct Model {
     /// Jobs that wait for their driver.
     #[serde(default)]
     held: BTreeMap<u32, hold::Held>,
+    #[serde(default)]
+    drills: drill::Drills,
 }
 
 /// What is due for an attempt.
@@ -171,6 +179,7 @@ impl Model {
             expiries: BTreeSet::new(),
             settled: VecDeque::new(),
             held: BTreeMap::new(),
+            drills: drill::Drills::default(),
         }
     }
 
@@ -181,10 +190,17 @@ impl Model {
     pub fn apply(&mut self, now: u64, input: Input) -> Result<Output, Refusal> {
         self.now = self.now.max(now);
         let mut effects = Vec::new();
+        self.tell_what_is_due();
         let reply = self.change(input, &mut effects)?;
+        self.drill(&mut effects);
         self.follow();
         self.dispatch(&mut effects);
+        while self.fail_unpulled() {
+            self.follow();
+            self.dispatch(&mut effects);
+        }
         self.forget_empty_environments();
+        self.note_changes();
         Ok(Output { reply, effects })
     }
 
@@ -198,13 +214,18 @@ impl Model {
             Input::Terminate(request) => self.terminate(&request, effects)?,
             Input::CancelMany(request) => return self.stop_jobs(&request, false, effects).map(Reply::Stopped),
             Input::TerminateMany(request) => return self.stop_jobs(&request, true, effects).map(Reply::Stopped),
-            Input::Started(attempt) => self.started(attempt),
+            Input::Started(attempt) => {
+                self.started(attempt);
+                self.draw_loss(attempt);
+            }
             Input::Ended(attempt, end) => self.ended(attempt, &end),
             Input::Tick => self.tick(effects),
             Input::Slots(slots) => self.slots = slots,
             Input::HostLost => self.host_lost(),
             Input::Hold => self.hold(),
             Input::Release(ids) => self.release(&ids),
+            Input::Drill(drill) => self.set_drill(*drill),
+            Input::LoseHosts(ids) => return self.lose_hosts(&ids, effects),
         }
         Ok(Reply::Done {})
     }
@@ -212,7 +233,7 @@ impl Model {
     /// When the next [`Input::Tick`] is due, in milliseconds since 1970.
     pub fn wake_at(&self) -> Option<u64> {
         let attempt = self.deadlines.first().map(|(at, _, _)| *at);
-        [attempt, self.next_limit(), self.next_expiry()].into_iter().flatten().min()
+        [attempt, self.next_limit(), self.next_expiry(), self.drills.wake_at()].into_iter().flatten().min()
     }
 
     /// How many jobs (parents and plain ones) have not ended.

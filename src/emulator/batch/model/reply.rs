@@ -21,8 +21,17 @@ pub enum Reply {
     Stopped(Stopped),
     /// What a change to places answers.
     Placed(Value),
+    /// How many attempts lost their host on demand: no operation of AWS's.
+    HostsLost(HostsLost),
     /// Everything that answers an empty object.
     Done {},
+}
+
+/// The answer to a loss of hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct HostsLost {
+    /// Attempts.
+    pub lost: usize,
 }
 
 /// SubmitJob's answer.

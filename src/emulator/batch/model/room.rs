@@ -25,6 +25,9 @@ const TOO_LARGE: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job res
 impl Model {
     /// What a job at the head of `queue` may expect for its next child.
     pub(super) fn outlook(&self, queue: &str, job: u32) -> Outlook {
+        if let Some(reason) = self.drills.shortage(queue) {
+            return Outlook::Waits(Some(Cow::Owned(reason.to_owned())));
+        }
         let (Some(queue), Some(job)) = (self.queues.get(queue), self.jobs.get(&job)) else {
             return Outlook::Waits(None);
         };

@@ -106,6 +106,7 @@ impl Model {
             terminated: false,
             reason: Text::NONE,
             children: Vec::new(),
+            moves: 0,
             counts: [0; 7],
             earlier: BTreeMap::new(),
             next_fresh: 0,
