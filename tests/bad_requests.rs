@@ -72,7 +72,7 @@ async fn bad_requests_are_answered_in_the_form_of_their_service() {
         (request("GET /batchmap/a?versionId=x", ""), 404, "<Error>"),
         (request("GET /BAD_bucket!/a", ""), 400, "<Code>InvalidBucketName</Code>"),
         (request(&format!("PUT /batchmap/{}", "k".repeat(1025)), ""), 400, "<Code>KeyTooLongError</Code>"),
-        (request("BREW /batchmap/pot", ""), 405, "<Code>MethodNotAllowed</Code>"),
+        (request("BREW /batchmap/pot", ""), 501, "<Code>NotImplemented</Code>"),
         (post("x-amz-target: Logs_20140328.GetLogEvents\r\n", "{").into_bytes(), 400, "SerializationException"),
         (post("x-amz-target: Logs_20140328.Nonsense\r\n", "{}").into_bytes(), 400, "UnknownOperationException"),
         (post(json, "{}").into_bytes(), 501, "\"__type\":\"NotImplemented\""),
@@ -84,7 +84,7 @@ async fn bad_requests_are_answered_in_the_form_of_their_service() {
             200,
             "<Account>000000000000</Account>",
         ),
-        (request("POST /v1/submitjob", &format!("{{\"jobName\":\"{large}\"}}")), 413, "\"message\""),
+        (request("POST /v1/submitjob", &format!("{{\"jobName\":\"{large}\"}}")), 400, "\"message\""),
     ];
     for (bytes, status, said) in cases {
         let answer = raw(addr, &bytes).await;

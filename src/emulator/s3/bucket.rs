@@ -11,13 +11,17 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::listing::{self, After, Keys, Line, Lines, Query};
 use super::name::{self, Entry};
 use super::object::{Closed, Meta, Object, Sealed, Stat};
+use super::upload;
+
+/// Begins the name of a bucket's directory that is being removed. No bucket is called so.
+pub(super) const REMOVED: &str = ".removed-";
 
 /// How a store is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub(super) enum Refusal {
     Missing,
     /// The store is open for reading only.
     ReadOnly,
+    /// The bucket has been deleted meanwhile.
+    Gone,
     /// The disk.
     Io(io::Error),
 }
@@ -64,6 +70,8 @@ pub(super) struct Bucket {
     care: Care,
     /// The objects; a stat is absent until the file has been looked at.
     keys: Mutex<Keys<Option<Stat>>>,
+    /// Whether it has been deleted. Changed under the lock of the keys.
+    gone: AtomicBool,
     drafts: AtomicU64,
 }
 
@@ -78,9 +86,15 @@ impl Bucket {
                 _ => {}
             }
             ["objects", "uploads", "tmp"].iter().try_for_each(|part| std::fs::create_dir_all(root.join(part)))?;
+            upload::sweep(&root.join("uploads"))?;
+            if care.durable {
+                for directory in [Some(root.as_path()), root.parent()].into_iter().flatten() {
+                    std::fs::File::open(directory)?.sync_all()?;
+                }
+            }
         }
         let keys = Mutex::new(walk(&root.join("objects"))?);
-        Ok(Bucket { name, root, care, keys, drafts: AtomicU64::new(0) })
+        Ok(Bucket { name, root, care, keys, gone: AtomicBool::new(false), drafts: AtomicU64::new(0) })
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys<Option<Stat>>> {
@@ -123,7 +137,8 @@ impl Bucket {
         Object::open(&name::path_of(&self.objects(), key))
     }
 
-    /// Writes the metadata and puts the object in its place, if the conditions hold at that moment.
+    /// Writes the metadata and puts the object in its place, if the conditions hold at that moment. An object whose
+    /// metadata says when it was written keeps that time.
     pub(super) fn commit(
         &self,
         key: &str,
@@ -134,46 +149,36 @@ impl Bucket {
         self.writable()?;
         // Not worth a file when it is lost already; decided for good below.
         self.check(&self.keys(), key, conditions)?;
-        meta.modified_ms = now_ms();
+        if meta.modified_ms == 0 {
+            meta.modified_ms = now_ms();
+        }
         let mut sealed = closed.seal(meta, self.care.durable)?;
         let path = name::path_of(&self.objects(), key);
-        let made = {
+        {
             let mut keys = self.keys();
             self.check(&keys, key, conditions)?;
-            let made = self.place(&mut sealed, &path)?;
+            self.place(&mut sealed, &path)?;
             keys.insert(key.into(), Some(Stat::from(&*meta)));
-            made
-        };
-        if self.care.durable {
-            self.sync_directories(&path, made)?;
         }
-        Ok(())
+        // A rename is on the disk when its directory is.
+        if self.care.durable { Ok(self.sync_nearest(&path)?) } else { Ok(()) }
     }
 
-    /// Renames a file to `path`; makes its directory, and says so, when there is none.
-    fn place(&self, sealed: &mut Sealed, path: &Path) -> io::Result<bool> {
+    /// Renames a file to `path`; makes its directory when there is none.
+    fn place(&self, sealed: &mut Sealed, path: &Path) -> io::Result<()> {
         match sealed.publish(path) {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-                sealed.publish(path).map(|()| true)
+                let parent = path.parent().unwrap_or(path);
+                std::fs::create_dir_all(parent)?;
+                if self.care.durable {
+                    // Before any object is in them: whoever finds a directory there may take it for lasting.
+                    let all = path.ancestors().skip(1).take_while(|dir| *dir != self.root);
+                    all.into_iter().try_for_each(|directory| std::fs::File::open(directory)?.sync_all())?;
+                }
+                sealed.publish(path)
             }
-            done => done.map(|()| false),
+            done => done,
         }
-    }
-
-    /// Makes the new name last: a rename is on the disk when its directory is, and a new directory when its own is.
-    fn sync_directories(&self, path: &Path, made: bool) -> io::Result<()> {
-        let stop = self.root.as_path();
-        let all = path.ancestors().skip(1).take_while(|dir| *dir != stop);
-        for directory in all.take(if made { usize::MAX } else { 1 }) {
-            match std::fs::File::open(directory) {
-                Ok(directory) => directory.sync_all()?,
-                // Its last object has been deleted meanwhile.
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-                Err(cause) => return Err(cause),
-            }
-        }
-        Ok(())
     }
 
     /// Removes an object; whether there was one.
@@ -194,7 +199,23 @@ impl Bucket {
                 break;
             }
         }
+        drop(keys);
+        if self.care.durable {
+            self.sync_nearest(&path)?;
+        }
         Ok(true)
+    }
+
+    /// Makes a change at `path` last: syncs the nearest directory that is still there.
+    fn sync_nearest(&self, path: &Path) -> io::Result<()> {
+        for directory in path.ancestors().skip(1).take_while(|dir| dir.starts_with(&self.root)) {
+            match std::fs::File::open(directory) {
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+                Err(cause) => return Err(cause),
+                Ok(directory) => return directory.sync_all(),
+            }
+        }
+        Ok(())
     }
 
     /// A page of the objects. One that is deleted while the page is made may be missing from it.
@@ -221,17 +242,29 @@ impl Bucket {
         Ok(self.read(key)?.map(|object| Stat::from(&object.meta)))
     }
 
-    /// Whether the bucket holds no object.
-    pub(super) fn is_empty(&self) -> bool {
-        self.keys().is_empty()
-    }
-
-    /// Removes the bucket's files.
-    pub(super) fn destroy(&self) -> io::Result<()> {
-        std::fs::remove_dir_all(&self.root)
+    /// Removes the bucket if it holds no object; whether it did not. What is being written then is refused.
+    pub(super) fn destroy(&self) -> io::Result<bool> {
+        let keys = self.keys();
+        if !keys.is_empty() {
+            return Ok(false);
+        }
+        // By one step, so that no crash leaves half a bucket.
+        let aside = self.root.with_file_name(format!("{REMOVED}{}-{}", self.name, now_ms()));
+        std::fs::rename(&self.root, &aside)?;
+        self.gone.store(true, Ordering::Relaxed);
+        drop(keys);
+        if self.care.durable
+            && let Some(parent) = aside.parent()
+        {
+            std::fs::File::open(parent)?.sync_all()?;
+        }
+        std::fs::remove_dir_all(&aside).map(|()| true)
     }
 
     fn check(&self, keys: &Keys<Option<Stat>>, key: &str, conditions: &[Condition]) -> Result<(), Refusal> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Err(Refusal::Gone);
+        }
         if conditions.is_empty() {
             return Ok(());
         }

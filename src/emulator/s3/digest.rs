@@ -47,14 +47,39 @@ impl Algorithm {
     }
 }
 
+impl Algorithm {
+    /// Bytes of its values.
+    pub(super) const fn length(self) -> usize {
+        match self {
+            Algorithm::Crc32 | Algorithm::Crc32c => 4,
+            Algorithm::Crc64nvme => 8,
+            Algorithm::Sha1 => 20,
+            Algorithm::Sha256 => 32,
+        }
+    }
+
+    /// Whether the checksum of an upload in parts is, unless the client says otherwise, made of those of the parts.
+    pub(super) const fn is_composite_by_default(self) -> bool {
+        !matches!(self, Algorithm::Crc64nvme)
+    }
+}
+
 /// A checksum's algorithm and its value in base64.
 pub(super) type Checksum = (Algorithm, String);
+
+/// The checksum of some bytes, in base64.
+pub(super) fn checksum(algorithm: Algorithm, data: &[u8]) -> String {
+    let mut digester = Digester::new(Some(algorithm));
+    digester.update(data);
+    digester.finish().1.map(|(_, value)| value).unwrap_or_default()
+}
 
 /// Digests under computation.
 pub(super) struct Digester {
     md5: Md5,
     algorithm: Option<Algorithm>,
     hasher: ChecksumHasher,
+    payload: Option<Sha256>,
 }
 
 impl Digester {
@@ -69,10 +94,24 @@ impl Digester {
             Some(Algorithm::Sha1) => hasher.sha1 = Some(Sha1::new()),
             Some(Algorithm::Sha256) => hasher.sha256 = Some(Sha256::new()),
         }
-        Digester { md5: Md5::new(), algorithm, hasher }
+        Digester { md5: Md5::new(), algorithm, hasher, payload: None }
+    }
+
+    /// Computes the SHA-256 that a signature covers, too.
+    pub(super) fn with_payload(mut self) -> Self {
+        self.payload = Some(Sha256::new());
+        self
+    }
+
+    /// The SHA-256 so far, in hexadecimal digits, if it was asked for. It is not computed further.
+    pub(super) fn payload(&mut self) -> Option<String> {
+        self.payload.take().map(|payload| hex(payload.finalize().as_ref()))
     }
 
     pub(super) fn update(&mut self, data: &[u8]) {
+        if let Some(payload) = &mut self.payload {
+            payload.update(data);
+        }
         self.md5.update(data);
         self.hasher.update(data);
     }
@@ -119,9 +158,45 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes of padded base64; `None` for any other text.
+pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let bytes = text.as_bytes();
+    let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
+    if !bytes.len().is_multiple_of(4) || padding > 2 {
+        return None;
+    }
+    let mut decoded = Vec::with_capacity(bytes.len() / 4 * 3);
+    for group in bytes[..bytes.len() - padding].chunks(4) {
+        let mut bits = 0u32;
+        for (i, byte) in group.iter().enumerate() {
+            bits |= u32::from(digit(*byte)?) << (18 - 6 * i);
+        }
+        decoded.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
+    }
+    Some(decoded)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn base64_is_read_back() {
+        for data in ["", "f", "fo", "foo", "foob", "\u{ff}\u{0}\u{fe}"] {
+            assert_eq!(unbase64(&base64(data.as_bytes())).as_deref(), Some(data.as_bytes()));
+        }
+        for bad in ["Z", "Zg", "Zg=", "Z===", "Zm9v!", "====", "Zg==Zg=="] {
+            assert_eq!(unbase64(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn base64_and_hex_of_known_values() {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::bucket::{Bucket, Care};
+use super::bucket::{Bucket, Care, REMOVED};
 
 /// The store: `<root>/<bucket>/`.
 #[derive(Debug)]
@@ -26,6 +26,13 @@ impl Disk {
         };
         for entry in entries.into_iter().flatten() {
             let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(REMOVED) {
+                // Its removal was cut short.
+                if !care.read_only {
+                    std::fs::remove_dir_all(entry.path())?;
+                }
+                continue;
+            }
             if entry.file_type()?.is_dir() {
                 let bucket = Bucket::open(entry.path(), care)?;
                 buckets.insert(bucket.name.clone(), Arc::new(bucket));
@@ -58,11 +65,12 @@ impl Disk {
     pub(super) fn remove(&self, name: &str) -> io::Result<bool> {
         let mut buckets = self.buckets.write().unwrap_or_else(PoisonError::into_inner);
         match buckets.get(name) {
-            Some(bucket) if !bucket.is_empty() => Ok(false),
             Some(bucket) => {
-                bucket.destroy()?;
-                buckets.remove(name);
-                Ok(true)
+                let removed = bucket.destroy()?;
+                if removed {
+                    buckets.remove(name);
+                }
+                Ok(removed)
             }
             None => Ok(true),
         }

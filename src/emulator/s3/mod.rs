@@ -19,9 +19,10 @@ mod upload;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
 use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 
@@ -62,17 +63,28 @@ impl Service {
 
     /// Answers one request.
     pub async fn call(&self, request: Request<Body>) -> Response<Body> {
-        match self.0.call(request::prepare(request)).await {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let id = format!("{:016X}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let answer = match request::prepare(request, time::OffsetDateTime::now_utc()) {
+            Ok(request) => self.0.call(request).await.map_err(|cause| format!("{cause:?}")),
+            Err(refused) => refused.to_http_response().map_err(|cause| cause.to_string()),
+        };
+        let mut answer = match answer {
             // It would have nothing to say: a 304 has no body.
             Ok(answer) if answer.status() == StatusCode::NOT_MODIFIED => answer.map(|_| Body::empty()),
             Ok(answer) => answer.map(Body::new),
             Err(cause) => {
-                tracing::error!(?cause, "S3 cannot write its answer");
+                tracing::error!(cause, "S3 cannot write its answer");
                 let mut answer = Response::new(Body::empty());
                 *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 answer
             }
+        };
+        // Clients put it into what they say of errors.
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            answer.headers_mut().insert("x-amz-request-id", id);
         }
+        answer
     }
 }
 

@@ -34,6 +34,12 @@ pub(super) struct Meta {
     pub(super) etag: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) checksum: Option<Checksum>,
+    /// Whether the checksum is made of those of the parts, not of the bytes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) composite: bool,
+    /// Of an object put together from parts: each, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) parts: Vec<PartMeta>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) content_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,9 +50,34 @@ pub(super) struct Meta {
     pub(super) content_language: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) cache_control: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expires: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) redirect: Option<String>,
+    /// The storage class, when it is not STANDARD. It is a name only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) class: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) tags: BTreeMap<String, String>,
     /// `x-amz-meta-*`, without that prefix.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) user: BTreeMap<String, String>,
+}
+
+/// A part of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PartMeta {
+    /// Bytes.
+    pub(super) size: u64,
+    /// Its checksum, of the object's algorithm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) checksum: Option<String>,
+    /// Its number in the upload.
+    pub(super) number: i32,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What a listing shows of an object.
@@ -55,11 +86,22 @@ pub(super) struct Stat {
     pub(super) size: u64,
     pub(super) modified_ms: u64,
     pub(super) etag: Box<str>,
+    pub(super) algorithm: Option<Algorithm>,
+    pub(super) composite: bool,
+    /// The storage class, when it is not STANDARD.
+    pub(super) class: Option<Box<str>>,
 }
 
 impl From<&Meta> for Stat {
     fn from(meta: &Meta) -> Self {
-        Stat { size: meta.size, modified_ms: meta.modified_ms, etag: meta.etag.as_str().into() }
+        Stat {
+            size: meta.size,
+            modified_ms: meta.modified_ms,
+            etag: meta.etag.as_str().into(),
+            algorithm: meta.checksum.as_ref().map(|(algorithm, _)| *algorithm),
+            composite: meta.composite,
+            class: meta.class.as_deref().map(Box::from),
+        }
     }
 }
 
@@ -134,6 +176,17 @@ impl Draft {
     /// A draft to be written at `path`, with `checksum` computed on the way.
     pub(super) fn new(path: PathBuf, checksum: Option<Algorithm>) -> Self {
         Draft { path, held: Vec::new(), file: None, size: 0, digester: Digester::new(checksum) }
+    }
+
+    /// Computes the SHA-256 that a signature covers, too.
+    pub(super) fn with_payload(mut self) -> Self {
+        self.digester = std::mem::replace(&mut self.digester, Digester::new(None)).with_payload();
+        self
+    }
+
+    /// See [`Digester::payload`].
+    pub(super) fn payload(&mut self) -> Option<String> {
+        self.digester.payload()
     }
 
     /// Adds bytes. May write to disk.

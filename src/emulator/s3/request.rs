@@ -1,9 +1,13 @@
 //! A request as it comes, made into one that `s3s` takes without asking who sent it.
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH};
+use axum::http::header::{self, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::{HeaderMap, HeaderValue, Request, Uri};
 use futures::{StreamExt, TryStreamExt, stream};
+use s3s::dto::{Range, Timestamp, TimestampFormat};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::chunked::{Decoder, Trailers};
 
@@ -21,10 +25,22 @@ const SIGNING: [&str; 10] = [
     "x-amz-signedheaders",
 ];
 
+/// Where `Expires` waits for the operation that keeps it: it may be any text, and `s3s` takes only dates.
+pub(super) const EXPIRES: &str = "x-batchmap-expires";
+
 /// Takes off the signature, and the `aws-chunked` encoding of the body.
-pub(super) fn prepare(request: Request<Body>) -> Request<s3s::Body> {
+///
+/// # Errors
+/// A presigned URL that is past its time, or says it in a form that S3 does not take.
+pub(super) fn prepare(request: Request<Body>, now: OffsetDateTime) -> S3Result<Request<s3s::Body>> {
     let (mut head, body) = request.into_parts();
+    check_expiry(head.uri.query().unwrap_or_default(), now)?;
     head.headers.remove(AUTHORIZATION);
+    head.headers.remove(EXPIRES);
+    if let Some(expires) = head.headers.remove(header::EXPIRES) {
+        head.headers.insert(EXPIRES, expires);
+    }
+    ignore_as_s3_does(&mut head.headers);
     if let Some(uri) = unsigned(&head.uri) {
         head.uri = uri;
     }
@@ -36,7 +52,54 @@ pub(super) fn prepare(request: Request<Body>) -> Request<s3s::Body> {
     } else {
         body
     };
-    Request::from_parts(head, s3s::Body::http_body_unsync(body))
+    Ok(Request::from_parts(head, s3s::Body::http_body_unsync(body)))
+}
+
+/// Removes what S3 takes no notice of: ranges that are none or several, dates that are none.
+fn ignore_as_s3_does(headers: &mut HeaderMap) {
+    if headers.get(header::RANGE).is_some_and(|range| range.to_str().map_or(true, |range| Range::parse(range).is_err()))
+    {
+        headers.remove(header::RANGE);
+    }
+    for name in [header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
+        let is_date = |value: &HeaderValue| {
+            value.to_str().is_ok_and(|text| Timestamp::parse(TimestampFormat::HttpDate, text).is_ok())
+        };
+        if headers.get(&name).is_some_and(|value| !is_date(value)) {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Refuses a presigned URL whose time is over: it is all of a signature that is looked at.
+fn check_expiry(query: &str, now: OffsetDateTime) -> S3Result<()> {
+    let value = |name: &str| {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.into_iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    };
+    let malformed = |why: &str| {
+        let code = S3ErrorCode::AuthorizationQueryParametersError;
+        Err(S3Error::with_message(code, why.to_owned()))
+    };
+    let until = if let Some(seconds) = value("X-Amz-Expires") {
+        let seconds = match seconds.parse::<i64>() {
+            Ok(seconds @ 0..=604_800) => seconds,
+            _ => return malformed("X-Amz-Expires must be between 0 and 604800 seconds"),
+        };
+        let format = format_description!("[year][month][day]T[hour][minute][second]Z");
+        let Some(Ok(begun)) = value("X-Amz-Date").map(|date| PrimitiveDateTime::parse(date, format)) else {
+            return malformed("X-Amz-Date must be in the form yyyyMMddTHHmmssZ");
+        };
+        begun.assume_utc().checked_add(time::Duration::seconds(seconds))
+    } else if let (Some(_), Some(expires)) = (value("Signature"), value("Expires")) {
+        expires.parse().ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+    } else {
+        return Ok(());
+    };
+    match until {
+        Some(until) if now <= until => Ok(()),
+        _ => Err(s3_error!(AccessDenied, "Request has expired")),
+    }
 }
 
 /// The URI without its signature, when it has one.
@@ -100,6 +163,23 @@ mod tests {
         assert_eq!(unsigned(&Uri::from_static(presigned)).unwrap(), "/b/k?x-id=GetObject&partNumber=1");
         assert_eq!(unsigned(&Uri::from_static("/b/k?X-Amz-Signature=ab")).unwrap(), "/b/k");
         assert_eq!(unsigned(&Uri::from_static("/b?list-type=2")), None);
+    }
+
+    #[test]
+    fn a_presigned_url_has_its_time() {
+        let at = |query: &str, second: i64| {
+            let now = OffsetDateTime::from_unix_timestamp(1_795_348_800 + second).unwrap();
+            check_expiry(query, now).map_err(|error| error.code().as_str().to_owned())
+        };
+        let v4 = "X-Amz-Date=20261122T120000Z&X-Amz-Expires=60&X-Amz-Signature=0";
+        assert_eq!((at(v4, 0), at(v4, 60)), (Ok(()), Ok(())));
+        assert_eq!(at(v4, 61), Err("AccessDenied".to_owned()));
+        let v2 = "AWSAccessKeyId=a&Signature=b&Expires=1795348800";
+        assert_eq!((at(v2, 0), at(v2, 1)), (Ok(()), Err("AccessDenied".to_owned())));
+        let malformed = Err("AuthorizationQueryParametersError".to_owned());
+        assert_eq!(at("X-Amz-Date=20261122T120000Z&X-Amz-Expires=604801", 0), malformed);
+        assert_eq!(at("X-Amz-Date=today&X-Amz-Expires=60", 0), malformed);
+        assert_eq!(at("list-type=2", 0), Ok(()));
     }
 
     #[test]

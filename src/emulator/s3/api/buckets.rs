@@ -49,13 +49,37 @@ pub(super) async fn head_bucket(api: &Api, request: S3Request<HeadBucketInput>) 
     Ok(HeadBucketOutput { bucket_region: Some(REGION.to_owned()), ..HeadBucketOutput::default() })
 }
 
+/// Versioning is off, and was never on: the answer says nothing.
+pub(super) async fn get_bucket_versioning(
+    api: &Api,
+    request: S3Request<GetBucketVersioningInput>,
+) -> S3Result<GetBucketVersioningOutput> {
+    api.bucket(&request.input.bucket).map(|_| GetBucketVersioningOutput::default())
+}
+
+/// A page of the buckets; the token is the last name.
 pub(super) async fn list_buckets(api: &Api, request: S3Request<ListBucketsInput>) -> S3Result<ListBucketsOutput> {
-    let prefix = request.input.prefix;
-    let wanted = |name: &str| prefix.as_deref().is_none_or(|prefix| name.starts_with(prefix));
-    let buckets = api.disk.all().into_iter().filter(|bucket| wanted(&bucket.name)).map(|bucket| Bucket {
+    let ListBucketsInput { prefix, continuation_token, max_buckets, bucket_region, .. } = request.input;
+    let most = match max_buckets {
+        None => usize::MAX,
+        Some(count @ 1..=10_000) => count as usize,
+        Some(count) => return Err(s3_error!(InvalidArgument, "max-buckets is {count}; expected 1 to 10000")),
+    };
+    let wanted = |name: &str| {
+        prefix.as_deref().is_none_or(|prefix| name.starts_with(prefix))
+            && continuation_token.as_deref().is_none_or(|last| name > last)
+            && bucket_region.as_deref().is_none_or(|region| region == REGION)
+    };
+    let mut all = api.disk.all();
+    all.retain(|bucket| wanted(&bucket.name));
+    let more = all.len() > most;
+    all.truncate(most);
+    let token = all.last().map(|bucket| bucket.name.clone()).filter(|_| more);
+    let buckets = all.iter().map(|bucket| Bucket {
         name: Some(bucket.name.clone()),
         creation_date: Some(Timestamp::from(bucket.created())),
         bucket_region: Some(REGION.to_owned()),
     });
-    Ok(ListBucketsOutput { buckets: Some(buckets.collect()), prefix, ..ListBucketsOutput::default() })
+    let buckets = Some(buckets.collect());
+    Ok(ListBucketsOutput { buckets, prefix, continuation_token: token, ..ListBucketsOutput::default() })
 }

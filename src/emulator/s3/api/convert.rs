@@ -2,8 +2,9 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use axum::http::StatusCode;
 use s3s::dto::{self, ETag, ETagCondition, Timestamp};
-use s3s::{S3Error, S3Result, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use super::super::bucket::{Condition, Refusal};
 use super::super::digest::{Algorithm, Checksum};
@@ -45,10 +46,27 @@ pub(super) fn sums(checksum: Option<&Checksum>) -> dto::Checksum {
     sums
 }
 
-/// How an object's checksum was made: always over the whole.
-pub(super) fn checksum_type(checksum: Option<&Checksum>) -> Option<dto::ChecksumType> {
-    checksum.map(|_| dto::ChecksumType::from_static(dto::ChecksumType::FULL_OBJECT))
+/// How an object's checksum was made: of its bytes, or of its parts' checksums.
+pub(super) fn checksum_type<T>(checksum: Option<&T>, composite: bool) -> Option<dto::ChecksumType> {
+    use dto::ChecksumType as Type;
+    checksum.map(|_| Type::from_static(if composite { Type::COMPOSITE } else { Type::FULL_OBJECT }))
 }
+
+/// The checksum in those of an input's fields that hold one.
+macro_rules! claimed {
+    ($input:expr) => {{
+        use super::super::digest::Algorithm::*;
+        let fields = [
+            (Crc32, $input.checksum_crc32.take()),
+            (Crc32c, $input.checksum_crc32c.take()),
+            (Crc64nvme, $input.checksum_crc64nvme.take()),
+            (Sha1, $input.checksum_sha1.take()),
+            (Sha256, $input.checksum_sha256.take()),
+        ];
+        fields.into_iter().find_map(|(algorithm, value)| Some((algorithm, value?)))
+    }};
+}
+pub(super) use claimed;
 
 /// Milliseconds since 1970 as the API's time.
 pub(super) fn time(ms: u64) -> Timestamp {
@@ -84,12 +102,22 @@ pub(super) fn refused(refusal: Refusal) -> S3Error {
         }
         Refusal::Missing => s3_error!(NoSuchKey, "The specified key does not exist."),
         Refusal::ReadOnly => s3_error!(AccessDenied, "this endpoint is open for reading only"),
+        Refusal::Gone => s3_error!(NoSuchBucket, "The bucket has been deleted meanwhile"),
         Refusal::Io(cause) => disk(cause),
     }
 }
 
+/// An error whose code the crate does not know.
+pub(in super::super) fn coded(code: &'static str, status: StatusCode, message: impl Into<String>) -> S3Error {
+    // Never fails: every code has its place.
+    let code = code.parse().unwrap_or(S3ErrorCode::InvalidRequest);
+    let mut error = S3Error::with_message(code, message.into());
+    error.set_status_code(status);
+    error
+}
+
 /// A fault of the disk.
-pub(super) fn disk(cause: std::io::Error) -> S3Error {
+pub(in super::super) fn disk(cause: std::io::Error) -> S3Error {
     tracing::error!(%cause, "the object store's disk");
     S3Error::with_message(s3s::S3ErrorCode::InternalError, cause.to_string())
 }
@@ -103,6 +131,7 @@ pub(super) fn incomplete(why: Incomplete) -> S3Error {
         Incomplete::TooSmall(number) => {
             s3_error!(EntityTooSmall, "part {number} has less than 5 MiB and is not the last")
         }
+        Incomplete::Digest(why) => s3_error!(BadDigest, "{why}"),
         Incomplete::Refused(refusal) => refused(refusal),
     }
 }

@@ -9,16 +9,16 @@ use super::super::intake::blocking;
 use super::super::listing::{After, Line, Query};
 use super::super::object::Stat;
 use super::Api;
-use super::convert::{disk, etag, page_size, time, url_encode};
+use super::convert::{checksum_type, disk, etag, page_size, time, url_encode};
 
 /// Writes keys plain, or percent-encoded when the client asked for `encoding-type=url`.
 #[derive(Clone, Copy)]
-struct Writer {
+pub(super) struct Writer {
     url: bool,
 }
 
 impl Writer {
-    fn new(encoding: Option<&EncodingType>) -> S3Result<Self> {
+    pub(super) fn new(encoding: Option<&EncodingType>) -> S3Result<Self> {
         match encoding.map(EncodingType::as_str) {
             None => Ok(Writer { url: false }),
             Some(EncodingType::URL) => Ok(Writer { url: true }),
@@ -26,7 +26,7 @@ impl Writer {
         }
     }
 
-    fn text(self, text: &str) -> String {
+    pub(super) fn text(self, text: &str) -> String {
         if self.url { url_encode(text) } else { text.to_owned() }
     }
 
@@ -39,7 +39,11 @@ impl Writer {
                     size: i64::try_from(stat.size).ok(),
                     e_tag: Some(etag(&stat.etag)),
                     last_modified: Some(time(stat.modified_ms)),
-                    storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+                    storage_class: Some(ObjectStorageClass::from(
+                        stat.class.as_deref().unwrap_or(ObjectStorageClass::STANDARD).to_owned(),
+                    )),
+                    checksum_algorithm: stat.algorithm.map(|a| vec![ChecksumAlgorithm::from_static(a.name())]),
+                    checksum_type: checksum_type(stat.algorithm.as_ref(), stat.composite),
                     ..Object::default()
                 }),
                 Line::Prefix(prefix) => prefixes.push(CommonPrefix { prefix: Some(self.text(&prefix)) }),

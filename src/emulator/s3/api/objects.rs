@@ -1,49 +1,76 @@
-//! Operations on objects.
+//! Writing, copying and deleting objects.
 
-use std::sync::Arc;
-
+use axum::http::HeaderMap;
+use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use futures::TryFutureExt;
 use s3s::dto::*;
-use s3s::{Body, S3Request, S3Result, s3_error};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use s3s::{S3Request, S3Result, s3_error};
 
-use super::super::bucket::{self, Bucket as Objects, Refusal};
-use super::super::digest::{Checksum, hex};
+use super::super::bucket::{Condition, Refusal};
+use super::super::digest::{Algorithm, hex};
 use super::super::intake::{Intake, blocking};
-use super::super::object::{Draft, Meta, Object as Stored};
+use super::super::object::{Draft, Meta};
+use super::super::request::EXPIRES;
 use super::super::upload::copy;
 use super::Api;
-use super::convert::{self, checked, conditions, disk, etag, no_key, refused, seconds, time};
+use super::convert::{checked, checksum_type, conditions, disk, etag, refused, time};
+use super::read::{Wanted, open};
 
-/// What AWS calls an object of unknown type.
-const UNTYPED: &str = "binary/octet-stream";
-
-/// Bytes read from disk at a time for an answer.
-const READ: usize = 256 * 1024;
+/// Bytes of user metadata, names and values together.
+const USER: usize = 2048;
 
 /// The part of an object's metadata that the client says, from any of the inputs that hold it.
 macro_rules! said {
-    ($input:expr) => {
+    ($input:expr, $headers:expr) => {{
+        let user: std::collections::BTreeMap<String, String> =
+            $input.metadata.take().unwrap_or_default().into_iter().collect();
+        super::objects::check_user(&user)?;
         Meta {
-            content_type: $input.content_type.map(|mime| mime.to_string()),
-            content_encoding: $input.content_encoding,
-            content_disposition: $input.content_disposition,
-            content_language: $input.content_language,
-            cache_control: $input.cache_control,
-            user: $input.metadata.unwrap_or_default().into_iter().collect(),
+            content_type: $input.content_type.take(),
+            content_encoding: $input.content_encoding.take(),
+            content_disposition: $input.content_disposition.take(),
+            content_language: $input.content_language.take(),
+            cache_control: $input.cache_control.take(),
+            expires: super::objects::expires($headers),
+            redirect: $input.website_redirect_location.take(),
+            class: super::objects::class($input.storage_class.take()),
+            tags: super::tagging::of_header($input.tagging.as_deref())?,
+            user,
             ..Meta::default()
         }
-    };
+    }};
 }
 pub(super) use said;
 
+/// Refuses more user metadata than S3 takes.
+pub(super) fn check_user(user: &std::collections::BTreeMap<String, String>) -> S3Result<()> {
+    match user.iter().map(|(name, value)| name.len() + value.len()).sum() {
+        0..=USER => Ok(()),
+        size => Err(s3_error!(MetadataTooLarge, "the user metadata has {size} bytes; at most {USER} are taken")),
+    }
+}
+
+/// `Expires` as the client wrote it: any text is kept.
+pub(super) fn expires(headers: &HeaderMap) -> Option<String> {
+    headers.get(EXPIRES).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// A storage class, unless it is the usual one.
+pub(super) fn class(class: Option<StorageClass>) -> Option<String> {
+    class.map(|class| class.as_str().to_owned()).filter(|class| class != StorageClass::STANDARD)
+}
+
 pub(super) async fn put_object(api: &Api, request: S3Request<PutObjectInput>) -> S3Result<PutObjectOutput> {
-    let input = request.input;
+    let mut input = request.input;
     let bucket = api.bucket(&input.bucket)?;
     bucket.writable().map_err(refused)?;
-    let intake = Intake::receive(input.body, &request.headers, &request.extensions, bucket.draft_path()).await?;
     let wanted = conditions(input.if_match.as_ref(), input.if_none_match.as_ref());
-    let (key, said) = (input.key, said!(input));
+    let said = said!(input, &request.headers);
+    // Without an algorithm of the client's, S3 takes this one.
+    let algorithm = Some(Algorithm::Crc64nvme);
+    let draft = bucket.draft_path();
+    let intake = Intake::receive(input.body, &request.headers, &request.extensions, draft, algorithm).await?;
+    let key = input.key;
     let meta = blocking(move || {
         let stored = intake.store()?;
         let mut meta = Meta { etag: hex(&stored.md5), checksum: stored.checksum, ..said };
@@ -51,141 +78,9 @@ pub(super) async fn put_object(api: &Api, request: S3Request<PutObjectInput>) ->
         Ok(meta)
     })
     .await?;
-    let kind = convert::checksum_type(meta.checksum.as_ref());
+    let kind = checksum_type(meta.checksum.as_ref(), false);
     let output =
         checked!(PutObjectOutput { e_tag: Some(etag(&meta.etag)), checksum_type: kind }, meta.checksum.as_ref());
-    Ok(output)
-}
-
-/// Opens an object.
-async fn open(bucket: Arc<Objects>, key: String) -> S3Result<Stored> {
-    blocking(move || bucket.read(&key).map_err(disk)?.ok_or_else(no_key)).await
-}
-
-/// The conditions of a read, in the order that HTTP gives them.
-struct Wanted<'a> {
-    if_match: Option<&'a ETagCondition>,
-    if_none_match: Option<&'a ETagCondition>,
-    if_modified_since: Option<&'a Timestamp>,
-    if_unmodified_since: Option<&'a Timestamp>,
-}
-
-impl Wanted<'_> {
-    fn check(&self, meta: &Meta) -> S3Result<()> {
-        let modified = seconds(&time(meta.modified_ms));
-        let holds = |wanted: Vec<bucket::Condition>| {
-            wanted.iter().all(|condition| bucket::judge(condition, Some(&meta.etag)).is_ok())
-        };
-        if !holds(conditions(self.if_match, None)) {
-            return Err(refused(Refusal::Precondition));
-        }
-        if self.if_match.is_none() && self.if_unmodified_since.is_some_and(|since| modified > seconds(since)) {
-            return Err(refused(Refusal::Precondition));
-        }
-        let unmodified = self.if_none_match.is_none() && self.if_modified_since.is_some_and(|s| modified <= seconds(s));
-        if unmodified || !holds(conditions(None, self.if_none_match)) {
-            return Err(s3_error!(NotModified, "Not Modified"));
-        }
-        Ok(())
-    }
-}
-
-/// The bytes that a read covers, and its Content-Range when it asked for a part.
-fn cover(range: Option<Range>, size: u64) -> S3Result<(std::ops::Range<u64>, Option<String>)> {
-    let Some(range) = range else { return Ok((0..size, None)) };
-    let covered = range.check(size).ok().filter(|covered| !covered.is_empty());
-    let covered = covered.ok_or_else(|| s3_error!(InvalidRange, "The requested range is not satisfiable"))?;
-    let header = format!("bytes {}-{}/{size}", covered.start, covered.end - 1);
-    Ok((covered, Some(header)))
-}
-
-/// An object's checksum, when the client asked for it and reads the whole.
-fn asked<'a>(mode: Option<&ChecksumMode>, part: Option<&String>, meta: &'a Meta) -> Option<&'a Checksum> {
-    let enabled = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
-    meta.checksum.as_ref().filter(|_| enabled && part.is_none())
-}
-
-fn mime(meta: &Meta) -> Option<ContentType> {
-    meta.content_type.as_deref().unwrap_or(UNTYPED).parse().ok()
-}
-
-fn user(meta: &Meta) -> Option<Metadata> {
-    (!meta.user.is_empty()).then(|| meta.user.clone().into_iter().collect())
-}
-
-pub(super) async fn get_object(api: &Api, request: S3Request<GetObjectInput>) -> S3Result<GetObjectOutput> {
-    let input = request.input;
-    let object = open(api.bucket(&input.bucket)?, input.key).await?;
-    let meta = object.meta;
-    let wanted = Wanted {
-        if_match: input.if_match.as_ref(),
-        if_none_match: input.if_none_match.as_ref(),
-        if_modified_since: input.if_modified_since.as_ref(),
-        if_unmodified_since: input.if_unmodified_since.as_ref(),
-    };
-    wanted.check(&meta)?;
-    let (covered, content_range) = cover(input.range, meta.size)?;
-    let length = covered.end - covered.start;
-    let body = match object.small {
-        // A small object's bytes are all here, so its length fits.
-        Some(small) => StreamingBlob::from(Body::from(small.slice(covered.start as usize..covered.end as usize))),
-        None => {
-            let mut file = tokio::fs::File::from_std(object.file);
-            file.seek(std::io::SeekFrom::Start(covered.start)).await.map_err(disk)?;
-            StreamingBlob::wrap(tokio_util::io::ReaderStream::with_capacity(file.take(length), READ))
-        }
-    };
-    let checksum = asked(input.checksum_mode.as_ref(), content_range.as_ref(), &meta);
-    let output = checked!(
-        GetObjectOutput {
-            body: Some(body),
-            content_length: i64::try_from(length).ok(),
-            accept_ranges: Some("bytes".to_owned()),
-            e_tag: Some(etag(&meta.etag)),
-            last_modified: Some(time(meta.modified_ms)),
-            content_type: mime(&meta),
-            metadata: user(&meta),
-            content_encoding: meta.content_encoding.clone(),
-            content_disposition: meta.content_disposition.clone(),
-            content_language: meta.content_language.clone(),
-            cache_control: meta.cache_control.clone(),
-            checksum_type: convert::checksum_type(checksum),
-            content_range,
-        },
-        checksum
-    );
-    Ok(output)
-}
-
-pub(super) async fn head_object(api: &Api, request: S3Request<HeadObjectInput>) -> S3Result<HeadObjectOutput> {
-    let input = request.input;
-    let meta = open(api.bucket(&input.bucket)?, input.key).await?.meta;
-    let wanted = Wanted {
-        if_match: input.if_match.as_ref(),
-        if_none_match: input.if_none_match.as_ref(),
-        if_modified_since: input.if_modified_since.as_ref(),
-        if_unmodified_since: input.if_unmodified_since.as_ref(),
-    };
-    wanted.check(&meta)?;
-    let (covered, content_range) = cover(input.range, meta.size)?;
-    let checksum = asked(input.checksum_mode.as_ref(), content_range.as_ref(), &meta);
-    let output = checked!(
-        HeadObjectOutput {
-            content_length: i64::try_from(covered.end - covered.start).ok(),
-            accept_ranges: Some("bytes".to_owned()),
-            e_tag: Some(etag(&meta.etag)),
-            last_modified: Some(time(meta.modified_ms)),
-            content_type: mime(&meta),
-            metadata: user(&meta),
-            content_encoding: meta.content_encoding.clone(),
-            content_disposition: meta.content_disposition.clone(),
-            content_language: meta.content_language.clone(),
-            cache_control: meta.cache_control.clone(),
-            checksum_type: convert::checksum_type(checksum),
-            content_range,
-        },
-        checksum
-    );
     Ok(output)
 }
 
@@ -199,13 +94,15 @@ pub(super) async fn delete_object(api: &Api, request: S3Request<DeleteObjectInpu
 
 pub(super) async fn delete_objects(api: &Api, request: S3Request<DeleteObjectsInput>) -> S3Result<DeleteObjectsOutput> {
     let (bucket, delete) = (api.bucket(&request.input.bucket)?, request.input.delete);
-    if delete.objects.len() > 1000 {
-        return Err(s3_error!(MalformedXML, "a request may delete at most 1000 keys"));
+    if delete.objects.is_empty() || delete.objects.len() > 1000 {
+        return Err(s3_error!(MalformedXML, "a request deletes 1 to 1000 keys, not {}", delete.objects.len()));
     }
     blocking(move || {
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-        for ObjectIdentifier { key, .. } in delete.objects {
-            match bucket.delete(&key, &[]).map_err(refused) {
+        for ObjectIdentifier { key, e_tag, .. } in delete.objects {
+            let wanted: Vec<_> =
+                e_tag.map(|etag| Condition::Match(Some(etag.value().to_owned()))).into_iter().collect();
+            match bucket.delete(&key, &wanted).map_err(refused) {
                 Ok(_) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
                 Err(error) => errors.push(Error {
                     key: Some(key),
@@ -229,10 +126,47 @@ pub(super) fn source(source: &CopySource) -> S3Result<(String, String)> {
     }
 }
 
+/// The conditions on what is overwritten: newer than the API's shapes.
+fn on_target(headers: &HeaderMap) -> S3Result<Vec<Condition>> {
+    let condition = |name| {
+        let Some(value) = headers.get(&name) else { return Ok(None) };
+        let bad = |_| s3_error!(InvalidArgument, "{name} is {value:?}; expected an ETag or *");
+        ETagCondition::parse_http_header(value.as_bytes()).map(Some).map_err(bad)
+    };
+    Ok(conditions(condition(IF_MATCH)?.as_ref(), condition(IF_NONE_MATCH)?.as_ref()))
+}
+
+/// What the copy is described by: what the source is, or what the request says instead.
+fn described(input: &mut CopyObjectInput, headers: &HeaderMap, from: &Meta, itself: bool) -> S3Result<Meta> {
+    let replace = input.metadata_directive.as_ref().is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
+    let retag = input.tagging_directive.as_ref().is_some_and(|d| d.as_str() == TaggingDirective::REPLACE);
+    let said = said!(input, headers);
+    if itself && !replace && said.class == from.class && said.redirect.is_none() {
+        let message = "This copy request is illegal because it is trying to copy an object to itself without changing \
+                       the object's metadata, storage class, website redirect location or encryption attributes.";
+        return Err(s3_error!(InvalidRequest, "{message}"));
+    }
+    let (tags, class, redirect) = (said.tags.clone(), said.class.clone(), said.redirect.clone());
+    let meta = if replace { said } else { from.clone() };
+    // A storage class and a redirection are the request's, whatever is copied; tags have a directive of their own.
+    Ok(Meta {
+        class,
+        redirect,
+        tags: if retag { tags } else { from.tags.clone() },
+        modified_ms: 0,
+        composite: false,
+        parts: Vec::new(),
+        ..meta
+    })
+}
+
 pub(super) async fn copy_object(api: &Api, request: S3Request<CopyObjectInput>) -> S3Result<CopyObjectOutput> {
-    let input = request.input;
+    let mut input = request.input;
     let (from, from_key) = source(&input.copy_source)?;
+    let itself = from == input.bucket && from_key == input.key;
     let (from, to) = (api.bucket(&from)?, api.bucket(&input.bucket)?);
+    to.writable().map_err(refused)?;
+    let on_target = on_target(&request.headers)?;
     let object = open(from, from_key).and_then(|object| async {
         let wanted = Wanted {
             if_match: input.copy_source_if_match.as_ref(),
@@ -244,20 +178,25 @@ pub(super) async fn copy_object(api: &Api, request: S3Request<CopyObjectInput>) 
         wanted.check(&object.meta).map_err(|_| refused(Refusal::Precondition)).map(|()| object)
     });
     let object = object.await?;
-    let replace = input.metadata_directive.as_ref().is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
-    let (key, mut meta) = (input.key, if replace { said!(input) } else { object.meta.clone() });
-    let algorithm = object.meta.checksum.as_ref().map(|(algorithm, _)| *algorithm);
+    let mut meta = described(&mut input, &request.headers, &object.meta, itself)?;
+    let named = input.checksum_algorithm.as_ref().and_then(|given| Algorithm::named(given.as_str()));
+    let algorithm = named.or(object.meta.checksum.as_ref().map(|(algorithm, _)| *algorithm));
+    let key = input.key;
     let meta = blocking(move || {
-        let mut draft = Draft::new(to.draft_path(), algorithm);
+        let mut draft = Draft::new(to.draft_path(), Some(algorithm.unwrap_or(Algorithm::Crc64nvme)));
         copy(&object, 0..object.meta.size, &mut draft).map_err(disk)?;
         let (md5, checksum, closed) = draft.close();
         (meta.etag, meta.checksum) = (hex(&md5), checksum);
-        to.commit(&key, closed, &mut meta, &[]).map_err(refused)?;
+        to.commit(&key, closed, &mut meta, &on_target).map_err(refused)?;
         Ok(meta)
     })
     .await?;
     let result = checked!(
-        CopyObjectResult { e_tag: Some(etag(&meta.etag)), last_modified: Some(time(meta.modified_ms)) },
+        CopyObjectResult {
+            e_tag: Some(etag(&meta.etag)),
+            last_modified: Some(time(meta.modified_ms)),
+            checksum_type: checksum_type(meta.checksum.as_ref(), false),
+        },
         meta.checksum.as_ref()
     );
     Ok(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() })

@@ -5,31 +5,66 @@ use std::sync::Arc;
 use s3s::dto::*;
 use s3s::{S3Request, S3Result, s3_error};
 
-use super::super::bucket::{Bucket as Objects, now_ms};
+use super::super::bucket::{Bucket as Objects, Refusal, now_ms};
 use super::super::digest::Algorithm;
 use super::super::intake::{Intake, Stored, blocking};
+use super::super::listing::{self, After, Keys, Line, Query};
 use super::super::object::{Draft, Meta};
-use super::super::upload::{self, Begun};
+use super::super::upload::{self, Begun, Completion, Wanted};
 use super::Api;
-use super::convert::{self, checked, conditions, disk, etag, incomplete, no_key, no_upload, page_size, refused, time};
+use super::convert::{
+    self, checked, checksum_type, claimed, conditions, disk, etag, incomplete, no_key, no_upload, page_size, refused,
+    time,
+};
+use super::listings::Writer;
 use super::objects::{said, source};
 
 /// The highest number of a part.
 const PARTS: i32 = 10_000;
 
+/// Whether the object's checksum is to be made of those of the parts.
+fn is_composite(algorithm: Option<Algorithm>, kind: Option<&ChecksumType>) -> S3Result<bool> {
+    let kind = kind.map(ChecksumType::as_str);
+    let refuse = |why: &str| Err(s3_error!(InvalidRequest, "{why}"));
+    match (algorithm, kind) {
+        (None, None) => Ok(false),
+        (None, Some(_)) => refuse("x-amz-checksum-type needs x-amz-checksum-algorithm"),
+        (Some(algorithm), None) => Ok(algorithm.is_composite_by_default()),
+        (Some(Algorithm::Crc64nvme), Some(ChecksumType::COMPOSITE)) => {
+            refuse("The COMPOSITE checksum type cannot be used with the crc64nvme checksum algorithm.")
+        }
+        (Some(Algorithm::Sha1 | Algorithm::Sha256), Some(ChecksumType::FULL_OBJECT)) => {
+            refuse("The FULL_OBJECT checksum type cannot be used with the sha1 and sha256 checksum algorithms.")
+        }
+        (Some(_), Some(ChecksumType::COMPOSITE)) => Ok(true),
+        (Some(_), Some(ChecksumType::FULL_OBJECT)) => Ok(false),
+        (Some(_), Some(_)) => refuse("x-amz-checksum-type is neither COMPOSITE nor FULL_OBJECT"),
+    }
+}
+
 pub(super) async fn create_multipart_upload(
     api: &Api,
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<CreateMultipartUploadOutput> {
-    let input = request.input;
+    let mut input = request.input;
     let bucket = api.bucket(&input.bucket)?;
     bucket.writable().map_err(refused)?;
+    let meta = said!(input, &request.headers);
     let (name, key, checksum_algorithm) = (input.bucket, input.key, input.checksum_algorithm);
-    let algorithm = checksum_algorithm.as_ref().and_then(|given| Algorithm::named(given.as_str()));
-    let begun = Begun { key: key.clone(), initiated_ms: now_ms(), algorithm, meta: said!(input) };
+    let unknown = |name: &str| s3_error!(InvalidRequest, "x-amz-checksum-algorithm is {name:?}, which is none");
+    let named = |given: &ChecksumAlgorithm| Algorithm::named(given.as_str()).ok_or_else(|| unknown(given.as_str()));
+    let algorithm = checksum_algorithm.as_ref().map(named).transpose()?;
+    let composite = is_composite(algorithm, input.checksum_type.as_ref())?;
+    let begun = Begun { key: key.clone(), initiated_ms: now_ms(), algorithm, composite, meta };
     let upload_id = Some(blocking(move || upload::begin(&bucket, &begun).map_err(disk)).await?);
-    let (bucket, key) = (Some(name), Some(key));
-    Ok(CreateMultipartUploadOutput { bucket, key, upload_id, checksum_algorithm, ..Default::default() })
+    Ok(CreateMultipartUploadOutput {
+        bucket: Some(name),
+        key: Some(key),
+        upload_id,
+        checksum_type: checksum_type(algorithm.as_ref(), composite),
+        checksum_algorithm,
+        ..Default::default()
+    })
 }
 
 /// The upload to a key, if it is under way.
@@ -49,8 +84,15 @@ pub(super) async fn upload_part(api: &Api, request: S3Request<UploadPartInput>) 
     let input = request.input;
     let bucket = api.bucket(&input.bucket)?;
     check_number(input.part_number)?;
-    under_way(&bucket, &input.key, &input.upload_id).await?;
-    let intake = Intake::receive(input.body, &request.headers, &request.extensions, bucket.draft_path()).await?;
+    bucket.writable().map_err(refused)?;
+    let begun = under_way(&bucket, &input.key, &input.upload_id).await?;
+    let (body, draft) = (input.body, bucket.draft_path());
+    let intake = Intake::receive(body, &request.headers, &request.extensions, draft, begun.algorithm).await?;
+    if let (Some(begun), Some(given)) = (begun.algorithm, intake.algorithm().filter(|a| begun.algorithm != Some(*a))) {
+        let (begun, given) = (begun.name().to_lowercase(), given.name().to_lowercase());
+        let why = format!("expected checksum Type: {begun}, actual checksum Type: {given}");
+        return Err(s3_error!(InvalidRequest, "Checksum Type mismatch occurred, {why}"));
+    }
     let meta = blocking(move || {
         upload::keep_part(&bucket, &input.upload_id, input.part_number, intake.store()?).map_err(incomplete)
     });
@@ -74,6 +116,13 @@ pub(super) async fn upload_part_copy(
         let object = from.read(&from_key).map_err(disk)?.ok_or_else(no_key)?;
         let size = object.meta.size;
         let covered = range.map_or(Ok(0..size), |range| range.check(size))?;
+        if input
+            .copy_source_if_match
+            .as_ref()
+            .is_some_and(|wanted| wanted.as_etag().is_some_and(|e| e.value() != object.meta.etag))
+        {
+            return Err(refused(Refusal::Precondition));
+        }
         let mut draft = Draft::new(to.draft_path(), begun.algorithm);
         upload::copy(&object, covered, &mut draft).map_err(disk)?;
         let (md5, checksum, closed) = draft.close();
@@ -88,32 +137,50 @@ pub(super) async fn upload_part_copy(
     Ok(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() })
 }
 
+/// The parts that a completion names.
+fn named(upload: Option<CompletedMultipartUpload>) -> S3Result<Vec<Wanted>> {
+    let no_number = || s3_error!(MalformedXML, "a part has no number");
+    let parts = upload.and_then(|upload| upload.parts).unwrap_or_default();
+    if parts.is_empty() {
+        return Err(s3_error!(MalformedXML, "an upload needs at least one part"));
+    }
+    let wanted = parts.into_iter().map(|mut part| {
+        let number = part.part_number.ok_or_else(no_number)?;
+        check_number(number)?;
+        let etag = part.e_tag.take().map(|etag| etag.value().to_owned());
+        Ok(Wanted { number, etag, checksum: claimed!(part) })
+    });
+    wanted.collect()
+}
+
 pub(super) async fn complete_multipart_upload(
     api: &Api,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<CompleteMultipartUploadOutput> {
-    let input = request.input;
+    let mut input = request.input;
     let bucket = api.bucket(&input.bucket)?;
+    bucket.writable().map_err(refused)?;
     let begun = under_way(&bucket, &input.key, &input.upload_id).await?;
-    let wanted = conditions(input.if_match.as_ref(), input.if_none_match.as_ref());
-    let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
-    let no_number = || s3_error!(MalformedXML, "a part has no number");
-    let parts = named
-        .into_iter()
-        .map(|part| Ok((part.part_number.ok_or_else(no_number)?, part.e_tag.map(|etag| etag.value().to_owned()))));
-    let parts = parts.collect::<S3Result<Vec<_>>>()?;
-    if parts.is_empty() {
-        return Err(s3_error!(MalformedXML, "an upload needs at least one part"));
+    let parts = named(input.multipart_upload.take())?;
+    if input.checksum_type.is_some() && input.checksum_type != checksum_type(begun.algorithm.as_ref(), begun.composite)
+    {
+        return Err(s3_error!(InvalidRequest, "x-amz-checksum-type is not what the upload was begun with"));
     }
+    let completion = Completion {
+        parts,
+        checksum: claimed!(input),
+        size: input.mpu_object_size.and_then(|size| u64::try_from(size).ok()),
+        conditions: conditions(input.if_match.as_ref(), input.if_none_match.as_ref()),
+    };
     let id = input.upload_id;
-    let meta = blocking(move || upload::complete(&bucket, begun, &id, &parts, &wanted).map_err(incomplete)).await?;
+    let meta = blocking(move || upload::complete(&bucket, begun, &id, &completion).map_err(incomplete)).await?;
     let output = checked!(
         CompleteMultipartUploadOutput {
             location: Some(format!("/{}/{}", input.bucket, convert::url_encode(&input.key))),
             bucket: Some(input.bucket),
             key: Some(input.key),
             e_tag: Some(etag(&meta.etag)),
-            checksum_type: convert::checksum_type(meta.checksum.as_ref()),
+            checksum_type: checksum_type(meta.checksum.as_ref(), meta.composite),
         },
         meta.checksum.as_ref()
     );
@@ -135,7 +202,7 @@ pub(super) async fn abort_multipart_upload(
 pub(super) async fn list_parts(api: &Api, request: S3Request<ListPartsInput>) -> S3Result<ListPartsOutput> {
     let input = request.input;
     let bucket = api.bucket(&input.bucket)?;
-    under_way(&bucket, &input.key, &input.upload_id).await?;
+    let begun = under_way(&bucket, &input.key, &input.upload_id).await?;
     let (max, after) = (page_size(input.max_parts)?, input.part_number_marker.unwrap_or(0));
     let id = input.upload_id.clone();
     let all = blocking(move || upload::parts(&bucket, &id).map_err(incomplete)).await?;
@@ -148,6 +215,9 @@ pub(super) async fn list_parts(api: &Api, request: S3Request<ListPartsInput>) ->
         parts: Some(parts),
         max_parts: i32::try_from(max).ok(),
         part_number_marker: input.part_number_marker,
+        checksum_algorithm: begun.algorithm.map(|a| ChecksumAlgorithm::from_static(a.name())),
+        checksum_type: checksum_type(begun.algorithm.as_ref(), begun.composite),
+        storage_class: Some(StorageClass::from(begun.meta.class.unwrap_or_else(|| StorageClass::STANDARD.to_owned()))),
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(input.upload_id),
@@ -167,20 +237,75 @@ fn part(number: i32, meta: &Meta) -> Part {
     )
 }
 
-/// All uploads of a bucket in one page: there are never many.
+/// An upload as a key of its own, so that the pages of a listing serve here too: its key and, behind a character that
+/// sorts below all others, its id in characters that are no delimiter.
+fn row(key: &str, id: &str) -> String {
+    let digits = id.chars().filter_map(|digit| digit.to_digit(16)).filter_map(|digit| char::from_u32(digit + 1));
+    key.chars().chain(['\0']).chain(digits).collect()
+}
+
+/// A page of the uploads under way.
 pub(super) async fn list_multipart_uploads(
     api: &Api,
     request: S3Request<ListMultipartUploadsInput>,
 ) -> S3Result<ListMultipartUploadsOutput> {
     let input = request.input;
     let bucket = api.bucket(&input.bucket)?;
-    let prefix = input.prefix.clone().unwrap_or_default();
+    let writer = Writer::new(input.encoding_type.as_ref())?;
     let all = blocking(move || upload::all(&bucket).map_err(disk)).await?;
-    let uploads = all.into_iter().filter(|((key, _), _)| key.starts_with(&prefix)).map(|((key, id), begun)| {
-        let initiated = Some(time(begun.initiated_ms));
-        MultipartUpload { key: Some(key), upload_id: Some(id), initiated, ..MultipartUpload::default() }
-    });
-    let uploads = Some(uploads.collect());
-    let (bucket, prefix) = (Some(input.bucket), input.prefix);
-    Ok(ListMultipartUploadsOutput { bucket, prefix, uploads, is_truncated: Some(false), ..Default::default() })
+    let keys: Keys<_> = all.into_iter().map(|((key, id), begun)| (row(&key, &id).into(), (id, begun))).collect();
+    let max = page_size(input.max_uploads)?;
+    let after = match (input.key_marker.as_deref().filter(|key| !key.is_empty()), input.upload_id_marker.as_deref()) {
+        (None, _) => None,
+        (Some(key), Some(id)) if !id.is_empty() => Some(After::Key(row(key, id))),
+        // Without an id, behind all uploads to the key; a key that is a common prefix hides what it begins.
+        (Some(key), _) => Some(match input.delimiter.as_deref().is_some_and(|d| !d.is_empty() && key.ends_with(d)) {
+            true => After::Prefix(key.to_owned()),
+            false => After::Prefix(row(key, "")),
+        }),
+    };
+    let prefix = input.prefix.clone().unwrap_or_default();
+    let query = Query { prefix, delimiter: input.delimiter.clone(), after, max };
+    let page = listing::take(&keys, &query);
+    let (mut uploads, mut prefixes) = (Vec::new(), Vec::new());
+    for line in page.lines {
+        match line {
+            Line::Prefix(prefix) => prefixes.push(CommonPrefix { prefix: Some(writer.text(&prefix)) }),
+            Line::Object(_, (id, begun)) => uploads.push(upload_line(writer, id, begun)),
+        }
+    }
+    let (next_key, next_id) = match page.next {
+        None => (None, None),
+        Some(After::Prefix(prefix)) => (Some(writer.text(&prefix)), None),
+        Some(After::Key(_)) => {
+            uploads.last().map(|last| (last.key.clone(), last.upload_id.clone())).unwrap_or_default()
+        }
+    };
+    Ok(ListMultipartUploadsOutput {
+        bucket: Some(input.bucket),
+        prefix: input.prefix.map(|text| writer.text(&text)),
+        delimiter: input.delimiter.map(|text| writer.text(&text)),
+        key_marker: input.key_marker.map(|text| writer.text(&text)),
+        upload_id_marker: input.upload_id_marker,
+        encoding_type: input.encoding_type,
+        max_uploads: i32::try_from(max).ok(),
+        is_truncated: Some(next_key.is_some()),
+        next_key_marker: next_key,
+        next_upload_id_marker: next_id,
+        uploads: Some(uploads),
+        common_prefixes: Some(prefixes),
+        ..Default::default()
+    })
+}
+
+fn upload_line(writer: Writer, id: String, begun: Begun) -> MultipartUpload {
+    MultipartUpload {
+        key: Some(writer.text(&begun.key)),
+        upload_id: Some(id),
+        initiated: Some(time(begun.initiated_ms)),
+        checksum_algorithm: begun.algorithm.map(|a| ChecksumAlgorithm::from_static(a.name())),
+        checksum_type: checksum_type(begun.algorithm.as_ref(), begun.composite),
+        storage_class: Some(StorageClass::from(begun.meta.class.unwrap_or_else(|| StorageClass::STANDARD.to_owned()))),
+        ..MultipartUpload::default()
+    }
 }
