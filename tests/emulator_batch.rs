@@ -10,8 +10,8 @@ use std::time::Duration;
 use aws_sdk_batch::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_batch::error::ProvideErrorMetadata;
 use aws_sdk_batch::types::{
-    ArrayJobDependency, ArrayProperties, ContainerOverrides, ContainerProperties, EvaluateOnExit, JobDefinitionType,
-    JobDependency, JobDetail, JobStatus, KeyValuePair, KeyValuesPair, RetryAction, RetryStrategy,
+    ArrayProperties, ContainerOverrides, ContainerProperties, EvaluateOnExit, JobDefinitionType, JobDependency,
+    JobDetail, JobStatus, KeyValuePair, KeyValuesPair, RetryAction, RetryStrategy,
 };
 use batchmap::emulator::batch::model::api::DescribeJobs;
 use batchmap::emulator::batch::model::{End, Model, Status};
@@ -48,7 +48,7 @@ fn processes_under(cwd: &Path, guardian: GuardianCommand) -> Arc<dyn Runner> {
 }
 
 fn config(dir: &Path, slots: usize) -> ServiceConfig {
-    ServiceConfig { data: dir.join("data"), slots, read_only: false, hold: false }
+    ServiceConfig::new(dir.join("data"), slots)
 }
 
 async fn serve(config: ServiceConfig, runner: Arc<dyn Runner>) -> Endpoint {
@@ -442,15 +442,12 @@ async fn errors_are_those_of_aws() {
     assert_eq!(error.message(), Some("Job definition nope does not exist"));
     assert!(error.into_service_error().is_client_exception());
     endpoint.define(&["true"]).await;
-    let dependency = JobDependency::builder().job_id("x").r#type(ArrayJobDependency::NToN).build();
+    let dependency = JobDependency::builder().job_id("x").build();
     let error = call().job_definition("d").depends_on(dependency).send().await.unwrap_err();
-    assert!(error.message().unwrap().contains("dependsOn is not yet implemented"));
-    let error = endpoint.batch.create_job_queue().job_queue_name("q").priority(1).send().await.unwrap_err();
+    assert_eq!(error.message(), Some("dependsOn job x does not exist"));
+    let error = endpoint.batch.list_service_jobs().send().await.unwrap_err();
     assert_eq!(error.code(), Some("ClientException"));
-    assert_eq!(error.message(), Some("CreateJobQueue is not yet implemented by this endpoint"));
-    let error =
-        endpoint.batch.list_tags_for_resource().resource_arn("arn:aws:batch:x:1:job/a:1").send().await.unwrap_err();
-    assert_eq!(error.message(), Some("ListTagsForResource is not yet implemented by this endpoint"));
+    assert!(error.message().unwrap().starts_with("ListServiceJobs is not available"));
     let queues = endpoint.batch.describe_job_queues().send().await.unwrap().job_queues.unwrap();
     assert_eq!(queues.len(), 2);
     let environments = endpoint.batch.describe_compute_environments().send().await.unwrap();

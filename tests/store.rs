@@ -1,4 +1,5 @@
-//! The object store's port: one suite for every endpoint, and what is particular to the embedded one.
+//! The object store's port on the embedded endpoint: what is particular to it. What every store must do is in
+//! `conformance/`.
 
 #[path = "support/embedded.rs"]
 mod embedded;
@@ -6,8 +7,6 @@ mod embedded;
 mod lossy;
 #[path = "support/skip.rs"]
 mod skip;
-#[path = "support/store.rs"]
-mod suite;
 mod support;
 
 use batchmap::aws::sdk::{Target, connect};
@@ -17,32 +16,6 @@ use bytes::Bytes;
 use embedded::Embedded;
 use skip::skipped;
 use support::{BUCKET, clients, config};
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_embedded_store_conforms() {
-    let embedded = Embedded::start().await;
-    suite::all(&*embedded.clients().await.store, "suite").await;
-    embedded.stop().await;
-}
-
-/// Runs against the endpoint and bucket that the environment names, for example moto.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_store_conforms() {
-    let (Ok(endpoint), Ok(bucket)) =
-        (std::env::var("BATCHMAP_TEST_S3_ENDPOINT"), std::env::var("BATCHMAP_TEST_S3_BUCKET"))
-    else {
-        skipped("BATCHMAP_TEST_S3_ENDPOINT and BATCHMAP_TEST_S3_BUCKET name no other endpoint");
-        return;
-    };
-    let clients = connect(&Target { endpoint: Some(endpoint), bucket, ..Target::default() }).await;
-    let root = format!("suite-{}", std::process::id());
-    if std::env::var_os("BATCHMAP_TEST_S3_RACES").is_some_and(|races| races == "no") {
-        skipped("racing creates on the other endpoint: BATCHMAP_TEST_S3_RACES is no");
-        suite::but_for_races(&*clients.store, &root).await;
-    } else {
-        suite::all(&*clients.store, &root).await;
-    }
-}
 
 #[tokio::test]
 async fn every_request_is_counted() {

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 pub use crate::map::status::JobStatus;
 
+/// The command of a definition. Every submission brings its own; a definition may not go without.
+pub(crate) const PLACEHOLDER: &str = "true";
+
 /// What SubmitJob is given. `size` 1 is submitted as a plain job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SubmitRequest {
@@ -134,6 +137,19 @@ pub struct JobPage {
     pub jobs: Vec<JobSummary>,
     /// Where to go on; absent at the end.
     pub next: Option<String>,
+}
+
+impl JobPage {
+    /// The page without what `name` (a trailing `*` is a prefix) does not mean: Batch compares names without regard to
+    /// case, and an endpoint that is no AWS may not filter at all; what is found by name may be terminated, so it must be
+    /// what was asked for.
+    pub(crate) fn named(mut self, name: &str) -> JobPage {
+        self.jobs.retain(|job| match name.strip_suffix('*') {
+            Some(prefix) => job.name.starts_with(prefix),
+            None => job.name == name,
+        });
+        self
+    }
 }
 
 /// Why a call to Batch did not do what it was asked. The variants are what a caller can decide on.

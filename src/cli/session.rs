@@ -320,6 +320,6 @@ fn in_use(error: FolderError) -> Failure {
     Failure::internal(error.to_string())
 }
 
-fn unusable(error: std::io::Error) -> Failure {
+fn unusable(error: local::StartError) -> Failure {
     Failure::internal(format!("cannot start the embedded endpoint on {FOLDER}/data: {error}"))
 }

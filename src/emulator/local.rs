@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::batch;
+use super::faults::{Faults, Gate};
 use super::runner::Runner;
 use super::runner::guardian::{GuardianCommand, MARKER};
 use super::runner::process::{ProcessConfig, ProcessRunner};
+use super::runner::simulated::{Script, SimulatedRunner};
 use super::s3;
 use super::server::Endpoint;
 
@@ -33,13 +35,32 @@ pub struct Settings {
     pub data: PathBuf,
     /// Children at once.
     pub slots: usize,
-    /// Whether an object is on disk for sure when its PUT is answered.
+    /// Whether an object or a change of a job is on disk for sure when it is answered.
     pub durable: bool,
     /// Whether it only reads.
     pub read_only: bool,
     /// See [`batch::ServiceConfig::hold`].
     pub hold: bool,
+    /// What runs its children.
+    pub runner: RunnerKind,
+    /// What goes wrong on purpose: for the life of this endpoint. One that is started on the same directory later has its own.
+    pub faults: Faults,
+    /// Of every choice that a fault makes.
+    pub seed: u64,
 }
+
+/// What runs children.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum RunnerKind {
+    /// Processes of this machine.
+    #[default]
+    Process,
+    /// Nothing: they only take time.
+    None(Script),
+}
+
+/// Slots without a limit in effect, for children that cost nothing: as many as any answer of the API can hold.
+pub const UNLIMITED: usize = i32::MAX as usize;
 
 impl Settings {
     /// For driving jobs from this process: on a free loopback port, with as many slots as the machine has cores unless
@@ -47,12 +68,22 @@ impl Settings {
     /// power cut loses, its children lose too.
     pub fn driving(data: PathBuf, slots: Option<usize>) -> Self {
         let slots = slots.unwrap_or_else(cores);
-        Settings { listen: loopback(), data, slots, durable: false, read_only: false, hold: true }
+        Settings { slots, read_only: false, hold: true, ..Settings::reading(data) }
     }
 
     /// For reading state that no live process serves.
     pub fn reading(data: PathBuf) -> Self {
-        Settings { listen: loopback(), data, slots: 1, durable: false, read_only: true, hold: false }
+        Settings {
+            listen: loopback(),
+            data,
+            slots: 1,
+            durable: false,
+            read_only: true,
+            hold: false,
+            runner: RunnerKind::Process,
+            faults: Faults::default(),
+            seed: 0,
+        }
     }
 }
 
@@ -73,16 +104,74 @@ pub struct Local {
     lock: Option<File>,
 }
 
+/// Why an endpoint does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {cause}; {fix}")]
+    Address {
+        /// As given.
+        address: SocketAddr,
+        /// The system's reason.
+        cause: io::Error,
+        /// What to do.
+        fix: &'static str,
+    },
+    /// Another endpoint works in the directory.
+    #[error(
+        "another batchmap serves this directory, {}: end it, or give another directory",
+        .0.display()
+    )]
+    Locked(PathBuf),
+    /// The directory cannot be used.
+    #[error("cannot use the directory {}: {cause}; give one that this user can write", .folder.display())]
+    Directory {
+        /// As given.
+        folder: PathBuf,
+        /// The system's reason.
+        cause: io::Error,
+    },
+    /// What the directory holds cannot be taken up, or the machine lacks something else.
+    #[error(transparent)]
+    State(#[from] io::Error),
+}
+
+impl StartError {
+    /// Whether another address or directory would do.
+    pub fn is_callers(&self) -> bool {
+        !matches!(self, StartError::State(_))
+    }
+}
+
+fn unlistenable(address: SocketAddr, cause: io::Error) -> StartError {
+    let fix = match cause.kind() {
+        io::ErrorKind::AddrInUse => "end what listens there, or give another port (0 takes a free one)",
+        io::ErrorKind::AddrNotAvailable => "give an address of this machine, such as 127.0.0.1:4566",
+        io::ErrorKind::PermissionDenied => "give a port from 1024 on",
+        _ => "give another address, such as 127.0.0.1:0",
+    };
+    StartError::Address { address, cause, fix }
+}
+
 /// Starts an endpoint.
 ///
 /// # Errors
 /// When the address or the directory cannot be used.
-pub async fn start(settings: Settings) -> io::Result<Local> {
-    let bound = Endpoint::bind(settings.listen).await?;
+pub async fn start(settings: Settings) -> Result<Local, StartError> {
+    let bound = Endpoint::bind(settings.listen).await.map_err(|cause| unlistenable(settings.listen, cause))?;
+    let unusable = |cause| StartError::Directory { folder: settings.data.clone(), cause };
     // Locked before anything in the directory is touched.
     let lock = if settings.read_only { None } else { Some(lock(&settings.data)?) };
-    let temporary = if settings.read_only { settings.data.clone() } else { temporary_folder(&settings.data)? };
-    let runner = Arc::new(ProcessRunner::new(children(&bound.url(), &temporary)?));
+    let runner: Arc<dyn Runner> = match &settings.runner {
+        RunnerKind::None(script) => Arc::new(SimulatedRunner::script(script.clone())),
+        RunnerKind::Process if settings.read_only => {
+            Arc::new(ProcessRunner::new(children(&bound.url(), &settings.data)?))
+        }
+        RunnerKind::Process => {
+            let temporary = temporary_folder(&settings.data).map_err(unusable)?;
+            Arc::new(ProcessRunner::new(children(&bound.url(), &temporary)?))
+        }
+    };
     let mut local = start_with(bound, settings, runner).await?;
     local.lock = lock;
     Ok(local)
@@ -93,11 +182,13 @@ pub async fn start(settings: Settings) -> io::Result<Local> {
 /// # Errors
 /// When the directory cannot be used.
 pub async fn start_with(bound: super::server::Bound, settings: Settings, runner: Arc<dyn Runner>) -> io::Result<Local> {
-    let Settings { data, slots, durable, read_only, hold, .. } = settings;
+    let Settings { data, slots, durable, read_only, hold, faults, seed, .. } = settings;
     let config = s3::Config { root: data.join("s3"), durable, read_only, buckets: vec![NAME.to_owned()] };
     let s3 = tokio::task::spawn_blocking(|| s3::Service::open(config)).await.map_err(io::Error::other)??;
-    let batch = batch::Service::open(batch::ServiceConfig { data, slots, read_only, hold }, runner)?;
-    let endpoint = bound.serve(s3, Some(batch.router()));
+    let batch = batch::ServiceConfig { read_only, hold, durable, ..batch::ServiceConfig::new(data, slots) };
+    let batch = batch::Service::open_drilled(batch, faults.drill(seed), runner)?;
+    let gate = Gate::new(seed, faults, Arc::clone(&batch));
+    let endpoint = bound.serve_behind(Some(Arc::new(gate)), s3, Some(batch.router()));
     Ok(Local { endpoint, batch, lock: None })
 }
 
@@ -110,6 +201,11 @@ impl Local {
     /// The endpoint.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Its Batch, for callers in the same process.
+    pub fn batch(&self) -> &Arc<batch::Service> {
+        &self.batch
     }
 
     /// Kills the children, then stops serving.
@@ -152,14 +248,13 @@ fn temporary_folder(data: &Path) -> io::Result<PathBuf> {
 }
 
 /// Takes the directory for this process: two endpoints on one would run every child twice.
-fn lock(data: &Path) -> io::Result<File> {
-    std::fs::create_dir_all(data)?;
-    let lock = File::options().write(true).create(true).truncate(false).open(data.join("lock"))?;
+fn lock(data: &Path) -> Result<File, StartError> {
+    let unusable = |cause| StartError::Directory { folder: data.to_owned(), cause };
+    std::fs::create_dir_all(data).map_err(unusable)?;
+    let lock = File::options().write(true).create(true).truncate(false).open(data.join("lock")).map_err(unusable)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::Error(error)) => Err(error),
-        Err(TryLockError::WouldBlock) => {
-            Err(io::Error::other("another batchmap serves this directory: end it, or give another directory"))
-        }
+        Err(TryLockError::Error(cause)) => Err(unusable(cause)),
+        Err(TryLockError::WouldBlock) => Err(StartError::Locked(data.to_owned())),
     }
 }

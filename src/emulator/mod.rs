@@ -5,6 +5,7 @@
 //! puts them together, and [`folder`] decides which of the processes that share a `.batchmap/` serves it.
 
 pub mod batch;
+pub mod faults;
 pub mod folder;
 pub mod local;
 pub mod logs;

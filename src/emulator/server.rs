@@ -12,7 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -23,14 +23,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::connection::Limits;
 use self::connection::{Open, Patient};
-use self::service::Service;
+pub(super) use self::service::{Service, service};
+use super::faults::{Faulty, Gate};
 use super::s3;
 
 /// The path that tells one endpoint from another: no bucket can have that name.
@@ -102,6 +102,11 @@ impl Bound {
 
     /// Begins to serve: S3 by `s3`, all else by `batch`.
     pub fn serve(self, s3: s3::Service, batch: Option<Router>) -> Endpoint {
+        self.serve_behind(None, s3, batch)
+    }
+
+    /// The same behind a gate that makes requests fail on purpose.
+    pub fn serve_behind(self, gate: Option<Arc<Gate>>, s3: s3::Service, batch: Option<Router>) -> Endpoint {
         let id = identity(self.addr);
         let limits = self.limits;
         let services = Services { s3, id: id.clone(), limits };
@@ -111,7 +116,7 @@ impl Bound {
         let router = router.layer(axum::middleware::from_fn_with_state(services, dispatch));
         let (stopping, breaking) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
-        let accept = accept(self.listener, router, limits, stopping.clone(), breaking.clone(), tasks.clone());
+        let accept = accept(self.listener, router, gate, limits, stopping.clone(), breaking.clone(), tasks.clone());
         tasks.spawn(accept);
         tasks.close();
         Endpoint { addr: self.addr, id, stopping, breaking, tasks }
@@ -184,6 +189,7 @@ fn identity(addr: SocketAddr) -> String {
 async fn accept(
     listener: TcpListener,
     router: Router,
+    gate: Option<Arc<Gate>>,
     limits: Limits,
     stopping: CancellationToken,
     breaking: CancellationToken,
@@ -197,13 +203,13 @@ async fn accept(
         };
         match connection {
             Ok((stream, _)) => {
-                let (router, breaking) = (router.clone(), breaking.clone());
+                let (service, breaking) = (Faulty::new(router.clone(), gate.clone()), breaking.clone());
                 let (end, ended) = open.enter(limits.connections, &stopping);
                 tasks.spawn(async move {
                     let _ended = ended;
                     tokio::select! {
                         () = breaking.cancelled() => {}
-                        () = converse(stream, router, limits, end) => {}
+                        () = converse(stream, service, limits, end) => {}
                     }
                 });
             }
@@ -216,7 +222,7 @@ async fn accept(
 }
 
 /// Serves one connection until the client leaves it, or until it is idle once told to end.
-async fn converse(stream: TcpStream, router: Router, limits: Limits, end: CancellationToken) {
+async fn converse(stream: TcpStream, service: Faulty, limits: Limits, end: CancellationToken) {
     // Answers are small and awaited; delaying them to fill a packet costs 40 ms each.
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "cannot set TCP_NODELAY");
@@ -226,15 +232,8 @@ async fn converse(stream: TcpStream, router: Router, limits: Limits, end: Cancel
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).half_close(true);
     builder.http1().max_buf_size(limits.head_bytes);
     let stream = TokioIo::new(Patient::new(stream, limits.answer));
-    let asked = Arc::new(AtomicBool::new(false));
-    let router = router.layer(axum::middleware::map_request({
-        let asked = Arc::clone(&asked);
-        move |request: Request<Body>| {
-            asked.store(true, Ordering::Relaxed);
-            std::future::ready(request)
-        }
-    }));
-    let connection = builder.serve_connection(stream, TowerToHyperService::new(router));
+    let asked = service.asked();
+    let connection = builder.serve_connection(stream, service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -254,7 +253,7 @@ async fn converse(stream: TcpStream, router: Router, limits: Limits, end: Cancel
 
 async fn dispatch(State(services): State<Services>, request: Request<Body>, next: Next) -> Response {
     let request = request.map(|body| connection::impatient(body, services.limits.body));
-    match service::service(request.method(), request.uri().path(), request.uri().query(), request.headers()) {
+    match service(request.method(), request.uri().path(), request.uri().query(), request.headers()) {
         Service::S3 => services.s3.call(request).await,
         Service::Router => next.run(request).await,
         Service::Identity => services.id.into_response(),

@@ -89,7 +89,7 @@ fn two_endpoints_do_not_share_a_directory() {
     let _emulator = Emulator::start(&place);
     place
         .run(["emulator", "--listen", "127.0.0.1:0", "--data", "served"])
-        .exits(5)
+        .exits(2)
         .says(&["another batchmap serves this directory"]);
 }
 

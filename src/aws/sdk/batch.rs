@@ -11,6 +11,7 @@ use aws_sdk_batch::types;
 use super::counts::{Call, Counts};
 use super::fault::Fault;
 use super::jobs;
+use crate::aws::about;
 use crate::aws::batch::{Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, SubmitRequest};
 
 /// How long SubmitJob may take, all told. Nothing is known about a call that is given up, so this must be long enough
@@ -75,7 +76,7 @@ impl Batch for SdkBatch {
             .customize()
             .config_override(once)
             .interceptor(call.clone());
-        let resource = format!("job {} on queue {}", request.name, request.queue);
+        let resource = about::submission(request);
         let sent = operation.send().await.map_err(|error| told(OPERATION, &resource, &error, &call))?;
         sent.job_id.filter(|id| !id.is_empty()).ok_or_else(|| hollow(OPERATION, "job id"))
     }
@@ -87,7 +88,7 @@ impl Batch for SdkBatch {
         }
         let call = self.counts.call(OPERATION);
         let request = self.client.describe_jobs().set_jobs(Some(ids.to_vec())).customize().interceptor(call.clone());
-        let sent = request.send().await.map_err(|error| told(OPERATION, &some(ids), &error, &call))?;
+        let sent = request.send().await.map_err(|error| told(OPERATION, &about::jobs(ids), &error, &call))?;
         sent.jobs.unwrap_or_default().into_iter().map(|job| jobs::detail(job, OPERATION)).collect()
     }
 
@@ -103,7 +104,7 @@ impl Batch for SdkBatch {
             .set_next_token(token.map(str::to_owned))
             .customize()
             .interceptor(call.clone());
-        let resource = format!("children of {parent}");
+        let resource = about::children(parent);
         let page = request.send().await.map_err(|error| told(OPERATION, &resource, &error, &call))?;
         jobs::page(page.job_summary_list, page.next_token, OPERATION)
     }
@@ -120,16 +121,9 @@ impl Batch for SdkBatch {
             .set_next_token(token.map(str::to_owned))
             .customize()
             .interceptor(call.clone());
-        let resource = format!("jobs named {name} on queue {queue}");
+        let resource = about::named(queue, name);
         let page = request.send().await.map_err(|error| told(OPERATION, &resource, &error, &call))?;
-        let mut page = jobs::page(page.job_summary_list, page.next_token, OPERATION)?;
-        // Batch compares names without regard to case, and an endpoint that is no AWS may not filter at all; what is
-        // found here may be terminated, so it must be what was asked for.
-        page.jobs.retain(|job| match name.strip_suffix('*') {
-            Some(prefix) => job.name.starts_with(prefix),
-            None => job.name == name,
-        });
-        Ok(page)
+        Ok(jobs::page(page.job_summary_list, page.next_token, OPERATION)?.named(name))
     }
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
@@ -137,7 +131,7 @@ impl Batch for SdkBatch {
         let call = self.counts.call(OPERATION);
         let request = self.client.terminate_job().job_id(id).reason(reason).customize().interceptor(call.clone());
         let sent = request.send().await;
-        sent.map(drop).map_err(|error| told(OPERATION, &format!("job {id}"), &error, &call))
+        sent.map(drop).map_err(|error| told(OPERATION, &about::job(id), &error, &call))
     }
 
     async fn find_definition(&self, name: &str) -> Result<Option<String>, BatchError> {
@@ -148,7 +142,7 @@ impl Batch for SdkBatch {
             let call = self.counts.call(OPERATION);
             let request = self.client.describe_job_definitions().job_definition_name(name).status("ACTIVE");
             let sent = request.set_next_token(token).customize().interceptor(call.clone()).send().await;
-            let page = sent.map_err(|error| told(OPERATION, &format!("definition {name}"), &error, &call))?;
+            let page = sent.map_err(|error| told(OPERATION, &about::definition(name), &error, &call))?;
             // The order of revisions is not documented.
             for found in page.job_definitions.unwrap_or_default() {
                 let revision = found.revision.unwrap_or_default();
@@ -177,16 +171,8 @@ impl Batch for SdkBatch {
             .container_properties(jobs::container(definition))
             .customize()
             .interceptor(call.clone());
-        let resource = format!("definition {}", definition.name);
+        let resource = about::definition(&definition.name);
         let sent = request.send().await.map_err(|error| told(OPERATION, &resource, &error, &call))?;
         sent.job_definition_arn.filter(|arn| !arn.is_empty()).ok_or_else(|| hollow(OPERATION, "definition ARN"))
     }
-}
-
-/// The ids of a call, for an error: the first few.
-fn some(ids: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let more = ids.len().saturating_sub(SHOWN);
-    let shown = ids[..ids.len().min(SHOWN)].join(", ");
-    if more == 0 { format!("jobs {shown}") } else { format!("jobs {shown} and {more} more") }
 }

@@ -3,11 +3,9 @@
 use aws_sdk_batch::types::{self, KeyValuePair, ResourceRequirement, ResourceType, RetryAction};
 
 use crate::aws::batch::{
-    AttemptDetail, BatchError, Definition, JobDetail, JobPage, JobStatus, JobSummary, RetryRule, SubmitRequest,
+    AttemptDetail, BatchError, Definition, JobDetail, JobPage, JobStatus, JobSummary, PLACEHOLDER, RetryRule,
+    SubmitRequest,
 };
-
-/// The command of a definition. Every submission brings its own; a definition may not go without.
-const PLACEHOLDER: &str = "true";
 
 /// The port's status as the SDK's.
 pub(super) fn status_to_sdk(status: JobStatus) -> types::JobStatus {

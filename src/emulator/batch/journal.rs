@@ -1,20 +1,27 @@
-//! How the model survives: a snapshot, and a journal of the inputs since.
+//! How the model survives: a snapshot, and journals of the inputs since.
 //!
 //! `snapshot.json` is a header line with the format's version and a generation, then the model. `journal-<generation>.jsonl`
-//! holds one line `[now, input]` each. Replaying gives the same model, for the model is deterministic. Opening for work
-//! writes the next generation: snapshot first, by rename, so that a crash between the steps leaves one whole generation.
-//! What is appended is handed to the kernel before it is answered: it survives the process, not a loss of power.
+//! holds one line `[now, input]` each. Replaying gives the same model, for the model is deterministic.
+//!
+//! ```text
+//!  snapshot of 4 ─► journal-4 ─► journal-5 ─► ...        rotate: the next journal begins, then its snapshot is written
+//!                        snapshot of 5 ─► journal-5      by rename; then the journals before it go
+//! ```
+//! A crash between any two of these steps leaves a snapshot and all journals since. What is appended is handed to the kernel
+//! before it is answered: it survives the process. That it survives a loss of power, too, is for the caller to wait for:
+//! see [`Journal::unsynced`].
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::model::{Input, Model};
 
 /// Another version's files are refused, not guessed at.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const SNAPSHOT: &str = "snapshot.json";
 
 #[derive(Serialize, Deserialize)]
@@ -26,19 +33,46 @@ struct Header {
 /// What a directory holds.
 pub(super) struct Loaded {
     pub(super) model: Model,
+    /// The newest there is a file of.
     pub(super) generation: u64,
 }
 
 /// Reads what `dir` holds, without writing; nothing when it was never used.
 pub(super) fn load(dir: &Path) -> io::Result<Option<Loaded>> {
     loop {
-        let Some(mut loaded) = load_snapshot(dir)? else { return Ok(None) };
-        replay(&journal_path(dir, loaded.generation), &mut loaded.model)?;
-        // A writer may have begun the next generation, and removed this journal, while we read.
-        if read_header(dir)?.is_some_and(|header| header.generation == loaded.generation) {
-            return Ok(Some(loaded));
+        let Some((first, mut model)) = load_snapshot(dir)? else { return Ok(None) };
+        let present = generations(dir)?;
+        let newest = present.last().copied().unwrap_or(first).max(first);
+        let replayed = replay_all(dir, first, &present, &mut model);
+        // A writer may have begun another generation while we read, or removed one: then there may be a gap.
+        if read_header(dir)?.is_some_and(|header| header.generation == first) && generations(dir)? == present {
+            return replayed.map(|()| Some(Loaded { model, generation: newest }));
         }
     }
+}
+
+/// Replays the journals from `first` on: each begins where the one before it ends, so none may be missing.
+fn replay_all(dir: &Path, first: u64, present: &[u64], model: &mut Model) -> io::Result<()> {
+    for (expected, generation) in (first..).zip(present.iter().copied().skip_while(|generation| *generation < first)) {
+        if generation != expected {
+            let path = journal_path(dir, expected);
+            return Err(corrupt(&path, &format!("it is missing, and journal-{generation} is there")));
+        }
+        replay(&journal_path(dir, generation), model)?;
+    }
+    Ok(())
+}
+
+/// The generations whose journals are there, in order.
+fn generations(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(|error| at(dir, &error))? {
+        let name = entry.map_err(|error| at(dir, &error))?.file_name();
+        let generation = name.to_str().and_then(|name| name.strip_prefix("journal-")?.strip_suffix(".jsonl"));
+        found.extend(generation.and_then(|generation| generation.parse::<u64>().ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 fn read_header(dir: &Path) -> io::Result<Option<Header>> {
@@ -63,10 +97,10 @@ fn open_snapshot(dir: &Path) -> io::Result<Option<(Header, BufReader<File>)>> {
     Ok(Some((header, reader)))
 }
 
-fn load_snapshot(dir: &Path) -> io::Result<Option<Loaded>> {
+fn load_snapshot(dir: &Path) -> io::Result<Option<(u64, Model)>> {
     let Some((header, reader)) = open_snapshot(dir)? else { return Ok(None) };
     let model = serde_json::from_reader(reader).map_err(|error| corrupt(&dir.join(SNAPSHOT), &error.to_string()))?;
-    Ok(Some(Loaded { model, generation: header.generation }))
+    Ok(Some((header.generation, model)))
 }
 
 /// Applies a journal's inputs. A last line that is torn was never answered: it did not happen.
@@ -92,31 +126,53 @@ fn replay(path: &Path, model: &mut Model) -> io::Result<()> {
     Ok(())
 }
 
-/// The inputs since the last snapshot, open for appending.
+/// The newest journal, open for appending.
 #[derive(Debug)]
 pub(super) struct Journal {
+    dir: PathBuf,
+    generation: u64,
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     /// Bytes that are whole lines.
     length: u64,
+    /// Bytes appended to this journal and to those before it.
+    position: u64,
 }
 
 impl Journal {
     /// Begins `generation` with `model`, and forgets the ones before.
     pub(super) fn begin(dir: &Path, generation: u64, model: &Model) -> io::Result<Journal> {
         fs::create_dir_all(dir).map_err(|error| at(dir, &error))?;
-        write_snapshot(dir, generation, model).map_err(|error| at(&dir.join(SNAPSHOT), &error))?;
-        let path = journal_path(dir, generation);
-        let file = OpenOptions::new().create(true).write(true).truncate(true).open(&path);
-        let file = file.map_err(|error| at(&path, &error))?;
-        for entry in fs::read_dir(dir)?.flatten() {
-            let name = entry.file_name();
-            let old = name.to_str().is_some_and(|name| name.starts_with("journal-")) && entry.path() != path;
-            if old && let Err(error) = fs::remove_file(entry.path()) {
-                tracing::warn!(%error, file = ?name, "an old journal stays");
-            }
-        }
-        Ok(Journal { path, file, length: 0 })
+        let (path, file) = create(dir, generation)?;
+        settle(dir, generation, model)?;
+        Ok(Journal { dir: dir.to_owned(), generation, path, file, length: 0, position: 0 })
+    }
+
+    /// Begins the next generation: what is appended from now on belongs to it. The caller then has [`settle`] write its
+    /// snapshot, from the model as it is now.
+    pub(super) fn rotate(&mut self) -> io::Result<u64> {
+        // So that one file's sync covers everything.
+        self.sync()?;
+        let generation = self.generation + 1;
+        let (path, file) = create(&self.dir, generation)?;
+        *self =
+            Journal { dir: std::mem::take(&mut self.dir), generation, path, file, length: 0, position: self.position };
+        Ok(generation)
+    }
+
+    /// Bytes in the newest journal.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The file to sync, and how far everything appended is on the disk once that is done.
+    pub(super) fn unsynced(&self) -> (Arc<File>, u64) {
+        (Arc::clone(&self.file), self.position)
+    }
+
+    /// How far it has been appended to: see [`Journal::unsynced`].
+    pub(super) fn position(&self) -> u64 {
+        self.position
     }
 
     /// Appends inputs, all or none.
@@ -126,18 +182,19 @@ impl Journal {
             serde_json::to_writer(&mut lines, input)?;
             lines.push(b'\n');
         }
-        if let Err(error) = self.file.write_all(&lines) {
+        if let Err(error) = (&*self.file).write_all(&lines) {
             // Half a line would swallow the next one.
             let whole = self
                 .file
                 .set_len(self.length)
-                .and_then(|()| io::Seek::seek(&mut self.file, io::SeekFrom::Start(self.length)).map(drop));
+                .and_then(|()| io::Seek::seek(&mut &*self.file, io::SeekFrom::Start(self.length)).map(drop));
             if let Err(error) = whole {
                 tracing::error!(%error, file = %self.path.display(), "the journal cannot be mended");
             }
             return Err(at(&self.path, &error));
         }
         self.length += lines.len() as u64;
+        self.position += lines.len() as u64;
         Ok(())
     }
 
@@ -147,15 +204,37 @@ impl Journal {
     }
 }
 
-fn write_snapshot(dir: &Path, generation: u64, model: &Model) -> io::Result<()> {
+/// Writes `generation`'s snapshot, and forgets what came before it. Returns the snapshot's bytes.
+pub(super) fn settle(dir: &Path, generation: u64, model: &Model) -> io::Result<u64> {
+    let bytes = write_snapshot(dir, generation, model).map_err(|error| at(&dir.join(SNAPSHOT), &error))?;
+    for old in generations(dir)?.into_iter().filter(|old| *old < generation) {
+        let path = journal_path(dir, old);
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!(%error, file = %path.display(), "an old journal stays");
+        }
+    }
+    Ok(bytes)
+}
+
+fn create(dir: &Path, generation: u64) -> io::Result<(PathBuf, Arc<File>)> {
+    let path = journal_path(dir, generation);
+    let file = OpenOptions::new().create(true).write(true).truncate(true).open(&path);
+    let file = file.map_err(|error| at(&path, &error))?;
+    Ok((path, Arc::new(file)))
+}
+
+fn write_snapshot(dir: &Path, generation: u64, model: &Model) -> io::Result<u64> {
     let temporary = dir.join("snapshot.tmp");
     let mut writer = BufWriter::new(File::create(&temporary)?);
     serde_json::to_writer(&mut writer, &Header { version: VERSION, generation })?;
     writer.write_all(b"\n")?;
     serde_json::to_writer(&mut writer, model)?;
-    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    let bytes = file.metadata()?.len();
     fs::rename(&temporary, dir.join(SNAPSHOT))?;
-    File::open(dir)?.sync_all()
+    File::open(dir)?.sync_all()?;
+    Ok(bytes)
 }
 
 fn journal_path(dir: &Path, generation: u64) -> PathBuf {
@@ -227,6 +306,33 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         let again = load(dir.path()).unwrap().unwrap();
         assert_eq!((whole(&again.model), again.generation), (whole(&model), 2));
+    }
+
+    /// Whatever step a crash comes after, nothing that was appended is lost.
+    #[test]
+    fn a_rotation_may_stop_anywhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut model, mut journal) = busy(dir.path());
+        let more = |journal: &mut Journal, model: &mut Model, now, name| {
+            let input = submit(name);
+            journal.append(&[(now, &input)]).unwrap();
+            let _ = model.apply(now, input);
+            assert_eq!(whole(&load(dir.path()).unwrap().unwrap().model), whole(model), "after {name}");
+        };
+        let generation = journal.rotate().unwrap();
+        let at_rotation = model.clone();
+        more(&mut journal, &mut model, 70, "b");
+        // A second one before the first has its snapshot.
+        assert_eq!(journal.rotate().unwrap(), generation + 1);
+        more(&mut journal, &mut model, 80, "c");
+        settle(dir.path(), generation, &at_rotation).unwrap();
+        more(&mut journal, &mut model, 90, "d");
+        let loaded = load(dir.path()).unwrap().unwrap();
+        assert_eq!(loaded.generation, generation + 1);
+        assert_eq!(generations(dir.path()).unwrap(), [generation, generation + 1]);
+        fs::remove_file(journal_path(dir.path(), generation)).unwrap();
+        let error = load(dir.path()).err().unwrap().to_string();
+        assert!(error.contains("journal-2.jsonl") && error.contains("missing"), "{error}");
     }
 
     #[test]

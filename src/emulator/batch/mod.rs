@@ -10,7 +10,9 @@ pub(crate) mod clock;
 mod face;
 mod journal;
 pub mod model;
+pub mod port;
 mod service;
 
+pub use self::clock::Clock;
 pub use self::face::is_ours;
-pub use self::service::{Fault, Service, ServiceConfig};
+pub use self::service::{Fault, JOURNAL_BYTES, Service, ServiceConfig};

@@ -9,14 +9,17 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::JoinHandle;
 
-use super::clock::now_ms;
+use super::clock::{Clock, now_ms};
 use super::journal::{self, Journal};
-use super::model::{Effect, Input, Model, Refusal, Reply};
+use super::model::{Drill, Effect, Input, Model, Refusal, Reply};
 use crate::emulator::logs::LogStore;
 use crate::emulator::runner::{Host, Report, Runner};
 
 /// Reports taken at once: one write to the journal for all of them.
 const REPORTS: usize = 256;
+
+/// The usual [`ServiceConfig::journal_bytes`]: some 400,000 changes, which are replayed in a few seconds.
+pub const JOURNAL_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Where a service lives and what it may do.
 #[derive(Clone, Debug)]
@@ -30,6 +33,20 @@ pub struct ServiceConfig {
     /// Whether jobs that an earlier process left unfinished wait until somebody describes them: for an endpoint that lives
     /// in a driver's process, where the next driver is another one. Otherwise they go on, as on AWS.
     pub hold: bool,
+    /// Whether a change is on the disk for sure when [`Service::durable`] returns: it survives a loss of power then.
+    pub durable: bool,
+    /// Bytes of journal after which it is folded into a snapshot; [`JOURNAL_BYTES`] unless a test says otherwise.
+    pub journal_bytes: u64,
+    /// What tells the time.
+    pub clock: Clock,
+}
+
+impl ServiceConfig {
+    /// At work in `data` with `slots`, as on AWS: jobs go on by themselves, changes survive a loss of power.
+    pub fn new(data: PathBuf, slots: usize) -> ServiceConfig {
+        let journal_bytes = JOURNAL_BYTES;
+        ServiceConfig { data, slots, read_only: false, hold: false, durable: true, journal_bytes, clock: Clock::Wall }
+    }
 }
 
 /// AWS Batch and its logs on one machine.
@@ -42,6 +59,11 @@ pub struct Service {
     /// Told after every change, for those who wait for a state.
     moved: Notify,
     task: Mutex<Option<JoinHandle<()>>>,
+    dir: PathBuf,
+    durable: bool,
+    clock: Clock,
+    /// How far the journal is known to be on the disk. Held by whoever syncs; the others find their work done.
+    synced: tokio::sync::Mutex<u64>,
 }
 
 /// Everything that changes. A std mutex: no step under it waits.
@@ -49,6 +71,9 @@ struct State {
     model: Model,
     /// Absent when read only.
     journal: Option<Journal>,
+    /// Bytes after which the journal is folded; none while that is being done.
+    fold_at: Option<u64>,
+    journal_bytes: u64,
     stopping: bool,
 }
 
@@ -70,6 +95,14 @@ impl Service {
     /// # Errors
     /// The directory cannot be read or written, or the runner cannot work.
     pub fn open(config: ServiceConfig, runner: Arc<dyn Runner>) -> io::Result<Arc<Service>> {
+        Service::open_drilled(config, Drill::default(), runner)
+    }
+
+    /// Opens the service with these faults, and none of those that an earlier process was given.
+    ///
+    /// # Errors
+    /// As [`Service::open`].
+    pub fn open_drilled(config: ServiceConfig, drill: Drill, runner: Arc<dyn Runner>) -> io::Result<Arc<Service>> {
         let dir = config.data.join("batch");
         let logs = LogStore::new(config.data.join("logs"));
         let slots = u32::try_from(config.slots).unwrap_or(u32::MAX);
@@ -85,23 +118,38 @@ impl Service {
         if !config.read_only {
             // Lost before the slots are set, so that nothing starts twice; the snapshot then holds both.
             let hold = config.hold.then_some(Input::Hold);
-            let inputs = [Input::Slots(0), Input::HostLost].into_iter().chain(hold).chain([Input::Slots(slots)]);
+            let lost = [Input::Slots(0), Input::HostLost, Input::Drill(Box::new(drill))];
+            let inputs = lost.into_iter().chain(hold).chain([Input::Slots(slots)]);
             for input in inputs {
-                if let Ok(output) = model.apply(now_ms(), input) {
+                if let Ok(output) = model.apply(config.clock.now_ms(), input) {
                     effects.extend(output.effects);
                 }
             }
             journal = Some(Journal::begin(&dir, generation + 1, &model)?);
             runner.attach(Host { reports, logs: logs.clone() })?;
         }
+        if config.read_only {
+            // Whoever reads what a dead process left is not to be told late.
+            model.tell_all();
+        }
         let live = journal.is_some();
         let service = Arc::new(Service {
-            state: Mutex::new(State { model, journal, stopping: false }),
+            state: Mutex::new(State {
+                model,
+                journal,
+                fold_at: Some(config.journal_bytes),
+                journal_bytes: config.journal_bytes,
+                stopping: false,
+            }),
             runner,
             logs,
             changed: Arc::new(Notify::new()),
             moved: Notify::new(),
             task: Mutex::new(None),
+            dir,
+            durable: config.durable,
+            clock: config.clock,
+            synced: tokio::sync::Mutex::new(0),
         });
         if live {
             service.carry_out(effects);
@@ -130,8 +178,8 @@ impl Service {
     ///
     /// # Errors
     /// A refused request, or a service that cannot write: then nothing has changed.
-    pub fn change(&self, input: Input) -> Result<Reply, Fault> {
-        let now = now_ms();
+    pub fn change(self: &Arc<Self>, input: Input) -> Result<Reply, Fault> {
+        let now = self.clock.now_ms();
         let mut state = self.state();
         if state.stopping {
             return Err(Fault::Server("the endpoint is shutting down".to_owned()));
@@ -145,10 +193,66 @@ impl Service {
         let output = state.model.apply(now, input)?;
         // Under the lock, so that a signal never overtakes the start it is meant for.
         self.carry_out(output.effects);
+        self.fold(&mut state);
         drop(state);
         self.changed.notify_one();
         self.moved.notify_waiters();
         Ok(output.reply)
+    }
+
+    /// How far the journal has been written; absent when read only.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.state().journal.as_ref().map(Journal::position)
+    }
+
+    /// Waits until everything that has been changed is on the disk, if this service is durable. Callers at the same time share
+    /// one sync.
+    ///
+    /// # Errors
+    /// The disk would not take it: what was changed is in force, and may be lost with the machine's power.
+    pub async fn durable(&self) -> Result<(), Fault> {
+        let Some(wanted) = self.position().filter(|_| self.durable) else { return Ok(()) };
+        let mut synced = self.synced.lock().await;
+        if *synced >= wanted {
+            return Ok(());
+        }
+        let Some((file, reached)) = self.state().journal.as_ref().map(Journal::unsynced) else { return Ok(()) };
+        let result = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        match result.map_err(io::Error::other).flatten() {
+            Ok(()) => {
+                *synced = reached;
+                Ok(())
+            }
+            Err(error) => Err(Fault::Server(format!("cannot bring the journal to the disk: {error}"))),
+        }
+    }
+
+    /// Folds a long journal into a snapshot. Only a copy of the model is made under the lock; it is written beside the work.
+    fn fold(self: &Arc<Self>, state: &mut State) {
+        let State { model, journal: Some(journal), fold_at, .. } = state else { return };
+        if fold_at.is_none_or(|limit| journal.length() < limit) {
+            return;
+        }
+        let generation = match journal.rotate() {
+            Ok(generation) => generation,
+            Err(error) => {
+                tracing::error!(%error, "the journal grows on: no other can be begun");
+                *fold_at = Some(journal.length().saturating_mul(2));
+                return;
+            }
+        };
+        *fold_at = None;
+        let (model, service) = (model.clone(), Arc::clone(self));
+        tokio::task::spawn_blocking(move || {
+            let written = journal::settle(&service.dir, generation, &model);
+            let mut state = service.state();
+            // Never before the journal is as long as the snapshot: folding stays a fraction of the work.
+            let bytes = *written.as_ref().unwrap_or(&0);
+            state.fold_at = Some(state.journal_bytes.max(bytes));
+            if let Err(error) = written {
+                tracing::error!(%error, "no snapshot was written; the journals before it stay");
+            }
+        });
     }
 
     /// Reads the model.
@@ -197,8 +301,8 @@ impl Service {
     }
 
     /// Takes reports, or the passing of time. Once stopping, nobody is told any more how children end: they were killed.
-    fn absorb(&self, inputs: Vec<Input>) {
-        let now = now_ms();
+    fn absorb(self: &Arc<Self>, inputs: Vec<Input>) {
+        let now = self.clock.now_ms();
         let mut state = self.state();
         if state.stopping {
             return;
@@ -213,6 +317,7 @@ impl Service {
                 self.carry_out(output.effects);
             }
         }
+        self.fold(&mut state);
         drop(state);
         self.moved.notify_waiters();
     }
@@ -222,8 +327,11 @@ impl Service {
 async fn work(service: Weak<Service>, changed: Arc<Notify>, mut received: UnboundedReceiver<Report>) {
     let mut reports = Vec::new();
     loop {
-        let Some(wake_at) = service.upgrade().map(|service| service.read(Model::wake_at)) else { return };
-        let wait = wake_at.map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+        let Some((clock, wake_at)) = service.upgrade().map(|service| (service.clock, service.read(Model::wake_at)))
+        else {
+            return;
+        };
+        let wait = wake_at.map(|at| Duration::from_millis(at.saturating_sub(clock.now_ms())));
         let inputs = tokio::select! {
             count = received.recv_many(&mut reports, REPORTS) => match count {
                 0 => return,
@@ -262,3 +370,6 @@ fn seed(config: &ServiceConfig) -> String {
     hasher.update(&random.to_le_bytes());
     hasher.finalize().to_hex().to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use super::IDENTITY_PATH;
 
 /// Whose request it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Service {
+pub(in crate::emulator) enum Service {
     /// Who serves here.
     Identity,
     S3,
@@ -21,7 +21,7 @@ pub(super) enum Service {
 
 /// Tells the services apart: by the service that the signature is for (in the header or in the URL), then by the header
 /// that only JSON services send; of an unsigned request, by what it looks like.
-pub(super) fn service(method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap) -> Service {
+pub(in crate::emulator) fn service(method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap) -> Service {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if path == IDENTITY_PATH {
         return Service::Identity;

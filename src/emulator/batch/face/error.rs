@@ -26,8 +26,20 @@ impl Error {
     }
 }
 
-pub(super) fn later(operation: &str) -> Error {
-    Error::client(format!("{operation} is not yet implemented by this endpoint"))
+/// An operation of AWS Batch for service jobs and the like, of which this endpoint has none.
+pub(super) fn absent(operation: &str) -> Error {
+    Error::client(format!(
+        "{operation} is not available: this endpoint runs container jobs, and has no service jobs, service environments or \
+         quota shares"
+    ))
+}
+
+pub(super) fn unknown(what: &str) -> Error {
+    Error {
+        status: StatusCode::NOT_FOUND,
+        kind: "UnknownOperationException",
+        message: format!("'{what}' is not an operation of AWS Batch; operations are POST /v1/<name in lower case>"),
+    }
 }
 
 impl From<Refusal> for Error {

@@ -3,6 +3,9 @@
 mod error;
 mod jobs;
 mod places;
+mod request;
+mod strict;
+mod tags;
 
 use std::sync::Arc;
 
@@ -10,13 +13,13 @@ use axum::Json;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use self::error::{Error, later};
+use self::error::{Error, absent, unknown};
+use self::request::{parse, prepare};
 use super::model::Input;
 use super::service::Service;
 use crate::emulator::logs;
@@ -26,44 +29,21 @@ const MAX_BODY: usize = 1024 * 1024;
 
 const LOGS_TARGET: &str = "Logs_20140328.";
 
-/// The operations of the Batch API that this endpoint does not have yet.
-const LATER: [&str; 38] = [
-    "CancelJobs",
-    "CreateComputeEnvironment",
-    "CreateConsumableResource",
-    "CreateJobQueue",
+/// The operations of the Batch API for what this endpoint has none of.
+const ABSENT: [&str; 15] = [
     "CreateQuotaShare",
-    "CreateSchedulingPolicy",
     "CreateServiceEnvironment",
-    "DeleteComputeEnvironment",
-    "DeleteConsumableResource",
-    "DeleteJobQueue",
     "DeleteQuotaShare",
-    "DeleteSchedulingPolicy",
     "DeleteServiceEnvironment",
-    "DescribeConsumableResource",
     "DescribeQuotaShare",
-    "DescribeSchedulingPolicies",
     "DescribeServiceEnvironments",
     "DescribeServiceJob",
-    "GetJobQueueSnapshot",
-    "ListConsumableResources",
-    "ListJobsByConsumableResource",
     "ListQuotaShares",
-    "ListSchedulingPolicies",
     "ListServiceJobs",
-    "ListTagsForResource",
     "SubmitServiceJob",
-    "TagResource",
-    "TerminateJobs",
     "TerminateServiceJob",
     "TerminateServiceJobs",
-    "UntagResource",
-    "UpdateComputeEnvironment",
-    "UpdateConsumableResource",
-    "UpdateJobQueue",
     "UpdateQuotaShare",
-    "UpdateSchedulingPolicy",
     "UpdateServiceEnvironment",
     "UpdateServiceJob",
 ];
@@ -85,8 +65,9 @@ pub fn is_ours(method: &Method, path: &str, headers: &HeaderMap) -> bool {
 pub(super) fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/", post(read_logs))
-        .route("/v1/tags/{*arn}", any(tags))
-        .route("/v1/{operation}", post(batch))
+        .route("/v1/tags/{*arn}", any(tags::tags))
+        .route("/v1/{operation}", any(batch))
+        .fallback(|uri: Uri| async move { unknown(uri.path()).into_response() })
         .with_state(service)
 }
 
@@ -99,55 +80,40 @@ async fn read_logs(State(service): State<Arc<Service>>, request: Request<Body>) 
     }
 }
 
-async fn tags(method: Method) -> Response {
-    let operation = match method {
-        Method::POST => "TagResource",
-        Method::DELETE => "UntagResource",
-        _ => "ListTagsForResource",
-    };
-    later(operation).into_response()
-}
-
 async fn batch(State(service): State<Arc<Service>>, Path(operation): Path<String>, request: Request<Body>) -> Response {
+    if request.method() != Method::POST {
+        return unknown(&format!("{} /v1/{operation}", request.method())).into_response();
+    }
     let body = match to_bytes(request.into_body(), MAX_BODY).await {
         Ok(body) => body,
         Err(error) => return Error::too_large(&error).into_response(),
     };
-    answer(&service, &operation, &body).unwrap_or_else(IntoResponse::into_response)
+    let before = service.position();
+    let answered = answer(&service, &operation, &body);
+    // What is answered must survive; a reader need not wait for others' changes.
+    let durable = if service.position() == before { Ok(()) } else { service.durable().await };
+    durable.map_err(Error::from).and(answered).unwrap_or_else(IntoResponse::into_response)
 }
 
-fn answer(service: &Service, operation: &str, body: &[u8]) -> Result<Response, Error> {
+fn answer(service: &Arc<Service>, operation: &str, body: &[u8]) -> Result<Response, Error> {
+    if let Some(known) = ABSENT.iter().find(|known| known.eq_ignore_ascii_case(operation)) {
+        return Err(absent(known));
+    }
+    let body = prepare(operation, body)?;
     for group in [jobs::answer, places::answer] {
-        if let Some(response) = group(service, operation, body)? {
+        if let Some(response) = group(service, operation, &body)? {
             return Ok(response);
         }
     }
-    match LATER.iter().find(|known| known.eq_ignore_ascii_case(operation)) {
-        Some(known) => Err(later(known)),
-        None => Err(Error {
-            status: StatusCode::NOT_FOUND,
-            kind: "UnknownOperationException",
-            message: format!("'{operation}' is not an operation of AWS Batch"),
-        }),
-    }
+    Err(unknown(operation))
 }
 
-fn change(service: &Service, input: Input) -> Result<Response, Error> {
+fn change(service: &Arc<Service>, input: Input) -> Result<Response, Error> {
     ok(service.change(input)?)
 }
 
 fn ok(answer: impl Serialize) -> Result<Response, Error> {
     Ok(Json(answer).into_response())
-}
-
-/// A request's body; an absent one is an empty object.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| Error {
-        status: StatusCode::BAD_REQUEST,
-        kind: "SerializationException",
-        message: format!("the request's body cannot be read: {error}"),
-    })
 }
 
 #[cfg(test)]

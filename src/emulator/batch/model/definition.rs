@@ -7,6 +7,7 @@ use super::api::{
     ContainerProperties, DeregisterJobDefinition, DescribeJobDefinitions, JobTimeout, RegisterJobDefinition,
 };
 use super::reply::{DefinitionList, Registered};
+use super::requirements::check_definition;
 use super::submit::{check_environment, check_name, check_resources};
 use super::{Model, Refusal, ids, retry};
 
@@ -22,12 +23,6 @@ pub(super) struct Definition {
 }
 
 impl Definition {
-    /// The container, as far as the model reads it; it was checked at registration.
-    pub(super) fn container(&self) -> ContainerProperties {
-        let properties = self.request.container_properties.as_ref();
-        properties.and_then(|value| ContainerProperties::deserialize(value).ok()).unwrap_or_default()
-    }
-
     fn describe(&self, revision: u32) -> Value {
         let mut fields = match serde_json::to_value(&self.request) {
             Ok(Value::Object(fields)) => fields,
@@ -58,6 +53,17 @@ impl Model {
         let revision = revisions.len() as u32;
         let arn = ids::arn("job-definition", &format!("{name}:{revision}"));
         Ok(Registered { job_definition_name: name, job_definition_arn: arn, revision })
+    }
+
+    /// The revision behind `name:revision`.
+    pub(super) fn revision(&self, given: &str) -> Option<&Definition> {
+        let (name, revision) = given.rsplit_once(':')?;
+        self.definitions.get(name)?.get(place(revision)?)
+    }
+
+    pub(super) fn revision_mut(&mut self, given: &str) -> Option<&mut Definition> {
+        let (name, revision) = given.rsplit_once(':')?;
+        self.definitions.get_mut(name)?.get_mut(place(revision)?)
     }
 
     /// DeregisterJobDefinition: jobs that use the revision go on.
@@ -184,6 +190,7 @@ fn check(request: &RegisterJobDefinition) -> Result<(), Refusal> {
             return Err(Refusal(format!("platformCapabilities may hold EC2 or FARGATE, but holds '{platform}'")));
         }
     }
+    check_definition(request)?;
     request.retry_strategy.as_ref().map_or(Ok(()), retry::check)?;
     request.timeout.as_ref().map_or(Ok(()), check_timeout)?;
     if request.tags.len() > 50 {

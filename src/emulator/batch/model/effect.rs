@@ -33,6 +33,29 @@ pub struct Start {
     pub resources: Vec<ResourceRequirement>,
     /// The stream its output goes to, in the group `/aws/batch/job`.
     pub log_stream: String,
+    /// All containers of a task with several; the fields above then tell of the first. Empty for a task with one.
+    pub containers: Vec<TaskContainer>,
+}
+
+/// A container of a task with several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskContainer {
+    /// Its name in the task.
+    pub name: String,
+    /// The definition's image.
+    pub image: Option<String>,
+    /// The command with overrides and parameters applied; empty means the image's own.
+    pub command: Vec<String>,
+    /// The job's variables, then Batch's own; a later one of the same name wins.
+    pub environment: Vec<(String, String)>,
+    /// With overrides applied.
+    pub resources: Vec<ResourceRequirement>,
+    /// The stream its output goes to.
+    pub log_stream: String,
+    /// Whether its end is the end of the task.
+    pub essential: bool,
+    /// The containers it waits for, each with `START`, `COMPLETE` or `SUCCESS`.
+    pub depends_on: Vec<(String, String)>,
 }
 
 /// How to stop an attempt.
@@ -62,6 +85,11 @@ pub enum End {
     },
     /// Its host went away.
     HostLost,
+    /// It was lost in a way that Batch tells like this.
+    Lost {
+        /// Such as `Host EC2 (instance i-...) terminated.`
+        status_reason: String,
+    },
 }
 
 impl End {

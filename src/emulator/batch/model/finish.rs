@@ -49,7 +49,7 @@ impl Model {
         if !self.is_live(attempt) {
             return;
         }
-        self.live -= 1;
+        self.give_room_back(attempt.job, attempt.child);
         let now = self.now;
         let Some(job) = self.jobs.get_mut(&attempt.job) else { return };
         let record = &mut job.children[attempt.child as usize];
@@ -61,6 +61,7 @@ impl Model {
             End::Exited { exit_code, reason } => (EXITED, Some(*exit_code), reason.as_deref()),
             End::StartFailed { reason } => (START_FAILED, None, Some(reason.as_str())),
             End::HostLost => (HOST_LOST, None, None),
+            End::Lost { status_reason } => (status_reason.as_str(), None, None),
         };
         let reason = reason.unwrap_or_default();
         let status_reason = if record.timed_out { TIMED_OUT } else { status_reason };
@@ -79,13 +80,14 @@ impl Model {
             Status::Failed
         };
         if status == Status::Runnable {
-            if let Some(queue) = self.queues.get_mut(&job.queue) {
-                queue.line.retries.push_back((attempt.job, attempt.child));
-            }
-        } else if !record.terminated {
+            job.set_status(attempt.child, status, now);
+            self.line_up_again(attempt.job, attempt.child);
+            return;
+        }
+        if !record.terminated {
             record.reason = record.last.status_reason;
         }
-        job.set_status(attempt.child, status, now);
+        self.settle(attempt.job, attempt.child, status);
     }
 
     /// Every attempt under way ends with its host, in order of job and index.
@@ -108,6 +110,8 @@ impl Model {
 
     /// Carries out what is due.
     pub(super) fn tick(&mut self, effects: &mut Vec<Effect>) {
+        self.forget();
+        self.enforce_limits();
         let (mut term, mut kill) = (Vec::new(), Vec::new());
         while let Some((at, attempt, deadline)) = self.deadlines.first().copied() {
             if at > self.now {

@@ -9,21 +9,33 @@ use super::Model;
 /// A held job's places in its queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Held {
-    /// Whether it has children that were never dispatched.
-    fresh: bool,
+    /// Whether it has children that became RUNNABLE together and were never dispatched.
+    pub(super) fresh: bool,
+    /// Children that became RUNNABLE one by one.
+    pub(super) ready: Vec<u32>,
     /// Children that are to be started again.
-    retries: Vec<u32>,
+    pub(super) retries: Vec<u32>,
 }
 
 impl Model {
-    /// Takes every job out of its queue.
+    /// Takes every job out of its queue; those that wait for dependencies will not enter theirs either.
     pub(super) fn hold(&mut self) {
-        for queue in self.queues.values_mut() {
-            for job in queue.line.fresh.drain(..) {
-                self.held.entry(job).or_default().fresh = true;
+        for (key, job) in &self.jobs {
+            if !job.status().is_terminal() {
+                self.held.entry(*key).or_default();
             }
-            for (job, child) in queue.line.retries.drain(..) {
-                self.held.entry(job).or_default().retries.push(child);
+        }
+        for queue in self.queues.values_mut() {
+            for share in queue.line.shares.values_mut() {
+                for (_, job) in std::mem::take(&mut share.fresh) {
+                    self.held.entry(job).or_default().fresh = true;
+                }
+                for (_, job, child) in std::mem::take(&mut share.ready) {
+                    self.held.entry(job).or_default().ready.push(child);
+                }
+                for (job, child) in share.retries.drain(..) {
+                    self.held.entry(job).or_default().retries.push(child);
+                }
             }
         }
     }
@@ -40,12 +52,14 @@ impl Model {
         for id in ids {
             let Some((key, None)) = self.find(id) else { continue };
             let Some(held) = self.held.remove(&key) else { continue };
-            let queue = self.jobs.get(&key).and_then(|job| self.queues.get_mut(&job.queue));
-            if let Some(queue) = queue {
-                queue.line.retries.extend(held.retries.into_iter().map(|child| (key, child)));
-                if held.fresh {
-                    queue.line.fresh.push_back(key);
-                }
+            for child in held.retries {
+                self.line_up_again(key, child);
+            }
+            for child in held.ready {
+                self.line_up(key, child);
+            }
+            if held.fresh {
+                self.line_up_all(key);
             }
         }
     }

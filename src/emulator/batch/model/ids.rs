@@ -23,10 +23,20 @@ pub(super) fn name_of<'a>(kind: &str, given: &'a str) -> &'a str {
     resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).unwrap_or(given)
 }
 
+/// The ARN of the cluster that all tasks run in.
+pub(super) fn cluster_arn() -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/batchmap")
+}
+
 /// A job id in the form of a UUID.
 pub(super) fn job_id(seed: &str, number: u32) -> String {
+    uuid(seed, &number.to_string())
+}
+
+/// The UUID of `what` among all that comes of one seed.
+pub(super) fn uuid(seed: &str, what: &str) -> String {
     let mut bytes = [0; 16];
-    bytes.copy_from_slice(&blake3::hash(format!("{seed}/{number}").as_bytes()).as_bytes()[..16]);
+    bytes.copy_from_slice(&blake3::hash(format!("{seed}/{what}").as_bytes()).as_bytes()[..16]);
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex = hex(&bytes);
@@ -38,10 +48,11 @@ pub(super) fn task_id(job_id: &str, child: u32, attempt: u32) -> String {
     hex(&blake3::hash(format!("{job_id}/{child}/{attempt}").as_bytes()).as_bytes()[..16])
 }
 
-/// An attempt's log stream, in the group `/aws/batch/job`. Batch keeps 200 characters of the definition's name.
-pub(super) fn log_stream(definition: &str, job_id: &str, child: u32, attempt: u32) -> String {
+/// The log stream of an attempt's container, in the group `/aws/batch/job`. Batch keeps 200 characters of the definition's
+/// name.
+pub(super) fn log_stream(definition: &str, container: &str, job_id: &str, child: u32, attempt: u32) -> String {
     let name: String = definition.chars().take(200).collect();
-    format!("{name}/default/{}", task_id(job_id, child, attempt))
+    format!("{name}/{container}/{}", task_id(job_id, child, attempt))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::{KeyValue, ResourceRequirement, RetryStrategy};
+use super::api::{JobDependency, RetryStrategy};
+use super::container::Container;
+use super::places::Amount;
 use super::texts::Text;
 
 /// A job's state; the order is the life of a job.
@@ -118,14 +120,16 @@ pub(super) struct Child {
     pub(super) attempt: u8,
     /// Why it was stopped, or why it ended.
     pub(super) reason: Text,
+    /// The name of the compute environment of its last attempt.
+    pub(super) environment: Text,
     /// The last attempt; earlier ones are in [`Job::earlier`].
     pub(super) last: Attempt,
 }
 
-type ChildRow = (u8, u8, u8, Text, Attempt);
+type ChildRow = (u8, u8, u8, Text, Text, Attempt);
 
 impl From<ChildRow> for Child {
-    fn from((status, flags, attempt, reason, last): ChildRow) -> Self {
+    fn from((status, flags, attempt, reason, environment, last): ChildRow) -> Self {
         let status = Status::ALL[usize::from(status).min(Status::ALL.len() - 1)];
         Child {
             status,
@@ -134,6 +138,7 @@ impl From<ChildRow> for Child {
             timed_out: flags & 4 != 0,
             attempt,
             reason,
+            environment,
             last,
         }
     }
@@ -142,7 +147,7 @@ impl From<ChildRow> for Child {
 impl From<Child> for ChildRow {
     fn from(c: Child) -> Self {
         let flags = u8::from(c.cancelled) | u8::from(c.terminated) << 1 | u8::from(c.timed_out) << 2;
-        (c.status as u8, flags, c.attempt, c.reason, c.last)
+        (c.status as u8, flags, c.attempt, c.reason, c.environment, c.last)
     }
 }
 
@@ -156,10 +161,10 @@ pub(super) struct Job {
     /// The definition's name and revision.
     pub(super) definition: (String, u32),
     pub(super) is_array: bool,
-    pub(super) image: Option<String>,
-    pub(super) command: Vec<String>,
-    pub(super) environment: Vec<KeyValue>,
-    pub(super) resources: Vec<ResourceRequirement>,
+    /// One; of a definition with `ecsProperties`, all of its task's, overrides and parameters applied.
+    pub(super) containers: Vec<Container>,
+    /// Whether the definition has `ecsProperties`.
+    pub(super) is_task: bool,
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) propagate_tags: Option<bool>,
@@ -169,6 +174,24 @@ pub(super) struct Job {
     pub(super) timeout_ms: Option<u64>,
     /// Why its children fail at dispatch, where AWS finds out only then.
     pub(super) unfit: Option<String>,
+    /// What each child takes of its compute environment.
+    pub(super) need: Amount,
+    /// What each child takes of consumable resources, by name.
+    pub(super) consumables: Vec<(String, u64)>,
+    /// The share identifier; empty in a queue without a scheduling policy.
+    pub(super) share: String,
+    /// Within its share: the highest first.
+    pub(super) priority: Option<i64>,
+    /// As submitted.
+    pub(super) depends_on: Vec<JobDependency>,
+    /// Jobs and children that it waits for as a whole, and that have not ended.
+    pub(super) waits: u32,
+    /// Arrays whose child of the same index each child waits for.
+    pub(super) each: Vec<u32>,
+    /// Whether each child waits for the one before it.
+    pub(super) sequential: bool,
+    /// Children that have ended and whose end has been told to those that wait for it.
+    pub(super) followed: u32,
     pub(super) created_at: u64,
     /// When a child's state last changed.
     pub(super) changed_at: u64,
@@ -179,11 +202,14 @@ pub(super) struct Job {
     pub(super) terminated: bool,
     pub(super) reason: Text,
     pub(super) children: Vec<Child>,
+    /// How often a child changed its state.
+    #[serde(default)]
+    pub(super) moves: u64,
     /// Children by state.
     pub(super) counts: [u32; 7],
     /// Ended attempts of retried children, without the last.
     pub(super) earlier: BTreeMap<u32, Vec<Attempt>>,
-    /// The first child that was never dispatched.
+    /// The first child that may never have been dispatched, of a job whose children all became RUNNABLE at once.
     pub(super) next_fresh: u32,
 }
 
@@ -202,13 +228,24 @@ impl Job {
         self.counts[status as usize]
     }
 
-    /// Moves a child to another state, in its own record and in the summary.
+    pub(super) fn child_mut(&mut self, index: u32) -> Option<&mut Child> {
+        self.children.get_mut(index as usize)
+    }
+
+    /// The place of its share that waits the longest first: the higher the priority, the lower the rank.
+    pub(super) fn rank(&self) -> i64 {
+        if self.share.is_empty() { 0 } else { -self.priority.unwrap_or(0) }
+    }
+
+    /// Moves a child to another state, in its own record and in the summary. The end of a child goes through
+    /// [`super::Model::settle`], which tells those that wait for it.
     pub(super) fn set_status(&mut self, index: u32, status: Status, now: u64) {
         let child = &mut self.children[index as usize];
         self.counts[child.status as usize] -= 1;
         self.counts[status as usize] += 1;
         child.status = status;
         self.changed_at = now;
+        self.moves += 1;
     }
 
     /// The job's own state. A parent is never RUNNABLE, STARTING or RUNNING.

@@ -10,9 +10,15 @@
 //!
 //! Who drives it owns the rest: it carries effects out in their order and reports how attempts go.
 
+mod blocked;
+mod check;
+mod consuming;
+mod container;
 mod definition;
+mod depend;
 mod describe;
 mod dispatch;
+mod drill;
 mod finish;
 mod hold;
 mod ids;
@@ -20,28 +26,35 @@ mod job;
 mod line;
 mod list;
 mod places;
+mod requirements;
+mod retain;
 mod retry;
+mod room;
+mod snapshot;
 mod stop;
 mod submit;
 mod texts;
+mod token;
 
 pub mod api;
 pub mod effect;
 pub mod reply;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::effect::{Effect, End, Start, Stop};
+pub use self::drill::Drill;
+pub use self::effect::{Effect, End, Start, Stop, TaskContainer};
 pub use self::job::{AttemptKey, Status};
 pub use self::places::{INTERRUPTIBLE, MAIN};
 pub use self::reply::Reply;
 
-use self::api::{DeregisterJobDefinition, RegisterJobDefinition, StopJob, SubmitJob};
+use self::api::{DeregisterJobDefinition, PlaceChange, RegisterJobDefinition, StopJob, StopJobs, SubmitJob};
 use self::definition::Definition;
 use self::job::Job;
-use self::places::{Environment, Queue};
+use self::places::tags::Tags;
+use self::places::{Consumable, Environment, Policy, Queue};
 use self::texts::Texts;
 
 /// A change. The journal is a list of these, so a variant or field once written is read for ever.
@@ -51,12 +64,18 @@ pub enum Input {
     Register(Box<RegisterJobDefinition>),
     /// DeregisterJobDefinition.
     Deregister(DeregisterJobDefinition),
+    /// Compute environments, job queues, scheduling policies, consumable resources and tags.
+    Place(Box<PlaceChange>),
     /// SubmitJob.
     Submit(Box<SubmitJob>),
     /// CancelJob.
     Cancel(StopJob),
     /// TerminateJob.
     Terminate(StopJob),
+    /// CancelJobs.
+    CancelMany(StopJobs),
+    /// TerminateJobs.
+    TerminateMany(StopJobs),
     /// The runner has the attempt's command running.
     Started(AttemptKey),
     /// The attempt is over and nothing of it is left.
@@ -71,6 +90,10 @@ pub enum Input {
     Hold,
     /// These jobs' drivers are back.
     Release(Vec<String>),
+    /// What goes wrong with jobs on purpose from now on.
+    Drill(Box<Drill>),
+    /// The hosts of all attempts under way go, or of those of these jobs and children.
+    LoseHosts(Vec<String>),
 }
 
 /// What a change brought about.
@@ -99,6 +122,12 @@ pub struct Model {
     next_job: u32,
     environments: BTreeMap<String, Environment>,
     queues: BTreeMap<String, Queue>,
+    /// By name.
+    consumables: BTreeMap<String, Consumable>,
+    /// By name.
+    policies: BTreeMap<String, Policy>,
+    /// Of all that is named so far, by `kind/name`; jobs and definitions have their own.
+    tags: BTreeMap<String, Tags>,
     /// By name, each with its revisions from 1.
     definitions: BTreeMap<String, Vec<Definition>>,
     /// In order of submission.
@@ -106,9 +135,18 @@ pub struct Model {
     by_id: BTreeMap<String, u32>,
     texts: Texts,
     deadlines: BTreeSet<(u64, AttemptKey, Deadline)>,
+    /// Who waits for whom.
+    dependents: BTreeSet<depend::Wait>,
+    /// When jobs that have ended are forgotten.
+    expiries: BTreeSet<(u64, u32)>,
+    /// Children whose end must still be told to those who wait for it; empty between inputs.
+    #[serde(skip)]
+    settled: VecDeque<(u32, u32)>,
     /// Jobs that wait for their driver.
     #[serde(default)]
     held: BTreeMap<u32, hold::Held>,
+    #[serde(default)]
+    drills: drill::Drills,
 }
 
 /// What is due for an attempt.
@@ -127,14 +165,21 @@ impl Model {
             slots,
             live: 0,
             next_job: 0,
-            environments: places::environments(),
+            environments: places::environments(seed),
             queues: places::queues(),
+            consumables: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            tags: BTreeMap::new(),
             definitions: BTreeMap::new(),
             jobs: BTreeMap::new(),
             by_id: BTreeMap::new(),
             texts: Texts::default(),
             deadlines: BTreeSet::new(),
+            dependents: BTreeSet::new(),
+            expiries: BTreeSet::new(),
+            settled: VecDeque::new(),
             held: BTreeMap::new(),
+            drills: drill::Drills::default(),
         }
     }
 
@@ -145,37 +190,61 @@ impl Model {
     pub fn apply(&mut self, now: u64, input: Input) -> Result<Output, Refusal> {
         self.now = self.now.max(now);
         let mut effects = Vec::new();
+        self.tell_what_is_due();
         let reply = self.change(input, &mut effects)?;
+        self.drill(&mut effects);
+        self.follow();
         self.dispatch(&mut effects);
+        while self.fail_unpulled() {
+            self.follow();
+            self.dispatch(&mut effects);
+        }
+        self.forget_empty_environments();
+        self.note_changes();
         Ok(Output { reply, effects })
     }
 
     fn change(&mut self, input: Input, effects: &mut Vec<Effect>) -> Result<Reply, Refusal> {
         match input {
             Input::Register(request) => return self.register(*request).map(Reply::Registered),
+            Input::Place(change) => return self.place(&change, effects).map(Reply::Placed),
             Input::Submit(request) => return self.submit(*request).map(Reply::Submitted),
             Input::Deregister(request) => self.deregister(&request)?,
             Input::Cancel(request) => self.cancel(&request)?,
             Input::Terminate(request) => self.terminate(&request, effects)?,
-            Input::Started(attempt) => self.started(attempt),
+            Input::CancelMany(request) => return self.stop_jobs(&request, false, effects).map(Reply::Stopped),
+            Input::TerminateMany(request) => return self.stop_jobs(&request, true, effects).map(Reply::Stopped),
+            Input::Started(attempt) => {
+                self.started(attempt);
+                self.draw_loss(attempt);
+            }
             Input::Ended(attempt, end) => self.ended(attempt, &end),
             Input::Tick => self.tick(effects),
             Input::Slots(slots) => self.slots = slots,
             Input::HostLost => self.host_lost(),
             Input::Hold => self.hold(),
             Input::Release(ids) => self.release(&ids),
+            Input::Drill(drill) => self.set_drill(*drill),
+            Input::LoseHosts(ids) => return self.lose_hosts(&ids, effects),
         }
         Ok(Reply::Done {})
     }
 
     /// When the next [`Input::Tick`] is due, in milliseconds since 1970.
     pub fn wake_at(&self) -> Option<u64> {
-        self.deadlines.first().map(|(at, _, _)| *at)
+        let attempt = self.deadlines.first().map(|(at, _, _)| *at);
+        [attempt, self.next_limit(), self.next_expiry(), self.drills.wake_at()].into_iter().flatten().min()
     }
 
     /// How many jobs (parents and plain ones) have not ended.
     pub fn unfinished(&self) -> usize {
         self.jobs.values().filter(|job| !job.status().is_terminal()).count()
+    }
+
+    /// How many children (a plain job is one) have not ended.
+    pub fn unfinished_children(&self) -> u64 {
+        let left = |job: &Job| job.size() - job.count(Status::Succeeded) - job.count(Status::Failed);
+        self.jobs.values().map(|job| u64::from(left(job))).sum()
     }
 
     /// How many children the runner has: STARTING or RUNNING.

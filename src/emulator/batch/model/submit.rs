@@ -2,17 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use super::api::{ContainerOverrides, ContainerProperties, KeyValue, ResourceRequirement, SubmitJob};
+use serde::Deserialize;
+
+pub(super) use super::check::{check_environment, check_name, check_resources};
+
+use super::api::{ConsumableProperties, KeyValue, RegisterJobDefinition, SubmitJob};
 use super::definition::check_timeout;
 use super::job::{Attempt, Child, Job, Status};
+use super::places::Queue;
 use super::reply::Submitted;
+use super::requirements::{amount, check_amounts};
 use super::texts::Text;
-use super::{Model, Refusal, ids, retry};
+use super::{Model, Refusal, container, ids, retry};
 
 /// AWS's limit on a SubmitJob's size.
 const MAX_BYTES: usize = 30 * 1024;
 /// ECS's limit on a task's overrides, which Batch meets only when it starts the task.
 const MAX_OVERRIDES: usize = 8192;
+const MAX_CONSUMABLES: usize = 5;
 const UNFIT_OVERRIDES: &str = "Container Overrides length must be at most 8192";
 const UNFIT_TAGS: &str = "The combined tags of the job and its job definition must be at most 50";
 
@@ -20,51 +27,61 @@ impl Model {
     /// SubmitJob.
     pub(super) fn submit(&mut self, request: SubmitJob) -> Result<Submitted, Refusal> {
         let size = check(&request)?;
-        let queue = ids::name_of("job-queue", &request.job_queue).to_owned();
-        match self.queues.get(&queue) {
-            None => return Err(Refusal(format!("Job queue {} does not exist", request.job_queue))),
-            Some(known) if !known.enabled => {
-                return Err(Refusal(format!("Job queue {} is DISABLED and takes no jobs", request.job_queue)));
-            }
-            Some(_) => {}
-        }
-        let id = ids::job_id(&self.seed, self.next_job);
-        let job = self.build(&request, queue.clone(), id.clone(), size)?;
-        let key = self.next_job;
+        let dependencies = self.dependencies(&request, size)?;
+        let mut job = self.build(&request, size)?;
+        let status = if dependencies.is_empty() { Status::Runnable } else { Status::Pending };
+        let count = size.unwrap_or(1);
+        job.children = vec![Child { status, ..FRESH }; count as usize];
+        job.counts[status as usize] = count;
+
+        let (key, id) = (self.next_job, job.id.clone());
         self.next_job += 1;
         self.by_id.insert(id.clone(), key);
         self.jobs.insert(key, job);
-        if let Some(queue) = self.queues.get_mut(&queue) {
-            queue.line.fresh.push_back(key);
+        if dependencies.is_empty() {
+            self.line_up_all(key);
+        } else {
+            self.begin_waiting(key, &dependencies);
         }
         Ok(Submitted { job_arn: ids::arn("job", &id), job_name: request.job_name, job_id: id })
     }
 
-    fn build(&self, request: &SubmitJob, queue: String, id: String, size: Option<u32>) -> Result<Job, Refusal> {
+    /// The queue a submission names.
+    fn open_queue(&self, given: &str) -> Result<(&String, &Queue), Refusal> {
+        match self.queues.get_key_value(ids::name_of("job-queue", given)) {
+            None => Err(Refusal(format!("Job queue {given} does not exist"))),
+            Some((_, queue)) if !queue.enabled => {
+                Err(Refusal(format!("Job queue {given} is DISABLED and takes no jobs")))
+            }
+            Some(found) => Ok(found),
+        }
+    }
+
+    /// The job of a submission, without its children.
+    fn build(&self, request: &SubmitJob, size: Option<u32>) -> Result<Job, Refusal> {
+        let (name, queue) = self.open_queue(&request.job_queue)?;
+        check_share(request, queue)?;
         let (definition, revision) = self.active_definition(&request.job_definition)?;
         let defined = &definition.request;
-        let container = definition.container();
-        let overrides = request.container_overrides.clone().unwrap_or_default();
+        check_kind(request, defined)?;
         let mut parameters = defined.parameters.clone();
         parameters.extend(request.parameters.clone());
-        let timeout = request.timeout.as_ref().or(defined.timeout.as_ref());
+        let containers = container::of_job(defined, request, &parameters)?;
+        check_amounts(&defined.platform_capabilities, &containers)?;
         let mut platforms = defined.platform_capabilities.clone();
         if platforms.is_empty() {
             platforms.push("EC2".to_owned());
         }
-        let count = size.unwrap_or(1);
-        let mut counts = [0; 7];
-        counts[Status::Runnable as usize] = count;
+        let timeout = request.timeout.as_ref().or(defined.timeout.as_ref());
         Ok(Job {
-            id,
+            id: ids::job_id(&self.seed, self.next_job),
             name: request.job_name.clone(),
-            queue,
+            queue: name.clone(),
             definition: (defined.job_definition_name.clone(), revision),
             is_array: size.is_some(),
-            resources: resources(&container, &overrides),
-            image: container.image,
-            command: substitute(overrides.command.clone().unwrap_or(container.command), &parameters),
-            environment: merge(container.environment, &overrides.environment),
+            need: amount(&containers),
+            containers,
+            is_task: defined.ecs_properties.is_some(),
             parameters,
             tags: request.tags.clone(),
             propagate_tags: request.propagate_tags.or(defined.propagate_tags),
@@ -73,22 +90,64 @@ impl Model {
             timeout_ms: timeout
                 .and_then(|timeout| timeout.attempt_duration_seconds)
                 .map(|seconds| seconds.unsigned_abs().saturating_mul(1000)),
-            unfit: unfit(&overrides, &request.tags, &defined.tags),
+            unfit: unfit(request, &defined.tags),
+            consumables: self.consumables_of(request, defined)?,
+            share: request.share_identifier.clone().unwrap_or_default(),
+            priority: request.scheduling_priority_override.or(defined.scheduling_priority),
+            depends_on: request.depends_on.clone(),
+            waits: 0,
+            each: Vec::new(),
+            sequential: false,
+            followed: 0,
             created_at: self.now,
             changed_at: self.now,
             started_at: 0,
             cancelled: false,
             terminated: false,
             reason: Text::NONE,
-            children: vec![FRESH; count as usize],
-            counts,
+            children: Vec::new(),
+            moves: 0,
+            counts: [0; 7],
             earlier: BTreeMap::new(),
             next_fresh: 0,
         })
     }
+
+    /// What each child takes of consumable resources: the definition's, those that the submission names replaced.
+    fn consumables_of(
+        &self,
+        request: &SubmitJob,
+        defined: &RegisterJobDefinition,
+    ) -> Result<Vec<(String, u64)>, Refusal> {
+        let of_definition = defined.consumable_resource_properties.as_ref();
+        let of_definition = of_definition.and_then(|value| ConsumableProperties::deserialize(value).ok());
+        let overrides = request.consumable_resource_properties_override.clone();
+        let mut all: Vec<(String, u64)> = Vec::new();
+        let given = of_definition.into_iter().chain(overrides).flat_map(|given| given.consumable_resource_list);
+        for requirement in given {
+            let name = ids::name_of("consumable-resource", &requirement.consumable_resource);
+            if !self.consumables.contains_key(name) {
+                return Err(Refusal(format!("Consumable resource {} does not exist", requirement.consumable_resource)));
+            }
+            let Some(quantity) = requirement.quantity.and_then(|quantity| u64::try_from(quantity).ok()) else {
+                return Err(Refusal(format!(
+                    "the quantity of consumable resource {name} must be given, and at least 0"
+                )));
+            };
+            all.retain(|(other, _)| other != name);
+            all.push((name.to_owned(), quantity));
+        }
+        if all.len() > MAX_CONSUMABLES {
+            return Err(Refusal(format!(
+                "a job may use at most {MAX_CONSUMABLES} consumable resources, but uses {}",
+                all.len()
+            )));
+        }
+        Ok(all)
+    }
 }
 
-/// A child that waits for its first slot: there is nothing here that would hold it back earlier.
+/// A child that has not begun.
 const FRESH: Child = Child {
     status: Status::Runnable,
     cancelled: false,
@@ -96,6 +155,7 @@ const FRESH: Child = Child {
     timed_out: false,
     attempt: 0,
     reason: Text::NONE,
+    environment: Text::NONE,
     last: Attempt { started_at: 0, stopped_at: 0, exit_code: None, reason: Text::NONE, status_reason: Text::NONE },
 };
 
@@ -107,13 +167,15 @@ fn check(request: &SubmitJob) -> Result<Option<u32>, Refusal> {
             return Err(Refusal(format!("{field} must not be empty")));
         }
     }
-    check_unsupported(request)?;
     if let Some(overrides) = &request.container_overrides {
-        if overrides.command.iter().flatten().any(String::is_empty) {
-            return Err(Refusal("containerOverrides.command must not contain an empty string".to_owned()));
-        }
-        check_environment("containerOverrides.environment", &overrides.environment)?;
+        check_overrides("containerOverrides", overrides.command.as_deref(), &overrides.environment)?;
         check_resources("containerOverrides.resourceRequirements", &overrides.resource_requirements)?;
+    }
+    let tasks = request.ecs_properties_override.iter().flat_map(|given| &given.task_properties);
+    for overrides in tasks.flat_map(|task| &task.containers) {
+        let field = "ecsPropertiesOverride.taskProperties.containers";
+        check_overrides(field, overrides.command.as_deref(), &overrides.environment)?;
+        check_resources(&format!("{field}.resourceRequirements"), &overrides.resource_requirements)?;
     }
     request.retry_strategy.as_ref().map_or(Ok(()), retry::check)?;
     request.timeout.as_ref().map_or(Ok(()), check_timeout)?;
@@ -133,114 +195,70 @@ fn check(request: &SubmitJob) -> Result<Option<u32>, Refusal> {
     }
 }
 
-fn check_unsupported(request: &SubmitJob) -> Result<(), Refusal> {
-    for (field, given) in [
-        ("shareIdentifier", &request.share_identifier),
-        ("schedulingPriorityOverride", &request.scheduling_priority_override),
-    ] {
-        if given.is_some() {
-            return Err(Refusal(format!(
-                "{field} may only be given for a job queue with a scheduling policy; {} has none",
-                request.job_queue
-            )));
-        }
+fn check_overrides(field: &str, command: Option<&[String]>, environment: &[KeyValue]) -> Result<(), Refusal> {
+    if command.unwrap_or_default().iter().any(String::is_empty) {
+        return Err(Refusal(format!("{field}.command must not contain an empty string")));
     }
-    for (field, given) in [
-        ("dependsOn", &request.depends_on),
-        ("nodeOverrides", &request.node_overrides),
-        ("eksPropertiesOverride", &request.eks_properties_override),
-        ("ecsPropertiesOverride", &request.ecs_properties_override),
-        ("consumableResourcePropertiesOverride", &request.consumable_resource_properties_override),
-    ] {
-        let empty = given.as_ref().is_none_or(|value| value.as_array().is_some_and(Vec::is_empty));
-        if !empty {
-            return Err(Refusal(format!("{field} is not yet implemented by this endpoint")));
-        }
-    }
-    Ok(())
+    check_environment(&format!("{field}.environment"), environment)
 }
 
-/// A job's or definition's name.
-pub(super) fn check_name(field: &str, name: &str) -> Result<(), Refusal> {
-    let first = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
-    let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-    if first && rest && name.len() <= 128 {
-        return Ok(());
+/// A queue with a scheduling policy needs to know whose share a job is; another one has no shares.
+fn check_share(request: &SubmitJob, queue: &Queue) -> Result<(), Refusal> {
+    if queue.policy.is_none() {
+        let given = [
+            ("shareIdentifier", request.share_identifier.is_some()),
+            ("schedulingPriorityOverride", request.scheduling_priority_override.is_some()),
+        ];
+        return match given.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((field, _)) => Err(Refusal(format!(
+                "{field} may only be given for a job queue with a scheduling policy; {} has none",
+                request.job_queue
+            ))),
+        };
     }
+    let share = request.share_identifier.as_deref().unwrap_or_default();
+    let body = share.strip_suffix('*').unwrap_or(share);
+    if body.is_empty() || body.len() > 255 || !body.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return Err(Refusal(format!(
+            "shareIdentifier must be given for job queue {}, which has a scheduling policy, and hold 1 to 255 letters and \
+             digits, and an optional '*' at the end, but was '{share}'",
+            request.job_queue
+        )));
+    }
+    match request.scheduling_priority_override {
+        Some(priority) if !(0..=9999).contains(&priority) => {
+            Err(Refusal(format!("schedulingPriorityOverride must be between 0 and 9999, but was {priority}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what does not run here, whatever its definition says.
+fn check_kind(request: &SubmitJob, defined: &RegisterJobDefinition) -> Result<(), Refusal> {
+    let multinode =
+        defined.node_properties.is_some() || defined.kind == "multinode" || request.node_overrides.is_some();
+    let eks = defined.eks_properties.is_some() || request.eks_properties_override.is_some();
+    let kind = match (multinode, eks) {
+        (true, _) => "multi-node parallel jobs",
+        (_, true) => "jobs on Amazon EKS",
+        _ => return Ok(()),
+    };
     Err(Refusal(format!(
-        "{field} '{name}' is not valid: it must begin with a letter or digit and have at most 128 letters, digits, \
-         hyphens and underscores"
+        "job definition {} cannot be submitted: this endpoint does not run {kind}; use containerProperties or ecsProperties",
+        request.job_definition
     )))
 }
 
-pub(super) fn check_environment(field: &str, environment: &[KeyValue]) -> Result<(), Refusal> {
-    for pair in environment {
-        if pair.name.starts_with("AWS_BATCH") {
-            return Err(Refusal(format!(
-                "{field} name '{}' is not valid: names that begin with AWS_BATCH are reserved",
-                pair.name
-            )));
-        }
-        if pair.name.is_empty() || pair.name.contains(['=', '\0']) || pair.value.contains('\0') {
-            return Err(Refusal(format!("{field} entry '{}' cannot be an environment variable", pair.name)));
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn check_resources(field: &str, resources: &[ResourceRequirement]) -> Result<(), Refusal> {
-    for resource in resources {
-        if !matches!(resource.kind.as_str(), "VCPU" | "MEMORY" | "GPU") {
-            return Err(Refusal(format!("{field} type must be VCPU, MEMORY or GPU, but was '{}'", resource.kind)));
-        }
-        let amount = resource.value.parse::<f64>().ok().filter(|amount| amount.is_finite() && *amount > 0.0);
-        if amount.is_none() {
-            return Err(Refusal(format!("{field} {} '{}' is not a positive number", resource.kind, resource.value)));
-        }
-    }
-    Ok(())
-}
-
-/// Replaces whole elements `Ref::name`; one without a value stays, as on AWS.
-fn substitute(command: Vec<String>, parameters: &BTreeMap<String, String>) -> Vec<String> {
-    let replace = |part: String| match part.strip_prefix("Ref::").and_then(|name| parameters.get(name)) {
-        Some(value) => value.clone(),
-        None => part,
-    };
-    command.into_iter().map(replace).collect()
-}
-
-fn merge(mut defined: Vec<KeyValue>, overrides: &[KeyValue]) -> Vec<KeyValue> {
-    for pair in overrides {
-        defined.retain(|other| other.name != pair.name);
-        defined.push(pair.clone());
-    }
-    defined
-}
-
-fn resources(container: &ContainerProperties, overrides: &ContainerOverrides) -> Vec<ResourceRequirement> {
-    let old = [("VCPU", container.vcpus), ("MEMORY", container.memory)];
-    let mut merged: Vec<ResourceRequirement> = old
-        .into_iter()
-        .filter_map(|(kind, value)| Some(ResourceRequirement { kind: kind.to_owned(), value: value?.to_string() }))
-        .collect();
-    for resource in container.resource_requirements.iter().chain(&overrides.resource_requirements) {
-        merged.retain(|other| other.kind != resource.kind);
-        merged.push(resource.clone());
-    }
-    merged
-}
-
 /// What lets a submission through on AWS and fails its children when they would start.
-fn unfit(
-    overrides: &ContainerOverrides,
-    tags: &BTreeMap<String, String>,
-    defined: &BTreeMap<String, String>,
-) -> Option<String> {
-    let length = serde_json::to_string(overrides).map_or(0, |text| text.chars().count());
-    if length > MAX_OVERRIDES {
+fn unfit(request: &SubmitJob, defined: &BTreeMap<String, String>) -> Option<String> {
+    let chars = |text: serde_json::Result<String>| text.map_or(0, |text| text.chars().count());
+    let container = request.container_overrides.as_ref().map_or(0, |given| chars(serde_json::to_string(given)));
+    let task = request.ecs_properties_override.as_ref().map_or(0, |given| chars(serde_json::to_string(given)));
+    if container.max(task) > MAX_OVERRIDES {
         return Some(UNFIT_OVERRIDES.to_owned());
     }
+    let tags = &request.tags;
     let names = tags.len() + defined.keys().filter(|name| !tags.contains_key(*name)).count();
     (names > 50).then(|| UNFIT_TAGS.to_owned())
 }

@@ -16,6 +16,75 @@ pub struct ArrayProperties {
     pub size: Option<i64>,
 }
 
+/// One of `dependsOn`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JobDependency {
+    /// A plain job, an array's parent or a child; absent for SEQUENTIAL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+    /// Absent: wait for the whole of it. `N_TO_N`: each child for the child of its index. `SEQUENTIAL`: each child for the one
+    /// before it.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+}
+
+/// Units of a consumable resource that each child takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumableRequirement {
+    /// Name or ARN.
+    pub consumable_resource: String,
+    /// At least 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<i64>,
+}
+
+/// `consumableResourceProperties`: at most five resources.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumableProperties {
+    /// One a resource.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub consumable_resource_list: Vec<ConsumableRequirement>,
+}
+
+/// What a submission changes of one container of its definition's task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TaskContainerOverrides {
+    /// The container meant; the only one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Instead of the definition's command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// Added to the definition's environment; the same name replaces.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<KeyValue>,
+    /// Per type, instead of the definition's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resource_requirements: Vec<ResourceRequirement>,
+}
+
+/// What a submission changes of its definition's task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskPropertiesOverride {
+    /// One a container.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<TaskContainerOverrides>,
+}
+
+/// `ecsPropertiesOverride`: at most one task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EcsPropertiesOverride {
+    /// Of the definition's one task.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub task_properties: Vec<TaskPropertiesOverride>,
+}
+
 /// What a submission changes of its definition's container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -29,9 +98,15 @@ pub struct ContainerOverrides {
     /// Per type, instead of the definition's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resource_requirements: Vec<ResourceRequirement>,
-    /// Echoed.
+    /// Of multi-node jobs: without meaning here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_type: Option<String>,
+    /// The old form of VCPU: instead of the definition's own old form only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vcpus: Option<i64>,
+    /// The old form of MEMORY, MiB: instead of the definition's own old form only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<i64>,
 }
 
 /// SubmitJob.
@@ -65,27 +140,27 @@ pub struct SubmitJob {
     /// Echoed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub propagate_tags: Option<bool>,
-    /// Refused for now, unless empty.
+    /// At most 20.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<JobDependency>,
+    /// Due for a queue with a scheduling policy, refused for one without.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub depends_on: Option<Value>,
-    /// Refused: no queue here has a scheduling policy.
+    pub share_identifier: Option<String>,
+    /// 0..=9999, for a queue with a scheduling policy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub share_identifier: Option<Value>,
-    /// Refused: no queue here has a scheduling policy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scheduling_priority_override: Option<Value>,
-    /// Refused for now.
+    pub scheduling_priority_override: Option<i64>,
+    /// Refused: multi-node jobs do not run here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_overrides: Option<Value>,
-    /// Refused for now.
+    /// Refused: jobs on EKS do not run here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eks_properties_override: Option<Value>,
-    /// Refused for now.
+    /// Changes to the containers of a definition with `ecsProperties`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ecs_properties_override: Option<Value>,
-    /// Refused for now.
+    pub ecs_properties_override: Option<EcsPropertiesOverride>,
+    /// Per resource, instead of the definition's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub consumable_resource_properties_override: Option<Value>,
+    pub consumable_resource_properties_override: Option<ConsumableProperties>,
 }
 
 /// CancelJob and TerminateJob.
@@ -96,6 +171,38 @@ pub struct StopJob {
     pub job_id: String,
     /// 1 to 1,024 characters: the status reason of what it ends.
     pub reason: String,
+}
+
+/// CancelJobs and TerminateJobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StopJobs {
+    /// 1 to 50 of what [`StopJob`] takes.
+    pub jobs: Vec<String>,
+    /// 1 to 1,024 characters: the status reason of what it ends.
+    pub reason: String,
+}
+
+/// GetJobQueueSnapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GetJobQueueSnapshot {
+    /// Name or ARN.
+    pub job_queue: String,
+}
+
+/// ListJobsByConsumableResource.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListJobsByConsumableResource {
+    /// Name or ARN.
+    pub consumable_resource: String,
+    /// `JOB_STATUS` and `JOB_NAME`; a job must pass each.
+    pub filters: Vec<Filter>,
+    /// 1..=100.
+    pub max_results: Option<i64>,
+    /// Where to go on.
+    pub next_token: Option<String>,
 }
 
 /// DescribeJobs.

@@ -1,0 +1,200 @@
+//! What callers are told late: a change is told some time after it was made, and with it all that was made since.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::Model;
+use super::super::describe::View;
+use super::super::job::{Job, Status};
+use crate::emulator::faults::Span;
+use crate::emulator::faults::draw::Draw;
+
+/// What is told of jobs that are told late. A job that is not here is told as it is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Lag {
+    /// Jobs below this number have been met.
+    met: u32,
+    /// By DescribeJobs, of arrays.
+    summaries: BTreeMap<u32, Told>,
+    /// By ListJobs.
+    listings: BTreeMap<u32, Told>,
+}
+
+/// A job as it was.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Told {
+    /// When it was like this.
+    at: u64,
+    status: Status,
+    counts: [u32; 7],
+    /// Children's states, where they are told one by one; none before the job is listed at all.
+    children: Option<Vec<u8>>,
+    /// [`Job::moves`] then; none before it was first told.
+    moves: Option<u64>,
+    /// When it is next to be told as it is.
+    due: Option<u64>,
+}
+
+impl Told {
+    /// A job that nobody has been told of.
+    fn unseen(job: &Job) -> Told {
+        let mut counts = [0; 7];
+        counts[Status::Submitted as usize] = job.size();
+        Told { at: job.created_at, status: Status::Submitted, counts, children: None, moves: None, due: None }
+    }
+
+    fn seen(job: &Job, now: u64, with_children: bool) -> Told {
+        let children = with_children.then(|| job.children.iter().map(|child| child.status as u8).collect());
+        Told { at: now, status: job.status(), counts: job.counts, children, moves: Some(job.moves), due: None }
+    }
+
+    fn child(&self, index: u32) -> Status {
+        let state = self.children.as_ref().and_then(|children| children.get(index as usize));
+        state.and_then(|state| Status::ALL.get(usize::from(*state))).copied().unwrap_or(Status::Submitted)
+    }
+
+    /// Tells a job as it was.
+    fn cover(&self, view: &mut View<'_>) {
+        cover_state(self.status, view);
+        if let Some(array) = view.array.as_mut().filter(|array| array.size.is_some()) {
+            let summary = Status::ALL.into_iter().map(|status| (status, self.counts[status as usize]));
+            array.status_summary = summary.collect();
+            array.status_summary_last_updated_at = Some(self.at);
+        }
+    }
+}
+
+/// Tells a job or child to be in a state that it was in.
+fn cover_state(status: Status, view: &mut View<'_>) {
+    if view.status == status {
+        return;
+    }
+    view.status = status;
+    view.reason = None;
+    view.stopped_at = None;
+    if status < Status::Running {
+        view.started_at = None;
+    }
+    view.child = None;
+}
+
+impl Lag {
+    pub(super) fn wake_at(&self) -> Option<u64> {
+        self.summaries.values().chain(self.listings.values()).filter_map(|told| told.due).min()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.summaries.is_empty() && self.listings.is_empty()
+    }
+}
+
+/// Meets new jobs, and draws when a change will be told.
+fn note(
+    told: &mut BTreeMap<u32, Told>,
+    jobs: &BTreeMap<u32, Job>,
+    new: impl Iterator<Item = u32>,
+    now: u64,
+    draw: impl Fn(u32, u64) -> u64,
+) {
+    told.extend(new.map(|key| (key, Told::unseen(&jobs[&key]))));
+    for (key, told) in told.iter_mut().filter(|(_, told)| told.due.is_none()) {
+        if let Some(job) = jobs.get(key).filter(|job| Some(job.moves) != told.moves) {
+            told.due = Some(now.saturating_add(draw(*key, job.moves)));
+        }
+    }
+}
+
+fn tell(told: &mut BTreeMap<u32, Told>, jobs: &BTreeMap<u32, Job>, now: u64, with_children: bool) {
+    told.retain(|key, told| {
+        let Some(job) = jobs.get(key) else { return false };
+        if told.due.is_none_or(|due| due > now) {
+            return true;
+        }
+        *told = Told::seen(job, now, with_children);
+        // An ended job does not change any more.
+        !told.status.is_terminal()
+    });
+}
+
+impl Model {
+    /// Begins or ends to be late, with what is known now.
+    pub(super) fn begin_lag(&mut self) {
+        let (set, now) = (&self.drills.set, self.now);
+        let (summaries, listings) = (set.summary_lag.is_some(), set.listing_lag.is_some());
+        let mut lag = Lag { met: self.next_job, ..Lag::default() };
+        for (key, job) in self.jobs.iter().filter(|(_, job)| !job.status().is_terminal()) {
+            if summaries && job.is_array {
+                lag.summaries.insert(*key, Told::seen(job, now, false));
+            }
+            if listings {
+                lag.listings.insert(*key, Told::seen(job, now, true));
+            }
+        }
+        self.drills.lag = lag;
+    }
+
+    /// Tells everything as it is.
+    pub fn tell_all(&mut self) {
+        self.drills.lag = Lag { met: self.next_job, ..Lag::default() };
+    }
+
+    /// Before an input: tells what is due as it is now.
+    pub(in super::super) fn tell_what_is_due(&mut self) {
+        let lag = &mut self.drills.lag;
+        if !lag.is_idle() {
+            tell(&mut lag.summaries, &self.jobs, self.now, false);
+            tell(&mut lag.listings, &self.jobs, self.now, true);
+        }
+    }
+
+    /// After an input: finds what has changed.
+    pub(in super::super) fn note_changes(&mut self) {
+        let (set, lag, now, jobs) = (&self.drills.set, &mut self.drills.lag, self.now, &self.jobs);
+        let (seed, met) = (set.seed, std::mem::replace(&mut lag.met, self.next_job));
+        let lateness = |what: &'static str, time: Span| {
+            move |key: u32, moves: u64| time.draw(&mut Draw::of(seed, what, &[u64::from(key), moves]))
+        };
+        if let Some(summary) = &set.summary_lag {
+            let new = jobs.range(met..).filter(|(_, job)| job.is_array).map(|(key, _)| *key);
+            note(&mut lag.summaries, jobs, new, now, lateness("summary_lag", summary.time));
+        }
+        if let Some(listing) = &set.listing_lag {
+            let new = jobs.range(met..).map(|(key, _)| *key);
+            note(&mut lag.listings, jobs, new, now, lateness("listing_lag", listing.time));
+        }
+    }
+
+    /// A parent as DescribeJobs tells it.
+    pub(in super::super) fn summary_told<'a>(&self, key: u32, child: Option<u32>, mut view: View<'a>) -> View<'a> {
+        if let Some(told) = self.drills.lag.summaries.get(&key).filter(|_| child.is_none()) {
+            told.cover(&mut view);
+        }
+        view
+    }
+
+    /// A job as ListJobs tells it.
+    pub(in super::super) fn listing_told<'a>(&self, key: u32, child: Option<u32>, mut view: View<'a>) -> View<'a> {
+        match (self.drills.lag.listings.get(&key), child) {
+            (Some(told), None) => told.cover(&mut view),
+            (Some(told), Some(index)) => cover_state(told.child(index), &mut view),
+            (None, _) => {}
+        }
+        view
+    }
+
+    /// Whether ListJobs knows of a job.
+    pub(in super::super) fn is_listed(&self, key: u32) -> bool {
+        self.drills.lag.listings.get(&key).is_none_or(|told| told.children.is_some())
+    }
+
+    /// The state that ListJobs tells of a job.
+    pub(in super::super) fn listed_status(&self, key: u32, job: &Job) -> Status {
+        self.drills.lag.listings.get(&key).map_or_else(|| job.status(), |told| told.status)
+    }
+
+    /// The states that ListJobs tells of a job's children, where they are not those they have.
+    pub(in super::super) fn listed_children(&self, key: u32) -> Option<impl Fn(u32) -> Status + '_> {
+        self.drills.lag.listings.get(&key).map(|told| |index| told.child(index))
+    }
+}

@@ -1,0 +1,127 @@
+//! Where a child finds room: a slot of the endpoint, a compute environment of its queue, units of consumable resources.
+
+use std::borrow::Cow;
+
+use super::Model;
+use super::places::{Amount, ConsumableKind, Environment};
+
+/// What a head of a queue may expect.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// It starts in this compute environment.
+    Starts(String),
+    /// It fails: it was never fit to start.
+    Fails,
+    /// It waits; with a reason when nothing it waits for will come by itself.
+    Waits(Option<Cow<'static, str>>),
+}
+
+const DISABLED: &str = "ACTION_REQUIRED - No compute environment of the job queue is ENABLED.";
+const TOO_MANY_VCPUS: &str = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue \
+                              cannot meet the CPU requirement of the job.";
+const TOO_LARGE: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is \
+                         higher than that can be met by the CE(s) attached to the job queue.";
+
+impl Model {
+    /// What a job at the head of `queue` may expect for its next child.
+    pub(super) fn outlook(&self, queue: &str, job: u32) -> Outlook {
+        if let Some(reason) = self.drills.shortage(queue) {
+            return Outlook::Waits(Some(Cow::Owned(reason.to_owned())));
+        }
+        let (Some(queue), Some(job)) = (self.queues.get(queue), self.jobs.get(&job)) else {
+            return Outlook::Waits(None);
+        };
+        let full = self.live >= self.slots;
+        if job.unfit.is_some() {
+            return if full { Outlook::Waits(None) } else { Outlook::Fails };
+        }
+        let enabled = || {
+            let known = queue.environments.iter().filter_map(|name| Some((name, self.environments.get(name)?)));
+            known.filter(|(_, environment)| environment.enabled)
+        };
+        if let Some(reason) = never(job.need, enabled().map(|(_, environment)| environment)) {
+            return Outlook::Waits(Some(Cow::Borrowed(reason)));
+        }
+        if full || !self.consumables_suffice(&job.consumables) {
+            return Outlook::Waits(None);
+        }
+        let room = |environment: &Environment| match environment.capacity {
+            None => true,
+            Some(capacity) => job.need.fits(environment.used, capacity),
+        };
+        match enabled().find(|(_, environment)| room(environment)) {
+            Some((name, _)) => Outlook::Starts(name.clone()),
+            None => Outlook::Waits(None),
+        }
+    }
+
+    fn consumables_suffice(&self, needed: &[(String, u64)]) -> bool {
+        needed.iter().all(|(name, quantity)| {
+            *quantity == 0 || self.consumables.get(name).is_some_and(|resource| resource.available() >= *quantity)
+        })
+    }
+
+    /// Takes what an attempt of `job` needs.
+    pub(super) fn take_room(&mut self, job: u32, environment: &str) {
+        let Some(job) = self.jobs.get(&job) else { return };
+        self.live += 1;
+        if let Some(environment) = self.environments.get_mut(environment) {
+            environment.used += job.need;
+        }
+        for (name, quantity) in &job.consumables {
+            if let Some(resource) = self.consumables.get_mut(name) {
+                resource.in_use += quantity;
+            }
+        }
+        if let Some(queue) = self.queues.get_mut(&job.queue) {
+            queue.line.share(&job.share).used += job.need.milli_vcpus;
+        }
+    }
+
+    /// Gives back what the attempt under way of a child has. A child that will start again gives it back too, and takes it
+    /// anew: AWS does not say, and a child that waits in line should not keep others from what it does not use. What is
+    /// used up stays used up.
+    pub(super) fn give_room_back(&mut self, job: u32, child: u32) {
+        let Some(job) = self.jobs.get(&job) else { return };
+        self.live -= 1;
+        let name = job.child(child).and_then(|record| self.texts.get(record.environment));
+        // A place that was deleted meanwhile, and made anew under its name, never had it.
+        if let Some(environment) = name.and_then(|name| self.environments.get_mut(name)) {
+            environment.used = less(environment.used, job.need);
+        }
+        for (name, quantity) in &job.consumables {
+            if let Some(resource) = self.consumables.get_mut(name) {
+                resource.in_use = resource.in_use.saturating_sub(*quantity);
+                if resource.kind == ConsumableKind::NonReplenishable {
+                    resource.total = resource.total.saturating_sub(*quantity);
+                }
+            }
+        }
+        if let Some(queue) = self.queues.get_mut(&job.queue) {
+            let share = queue.line.share(&job.share);
+            share.used = share.used.saturating_sub(job.need.milli_vcpus);
+        }
+    }
+}
+
+/// Why none of a queue's enabled environments will ever take a child that needs so much.
+fn never<'a>(need: Amount, enabled: impl Iterator<Item = &'a Environment> + Clone) -> Option<&'static str> {
+    if enabled.clone().next().is_none() {
+        return Some(DISABLED);
+    }
+    let possible = |capacity: Option<Amount>| capacity.is_none_or(|capacity| need.fits(Amount::default(), capacity));
+    if enabled.clone().any(|environment| possible(environment.capacity)) {
+        return None;
+    }
+    let vcpus = |capacity: Amount| need.milli_vcpus <= capacity.milli_vcpus;
+    let vcpus_fit = enabled.clone().any(|environment| environment.capacity.is_none_or(vcpus));
+    Some(if vcpus_fit { TOO_LARGE } else { TOO_MANY_VCPUS })
+}
+
+fn less(used: Amount, part: Amount) -> Amount {
+    Amount {
+        milli_vcpus: used.milli_vcpus.saturating_sub(part.milli_vcpus),
+        memory_mib: used.memory_mib.saturating_sub(part.memory_mib),
+        gpus: used.gpus.saturating_sub(part.gpus),
+    }
+}

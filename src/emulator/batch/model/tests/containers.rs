@@ -1,0 +1,209 @@
+//! What a job's containers are, and how they are told.
+
+use super::*;
+
+/// Registers a definition of name `t` with these `ecsProperties`, past what RegisterJobDefinition checks.
+fn task(bench: &mut Bench, containers: Value) {
+    let body = json!({"jobDefinitionName": "t", "type": "container",
+        "ecsProperties": {"taskProperties": [{"taskRoleArn": "arn:role", "containers": containers}]}});
+    let definition = Definition { request: of(body), active: true };
+    bench.model.definitions.insert("t".to_owned(), vec![definition]);
+}
+
+fn resources(vcpu: &str, memory: &str) -> Value {
+    json!([{"type": "VCPU", "value": vcpu}, {"type": "MEMORY", "value": memory}])
+}
+
+fn variables(environment: &[(String, String)]) -> BTreeMap<&str, &str> {
+    environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+#[test]
+fn a_description_echoes_the_definition_and_its_changes() {
+    let mut bench = Bench::new(1);
+    let properties = json!({
+        "jobRoleArn": "arn:job", "executionRoleArn": "arn:execution", "user": "nobody", "readonlyRootFilesystem": true,
+        "volumes": [{"name": "v", "host": {"sourcePath": "/x"}}],
+        "mountPoints": [{"sourceVolume": "v", "containerPath": "/y", "readOnly": true}],
+        "ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": 2}],
+        "secrets": [{"name": "S", "valueFrom": "arn:secret"}],
+        "logConfiguration": {"logDriver": "awslogs", "options": {"a": "b"}},
+        "linuxParameters": {"initProcessEnabled": true},
+        "environment": [{"name": "A", "value": "1"}],
+        "vcpus": 1, "memory": 512,
+    });
+    bench.input(Input::Register(of(definition(properties.clone())))).unwrap();
+    let overrides = json!({"vcpus": 2, "environment": [{"name": "B", "value": "2"}], "command": ["x"]});
+    let id = bench.submit(json!({"containerOverrides": overrides, "parameters": {"what": "it"}}));
+    let told = serde_json::to_value(bench.detail(&id)).unwrap();
+    let container = &told["container"];
+    for (field, value) in properties.as_object().unwrap() {
+        if !["environment", "vcpus"].contains(&field.as_str()) {
+            assert_eq!(&container[field], value, "{field}");
+        }
+    }
+    assert_eq!((&container["vcpus"], &container["memory"]), (&json!(2), &json!(512)));
+    assert_eq!(container["resourceRequirements"], json!([]), "the old form is told in the old form");
+    assert_eq!(container["environment"], json!([{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]));
+    assert_eq!((&container["image"], &container["command"]), (&json!("i"), &json!(["x"])));
+    assert_eq!(container["networkInterfaces"], json!([]));
+    assert!(container["taskArn"].is_string() && container.get("logStreamName").is_none(), "it is STARTING");
+    let start = &bench.started[0];
+    let asked: Vec<(&str, &str)> = start.resources.iter().map(|r| (r.kind.as_str(), r.value.as_str())).collect();
+    assert_eq!((asked, start.containers.len()), (vec![("VCPU", "2"), ("MEMORY", "512")], 0));
+    assert!(told.get("ecsProperties").is_none() && told.get("shareIdentifier").is_none());
+    bench.run(bench.started[0].attempt);
+    assert!(bench.detail(&id).container.last.log_stream_name.unwrap().starts_with("d/default/"));
+}
+
+#[test]
+fn the_old_form_does_not_override_the_new_one() {
+    let mut bench = Bench::new(1);
+    bench.input(Input::Register(of(definition(json!({"resourceRequirements": resources("4", "1024")}))))).unwrap();
+    bench.submit(json!({"containerOverrides": {"vcpus": 9, "memory": 9}}));
+    let asked: Vec<&str> = bench.started[0].resources.iter().map(|r| r.value.as_str()).collect();
+    assert_eq!(asked, ["4", "1024"]);
+}
+
+#[test]
+fn a_task_of_one_container_runs_as_any_job() {
+    let mut bench = Bench::new(2);
+    task(
+        &mut bench,
+        json!([{"name": "main", "image": "i", "command": ["run", "Ref::what"], "secrets": [{"name": "S", "valueFrom": "x"}],
+        "environment": [{"name": "A", "value": "1"}], "resourceRequirements": resources("1", "512")}]),
+    );
+    let change = json!({"command": ["go", "Ref::what"], "environment": [{"name": "A", "value": "2"}],
+        "resourceRequirements": [{"type": "MEMORY", "value": "1024"}]});
+    let id = bench.submit(json!({"jobDefinition": "t", "parameters": {"what": "it"}, "arrayProperties": {"size": 2},
+        "retryStrategy": {"attempts": 2}, "ecsPropertiesOverride": {"taskProperties": [{"containers": [change]}]}}));
+    let start = bench.started[0].clone();
+    assert_eq!((start.command, start.containers.len()), (vec!["go".to_owned(), "it".to_owned()], 0));
+    let env = variables(&start.environment);
+    assert_eq!((env["A"], env["AWS_BATCH_JOB_ARRAY_INDEX"]), ("2", "0"));
+    assert_eq!(start.resources.iter().map(|r| r.value.as_str()).collect::<Vec<_>>(), ["1", "1024"]);
+    assert!(start.log_stream.starts_with("t/main/"));
+    bench.finish_next(3);
+    let again = bench.started.len() - 1;
+    bench.run(bench.started[again].attempt);
+    bench.end(bench.started[again].attempt, End::exited(0));
+    let told = serde_json::to_value(bench.detail(&format!("{id}:0"))).unwrap();
+    assert_eq!(told["container"], json!({}), "it is told in ecsProperties");
+    let task = &told["ecsProperties"]["taskProperties"][0];
+    assert_eq!(task["taskRoleArn"], "arn:role");
+    let container = &task["containers"][0];
+    assert_eq!((&container["exitCode"], &container["command"]), (&json!(0), &json!(["go", "it"])));
+    assert_eq!(container["secrets"], json!([{"name": "S", "valueFrom": "x"}]));
+    let first = &told["attempts"][0];
+    assert_eq!(first["container"], json!({}));
+    let left = &first["taskProperties"][0]["containers"][0];
+    assert_eq!((&left["exitCode"], &left["name"]), (&json!(3), &json!("main")));
+    assert_eq!(left["logStreamName"], json!(start.log_stream));
+    assert_ne!(first["taskProperties"][0]["taskArn"], task["taskArn"]);
+}
+
+#[test]
+fn a_task_of_several_containers_is_handed_on_whole() {
+    let mut bench = Bench::new(2);
+    let setup = json!({"name": "setup", "image": "s", "command": ["prepare"], "essential": false,
+        "resourceRequirements": resources("1", "256")});
+    let main = json!({"name": "main", "image": "i", "command": ["run"],
+        "dependsOn": [{"containerName": "setup", "condition": "SUCCESS"}], "resourceRequirements": resources("2", "512")});
+    task(&mut bench, json!([setup, main]));
+    let id = bench.submit(json!({"jobDefinition": "t", "ecsPropertiesOverride":
+        {"taskProperties": [{"containers": [{"name": "main", "command": ["other"]}]}]}}));
+    let start = &bench.started[0];
+    let names: Vec<(&str, bool)> = start.containers.iter().map(|c| (c.name.as_str(), c.essential)).collect();
+    assert_eq!(names, [("setup", false), ("main", true)]);
+    assert_eq!((start.containers[1].command[0].as_str(), start.command[0].as_str()), ("other", "prepare"));
+    assert_eq!(start.containers[1].depends_on, [("setup".to_owned(), "SUCCESS".to_owned())]);
+    assert_eq!(variables(&start.containers[1].environment)["AWS_BATCH_JOB_ID"], id);
+    assert_ne!(start.containers[0].log_stream, start.containers[1].log_stream);
+    let job = bench.model.jobs.values().next().unwrap();
+    assert_eq!((job.need.milli_vcpus, job.need.memory_mib), (3000, 768));
+    let told = serde_json::to_value(bench.detail(&id)).unwrap();
+    assert_eq!(told["ecsProperties"]["taskProperties"][0]["containers"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn overrides_fit_their_definition() {
+    let mut bench = Bench::new(1);
+    task(&mut bench, json!([{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]));
+    let of_task = |containers: Value| json!({"jobDefinition": "t", "ecsPropertiesOverride": {"taskProperties": [{"containers": containers}]}});
+    for (more, part) in [
+        (json!({"jobDefinition": "t", "containerOverrides": {"command": ["x"]}}), "use ecsPropertiesOverride"),
+        (json!({"ecsPropertiesOverride": {"taskProperties": []}}), "use containerOverrides"),
+        (
+            json!({"jobDefinition": "t", "ecsPropertiesOverride": {"taskProperties": [{}, {}]}}),
+            "at most 1 entry, but has 2",
+        ),
+        (of_task(json!([{"name": "c", "command": ["x"]}])), "names the container 'c'"),
+        (of_task(json!([{"command": ["x"]}])), "names the container ''"),
+        (of_task(json!([{"name": "a", "command": [""]}])), "empty string"),
+        (of_task(json!([{"name": "a", "environment": [{"name": "AWS_BATCH_X", "value": ""}]}])), "reserved"),
+        (of_task(json!([{"name": "a", "resourceRequirements": [{"type": "VCPU", "value": "0.5"}]}])), "whole number"),
+        (json!({"nodeOverrides": {"numNodes": 1}}), "multi-node"),
+        (json!({"eksPropertiesOverride": {}}), "Amazon EKS"),
+        (json!({"containerOverrides": {"memory": 3}}), "at least 4"),
+        (
+            json!({"containerOverrides": {"resourceRequirements": resources("1.5", "512")}}),
+            "whole number of at least 1",
+        ),
+    ] {
+        refused(bench.try_submit(more), part);
+    }
+    for (field, part) in [("nodeProperties", "multi-node"), ("eksProperties", "Amazon EKS")] {
+        let mut body = json!({"jobDefinitionName": "n", "type": "container"});
+        body[field] = json!({});
+        let definition = Definition { request: of(body), active: true };
+        bench.model.definitions.insert("n".to_owned(), vec![definition]);
+        refused(bench.try_submit(json!({"jobDefinition": "n"})), part);
+    }
+}
+
+#[test]
+fn fargate_has_rules_of_its_own() {
+    let mut bench = Bench::new(1);
+    let fargate = |more: Value| {
+        let mut properties = json!({"executionRoleArn": "arn:r", "resourceRequirements": resources("0.25", "512")});
+        properties.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut body = definition(properties);
+        body["platformCapabilities"] = json!(["FARGATE"]);
+        body
+    };
+    for (more, part) in [
+        (json!({"executionRoleArn": ""}), "executionRoleArn"),
+        (json!({"privileged": true}), "privileged is not supported"),
+        (json!({"ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": 2}]}), "ulimits"),
+        (json!({"linuxParameters": {"maxSwap": 1}}), "linuxParameters.maxSwap"),
+        (json!({"logConfiguration": {"logDriver": "syslog"}}), "syslog"),
+        (json!({"ephemeralStorage": {"sizeInGiB": 20}}), "between 21 and 200"),
+        (json!({"resourceRequirements": resources("1", "512")}), "Fargate has no 1 vCPU with 512 MiB"),
+        (json!({"vcpus": 1}), "use resourceRequirements"),
+    ] {
+        refused(bench.input(Input::Register(of(fargate(more)))), part);
+    }
+    let on_ec2 = definition(json!({"networkConfiguration": {"assignPublicIp": "ENABLED"}}));
+    refused(bench.input(Input::Register(of(on_ec2))), "networkConfiguration");
+    let fine = json!({"privileged": false, "ulimits": [], "networkConfiguration": {"assignPublicIp": "ENABLED"},
+        "logConfiguration": {"logDriver": "awslogs"}, "ephemeralStorage": {"sizeInGiB": 21}});
+    bench.input(Input::Register(of(fargate(fine)))).unwrap();
+    let memory =
+        |value: &str| json!({"containerOverrides": {"resourceRequirements": [{"type": "MEMORY", "value": value}]}});
+    refused(bench.try_submit(memory("4096")), "Fargate has no 0.25 vCPU with 4096 MiB");
+    bench.submit(memory("1024"));
+    assert_eq!(bench.started[0].resources[0].value, "0.25");
+}
+
+#[test]
+fn a_job_goes_on_without_its_definition() {
+    let mut bench = Bench::new(1);
+    bench.submit(json!({}));
+    let waiting = bench.submit(json!({}));
+    bench.input(Input::Deregister(DeregisterJobDefinition { job_definition: "d:1".to_owned() })).unwrap();
+    refused(bench.try_submit(json!({})), "does not exist");
+    bench.finish_next(0);
+    bench.finish_next(0);
+    let detail = bench.detail(&waiting);
+    assert_eq!((detail.status, detail.container.image.as_deref()), (Status::Succeeded, Some("i")));
+}
