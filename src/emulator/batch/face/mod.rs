@@ -75,7 +75,14 @@ async fn read_logs(State(service): State<Arc<Service>>, request: Request<Body>) 
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let target = target.to_owned();
     match to_bytes(request.into_body(), MAX_BODY).await {
-        Ok(body) => logs::answer(service.logs(), &target, &body),
+        // It reads files, of which there may be thousands: not on a thread that serves.
+        Ok(body) => match tokio::task::spawn_blocking(move || logs::answer(service.logs(), &target, &body)).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::error!(%error, "reading logs broke");
+                axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        },
         Err(error) => Error::too_large(&error).into_response(),
     }
 }
