@@ -19,6 +19,7 @@ mod depend;
 mod describe;
 mod dispatch;
 mod drill;
+mod fair;
 mod finish;
 mod hold;
 mod ids;
