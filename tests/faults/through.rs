@@ -25,12 +25,19 @@ fn run(emulator: &Emulator, more: &[&str]) -> Ran {
     Ran::of(command.output().unwrap())
 }
 
-/// Every fault set so has struck, and the result is right.
+/// The result is right, and every fault that was set has struck.
 #[track_caller]
 fn survives(faults: &[&str], more: &[&str]) {
     let emulator = emulator(faults);
     let ran = run(&emulator, more).exits(0);
     assert_eq!(ran.out.trim(), RESULT, "{faults:?}\n{}", ran.err);
+    let told = admin(&emulator, "GET");
+    for name in faults.iter().filter_map(|fault| fault.split(['=', '.']).next()) {
+        // What is told late is not counted.
+        assert!(name.ends_with("_lag") || told.contains(&format!("\"{name}\":{{")), "{name} is not set: {told}");
+        let struck = told.split("\"struck\":").nth(1).unwrap();
+        assert!(name.ends_with("_lag") || struck.contains(&format!("\"{name}\":")), "{name} has not struck: {told}");
+    }
 }
 
 #[test]
