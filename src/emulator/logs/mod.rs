@@ -1,6 +1,10 @@
-//! CloudWatch Logs, as far as reading children's output needs it: streams on disk and the two calls that read them.
+//! CloudWatch Logs, as far as reading children's output needs it: streams on disk, the calls that read and list them,
+//! and groups as far as terraform makes them.
 
 mod face;
+mod group;
+mod merge;
+mod pattern;
 mod store;
 
 pub use self::face::answer;

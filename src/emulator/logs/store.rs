@@ -1,9 +1,11 @@
 //! Log streams as files: `<group>/<stream>`, one line an event, `<milliseconds> <message>`.
 //!
-//! A token is a byte offset: reading on costs a seek, however long the stream.
+//! A token is a byte offset: reading on costs a seek, however long the stream. Times never go back within a stream, so a
+//! time is found by halving.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// CloudWatch's limit on an event: a longer line becomes several.
@@ -16,7 +18,7 @@ const SUFFIX: &str = ".log";
 /// The streams under a directory.
 #[derive(Clone, Debug)]
 pub struct LogStore {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
 }
 
 /// One line of output.
@@ -68,7 +70,17 @@ impl LogStore {
             fs::create_dir_all(parent)?;
         }
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        Ok(LogWriter { file, partial: Vec::new(), path })
+        // Going on with a stream, its times go on too.
+        let last = Stream::open(&path)?.last()?;
+        Ok(LogWriter { file, partial: Vec::new(), path, last: last.unwrap_or(0) })
+    }
+
+    /// A stream, opened for reading.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown stream; otherwise it cannot be read.
+    pub(super) fn open(&self, group: &str, stream: &str) -> io::Result<Stream> {
+        Stream::open(&self.path(group, stream))
     }
 
     /// Reads forward from `offset`.
@@ -76,25 +88,9 @@ impl LogStore {
     /// # Errors
     /// `NotFound` for an unknown stream; otherwise it cannot be read.
     pub fn forward(&self, group: &str, stream: &str, offset: u64, window: Window) -> io::Result<LogPage> {
-        let mut file = File::open(self.path(group, stream))?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut reader = BufReader::new(file);
-        let mut page = LogPage { events: Vec::new(), begin: offset, end: offset };
-        let (mut line, mut size) = (Vec::new(), 0);
-        while page.events.len() < window.limit && size < MAX_PAGE {
-            line.clear();
-            let length = reader.read_until(b'\n', &mut line)?;
-            if line.pop() != Some(b'\n') {
-                break; // The end, or a line that is just being written.
-            }
-            let event = parse(&line, page.end);
-            page.end += length as u64;
-            if let Some(event) = event.filter(|event| window.holds(event)) {
-                size += event.message.len();
-                page.events.push(event);
-            }
-        }
-        Ok(page)
+        let stream = self.open(group, stream)?;
+        let (least, most) = stream.between(window)?;
+        stream.forward(offset.max(least), most, window.limit)
     }
 
     /// Reads the events just before `offset` (the stream's end when absent).
@@ -102,30 +98,10 @@ impl LogStore {
     /// # Errors
     /// As [`LogStore::forward`].
     pub fn backward(&self, group: &str, stream: &str, offset: Option<u64>, window: Window) -> io::Result<LogPage> {
-        let mut file = File::open(self.path(group, stream))?;
-        let length = file.metadata()?.len();
-        let end = offset.unwrap_or(length).min(length);
-        let from = end.saturating_sub((MAX_PAGE + MAX_EVENT) as u64);
-        file.seek(SeekFrom::Start(from))?;
-        let mut bytes = Vec::new();
-        file.take(end - from).read_to_end(&mut bytes)?;
-        // What follows the last line break is just being written; what precedes the first belongs to a line cut off.
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let skip = if from == 0 { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(whole, |at| at + 1) };
-        let end = from + whole as u64;
-        let mut page = LogPage { events: Vec::new(), begin: end, end };
-        let (mut at, mut size) = (whole, 0);
-        while at > skip && page.events.len() < window.limit && size < MAX_PAGE {
-            let start = bytes[skip..at - 1].iter().rposition(|byte| *byte == b'\n').map_or(skip, |i| skip + i + 1);
-            page.begin = from + start as u64;
-            if let Some(event) = parse(&bytes[start..at - 1], page.begin).filter(|event| window.holds(event)) {
-                size += event.message.len();
-                page.events.push(event);
-            }
-            at = start;
-        }
-        page.events.reverse();
-        Ok(page)
+        let stream = self.open(group, stream)?;
+        let (least, most) = stream.between(window)?;
+        let end = offset.unwrap_or(u64::MAX).min(most);
+        stream.backward(least.min(end), end, window.limit)
     }
 
     /// The streams of a group whose name begins with `prefix`, in order of name.
@@ -148,9 +124,137 @@ impl LogStore {
     }
 }
 
-impl Window {
-    fn holds(&self, event: &LogEvent) -> bool {
-        (self.start_ms..self.end_ms).contains(&event.timestamp_ms)
+/// An open stream: as long as it is at that moment, but for a last line without its break.
+#[derive(Debug)]
+pub(super) struct Stream {
+    file: File,
+    /// Bytes of whole lines.
+    pub(super) length: u64,
+}
+
+impl Stream {
+    fn open(path: &Path) -> io::Result<Stream> {
+        let file = File::open(path)?;
+        let mut stream = Stream { length: file.metadata()?.len(), file };
+        stream.length = stream.line_start(stream.length)?;
+        Ok(stream)
+    }
+
+    /// Where the line that `at` lies in begins: behind the last line break before `at`.
+    fn line_start(&self, at: u64) -> io::Result<u64> {
+        let mut piece = vec![0; 4096];
+        let mut end = at;
+        while end > 0 {
+            let from = end.saturating_sub(piece.len() as u64);
+            let here = &mut piece[..(end - from) as usize];
+            self.file.read_exact_at(here, from)?;
+            if let Some(found) = here.iter().rposition(|byte| *byte == b'\n') {
+                return Ok(from + found as u64 + 1);
+            }
+            end = from;
+        }
+        Ok(0)
+    }
+
+    /// The event that begins at `offset`, and where the next one does; `None` at the end.
+    fn event_at(&self, offset: u64) -> io::Result<Option<(LogEvent, u64)>> {
+        let page = self.forward(offset, self.length, 1)?;
+        Ok(page.events.into_iter().next().map(|event| (event, page.end)))
+    }
+
+    /// The time of the first event, milliseconds since 1970.
+    pub(super) fn first(&self) -> io::Result<Option<u64>> {
+        Ok(self.event_at(0)?.map(|(event, _)| event.timestamp_ms))
+    }
+
+    /// The time of the last event, milliseconds since 1970.
+    pub(super) fn last(&self) -> io::Result<Option<u64>> {
+        let start = self.line_start(self.length.saturating_sub(1))?;
+        Ok(self.event_at(start)?.map(|(event, _)| event.timestamp_ms))
+    }
+
+    /// When the file was made, as well as the system knows.
+    pub(super) fn made(&self) -> std::time::SystemTime {
+        let found = self.file.metadata().and_then(|found| found.created().or_else(|_| found.modified()));
+        found.unwrap_or(std::time::UNIX_EPOCH)
+    }
+
+    /// Where the first event at or after a time begins.
+    pub(super) fn seek(&self, time_ms: u64) -> io::Result<u64> {
+        let (mut low, mut high) = (0, self.length);
+        if time_ms == 0 {
+            return Ok(0);
+        }
+        while low < high {
+            let start = self.line_start(low + (high - low) / 2)?;
+            match self.event_at(start)? {
+                Some((event, after)) if event.timestamp_ms < time_ms => low = after,
+                _ => high = start,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The bytes of the events in a window of time.
+    fn between(&self, window: Window) -> io::Result<(u64, u64)> {
+        let most = if window.end_ms == u64::MAX { self.length } else { self.seek(window.end_ms)? };
+        Ok((self.seek(window.start_ms)?.min(most), most))
+    }
+
+    /// Reads from `offset` as far as `most`, at most `limit` events and a page.
+    pub(super) fn forward(&self, offset: u64, most: u64, limit: usize) -> io::Result<LogPage> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut reader = BufReader::new(file.take(most.saturating_sub(offset)));
+        let mut page = LogPage { events: Vec::new(), begin: offset, end: offset };
+        let (mut line, mut size) = (Vec::new(), 0);
+        while page.events.len() < limit {
+            line.clear();
+            let length = reader.read_until(b'\n', &mut line)?;
+            if line.pop() != Some(b'\n') {
+                break;
+            }
+            if let Some(event) = parse(&line, page.end) {
+                size += event.message.len();
+                if size > MAX_PAGE && !page.events.is_empty() {
+                    break;
+                }
+                page.events.push(event);
+            }
+            page.end += length as u64;
+        }
+        Ok(page)
+    }
+
+    /// Reads back from `end` as far as `least`, at most `limit` events and a page.
+    fn backward(&self, least: u64, end: u64, limit: usize) -> io::Result<LogPage> {
+        let end = self.line_start(end)?;
+        let from = end.saturating_sub((MAX_PAGE + MAX_EVENT) as u64).max(least);
+        let mut bytes = vec![0; end.saturating_sub(from) as usize];
+        self.file.read_exact_at(&mut bytes, from)?;
+        // What precedes the first line break belongs to a line cut off.
+        let whole = bytes.len();
+        let skip = match from == least {
+            true => 0,
+            false => bytes.iter().position(|byte| *byte == b'\n').map_or(whole, |at| at + 1),
+        };
+        let mut page = LogPage { events: Vec::new(), begin: end, end };
+        let (mut at, mut size) = (whole, 0);
+        while at > skip && page.events.len() < limit {
+            let start = bytes[skip..at - 1].iter().rposition(|byte| *byte == b'\n').map_or(skip, |i| skip + i + 1);
+            let begin = from + start as u64;
+            if let Some(event) = parse(&bytes[start..at - 1], begin) {
+                size += event.message.len();
+                if size > MAX_PAGE && !page.events.is_empty() {
+                    break;
+                }
+                page.events.push(event);
+            }
+            page.begin = begin;
+            at = start;
+        }
+        page.events.reverse();
+        Ok(page)
     }
 }
 
@@ -164,18 +268,17 @@ fn walk(dir: &Path, above: &str, found: &mut Vec<String>) -> io::Result<()> {
         let entry = entry?;
         let file_name = entry.file_name();
         let component = file_name.to_string_lossy();
-        let name = format!("{above}{}", decode(component.strip_suffix(SUFFIX).unwrap_or(&component)));
         if entry.file_type()?.is_dir() {
-            walk(&entry.path(), &format!("{name}/"), found)?;
-        } else {
-            found.push(name);
+            walk(&entry.path(), &format!("{above}{}/", decode(&component)), found)?;
+        } else if let Some(component) = component.strip_suffix(SUFFIX) {
+            found.push(format!("{above}{}", decode(component)));
         }
     }
     Ok(())
 }
 
 /// A name as one component of a path: no dot and no separator survives, so no name leads out of the store.
-fn encode(name: &str) -> String {
+pub(super) fn encode(name: &str) -> String {
     if name.is_empty() {
         return "%".to_owned();
     }
@@ -183,7 +286,7 @@ fn encode(name: &str) -> String {
     name.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") }).collect()
 }
 
-fn decode(component: &str) -> String {
+pub(super) fn decode(component: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), component.bytes());
     while let Some(byte) = rest.next() {
         let digits: Vec<u8> = if byte == b'%' { rest.by_ref().take(2).collect() } else { vec![] };
@@ -210,6 +313,8 @@ pub struct LogWriter {
     /// A line whose break has not come yet.
     partial: Vec<u8>,
     path: PathBuf,
+    /// The time of the last event: none is before it, whatever the clock does.
+    last: u64,
 }
 
 impl LogWriter {
@@ -244,6 +349,8 @@ impl LogWriter {
     }
 
     fn line(&mut self, now: u64, out: &mut Vec<u8>) {
+        self.last = self.last.max(now);
+        let now = self.last;
         let line = std::mem::take(&mut self.partial);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
         let mut pieces = line.chunks(MAX_EVENT);
