@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use batchmap::emulator::batch::model::api::{
     ArrayProperties, DescribeJobs, ListJobs, RegisterJobDefinition, SubmitJob,
 };
-use batchmap::emulator::batch::model::{End, Input, Model, Reply};
+use batchmap::emulator::batch::model::{Input, Model, Reply};
 use batchmap::emulator::batch::{Service, ServiceConfig};
 use batchmap::emulator::local::{self, Settings};
 use batchmap::emulator::runner::Runner;
 use batchmap::emulator::runner::guardian::GuardianCommand;
 use batchmap::emulator::runner::process::{ProcessConfig, ProcessRunner};
-use batchmap::emulator::runner::simulated::{SimulatedEnd, SimulatedRunner};
+use batchmap::emulator::runner::simulated::{Script, SimulatedDuration, SimulatedRunner};
 use batchmap::emulator::server::Endpoint;
 use serde_json::{Value, json};
 
@@ -277,7 +277,7 @@ async fn finish(service: &Arc<Service>, sizes: &[u32]) -> Duration {
 
 /// Children that take so long and succeed.
 fn simulated(after_ms: u64) -> SimulatedRunner {
-    SimulatedRunner::with(move |_| SimulatedEnd { after_ms, end: End::exited(0) })
+    SimulatedRunner::script(Script { duration: SimulatedDuration::Fixed(after_ms), ..Script::default() })
 }
 
 /// The largest resident set of this process so far.

@@ -38,14 +38,17 @@ Simulated children (--runner none), each NAME set by --simulate NAME=VALUE or in
   sigma, shape         of lognormal [default: 1] and pareto [default: 1.5]
   failure_rate         share that fails [default: 0]
   exit_codes           of those that fail, such as 1,75 [default: 1]
-  seed                 [default: the one of --seed]";
+  seed                 [default: the one of --seed]
+
+Exit codes: 0 ended by SIGINT or SIGTERM; 2 a flag, a file, the address or the directory cannot be used; 5 the state in the
+directory cannot be read, or the machine failed.";
 
 /// Arguments of `batchmap emulator`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = HELP, after_help = "`--help` tells of the faults and of simulated children.")]
 pub struct EmulatorArgs {
     /// The address to listen on; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:4566", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:4566", value_name = "ADDRESS", value_parser = address)]
     listen: SocketAddr,
     /// Accept an address of --listen that other machines can reach. There is no access check: whoever reaches it runs
     /// commands on this machine as you
@@ -73,6 +76,12 @@ pub struct EmulatorArgs {
     /// The seed of every choice that faults and simulated children make [default: drawn, and printed]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+}
+
+/// An address with its port; `localhost` is one by its name.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    numeric.parse().map_err(|_| "not an address with a port: give one such as 127.0.0.1:4566".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -3,6 +3,7 @@ import sys
 
 import batch_jobs
 import batch_lists
+import batch_order
 import batch_places
 from world import batch, called, run
 
@@ -19,4 +20,4 @@ class Whole:
 
 
 # Chosen checks cannot call everything.
-run(batch_jobs, batch_lists, batch_places, *([Whole] if len(sys.argv) < 2 else []))
+run(batch_jobs, batch_order, batch_lists, batch_places, *([Whole] if len(sys.argv) < 2 else []))

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use aws_sdk_batch::config::retry::RetryConfig;
 use aws_sdk_batch::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_batch::types::{ArrayProperties, ContainerProperties, JobDefinitionType, JobDetail, JobStatus};
+use aws_sdk_batch::types::{
+    ArrayProperties, ContainerProperties, JobDefinitionType, JobDetail, JobStatus, ResourceRequirement, ResourceType,
+};
 use batchmap::emulator::batch::model::api::DescribeJobs;
 use batchmap::emulator::batch::model::{End, Status};
 use batchmap::emulator::faults::Faults;
@@ -89,8 +91,13 @@ impl Drill {
 
     pub async fn define(&self, command: &[&str]) {
         let command = command.iter().map(|part| (*part).to_owned()).collect();
-        let container =
-            ContainerProperties::builder().image("none").set_command(Some(command)).vcpus(1).memory(4).build();
+        let resource = |kind, value| ResourceRequirement::builder().r#type(kind).value(value).build();
+        let container = ContainerProperties::builder()
+            .image("none")
+            .set_command(Some(command))
+            .resource_requirements(resource(ResourceType::Vcpu, "1"))
+            .resource_requirements(resource(ResourceType::Memory, "4"))
+            .build();
         let call = self.batch.register_job_definition().job_definition_name("d").r#type(JobDefinitionType::Container);
         call.container_properties(container).send().await.unwrap();
     }

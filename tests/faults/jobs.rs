@@ -57,6 +57,8 @@ async fn spot_losses_are_retried_as_the_job_says() {
     let attempts = job.attempts.unwrap();
     assert_eq!((job.status, attempts.len()), (Some(JobStatus::Failed), 3));
     assert!(attempts.iter().all(|attempt| attempt.status_reason.as_deref().unwrap().starts_with("Host EC2 (instance")));
+    let (_, told) = drill.admin("GET", "", "").await;
+    assert_eq!(told["struck"], json!({"spot_loss": 3}));
     // What runs on demand is safe.
     let id = drill.submit(1).await;
     drill.reaches(&id, |status| status == Status::Running).await;

@@ -6,6 +6,12 @@
 #[path = "../cli/place.rs"]
 mod place;
 
+#[path = "../support/emulator.rs"]
+mod emulator;
+
+#[path = "../support/skip.rs"]
+mod skip;
+
 mod admin;
 mod command;
 mod drill;

@@ -2,7 +2,7 @@
 //!
 //! | request | does |
 //! | --- | --- |
-//! | `GET` | tells the seed, the settings, and how often each fault about requests has struck |
+//! | `GET` | tells the seed, the settings, and how often each fault has struck |
 //! | `PUT` | sets these and no others |
 //! | `PATCH` | sets these beside the others; null takes one away |
 //! | `DELETE` | takes all away |

@@ -91,9 +91,11 @@ impl Gate {
         Arc::clone(&self.faults.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// How often each fault about requests has struck.
-    pub fn struck(&self) -> BTreeMap<&'static str, u64> {
-        self.counts().struck.clone()
+    /// How often each fault has struck, but for those that only delay what is told.
+    pub fn struck(&self) -> BTreeMap<String, u64> {
+        let mut struck = self.batch.read(|model| model.struck().clone());
+        struck.extend(self.counts().struck.iter().map(|(name, times)| ((*name).to_owned(), *times)));
+        struck
     }
 
     /// Sets what `change` makes of what is set.

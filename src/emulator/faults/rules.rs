@@ -9,6 +9,7 @@ use crate::map::spec::Fault;
 /// Requests refused for being too many: 429 `TooManyRequestsException` from Batch, 400 `ThrottlingException` from the
 /// logs, 503 `SlowDown` from S3.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Throttle {
     /// The share of requests refused whatever their rate, 0..=1.
     pub share: f64,
@@ -22,6 +23,7 @@ pub struct Throttle {
 /// Requests that fail and have no effect: 500 `ServerException` from Batch, `ServiceUnavailableException` from the logs,
 /// `InternalError` from S3.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Errors {
     /// The share of requests, 0..=1.
     pub share: f64,
@@ -31,6 +33,7 @@ pub struct Errors {
 
 /// Requests that wait before they are looked at.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Latency {
     /// How long.
     pub time: Span,
@@ -40,6 +43,7 @@ pub struct Latency {
 
 /// Requests that are carried out, and whose connection ends without an answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LostReply {
     /// The share of requests, 0..=1.
     pub share: f64,
@@ -49,6 +53,7 @@ pub struct LostReply {
 
 /// DescribeJobs tells an array's state and `statusSummary` as they were.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SummaryLag {
     /// How long after a change it is told; `statusSummaryLastUpdatedAt` says what it is as of.
     pub time: Span,
@@ -56,6 +61,7 @@ pub struct SummaryLag {
 
 /// ListJobs does not know yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ListingLag {
     /// How long after its submission a job is listed, and how long after a change its children's states are.
     pub time: Span,
@@ -63,6 +69,7 @@ pub struct ListingLag {
 
 /// Attempts that lose their host: `Host EC2 (instance i-...) terminated.`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SpotLoss {
     /// The share of attempts, 0..=1.
     pub share: f64,
@@ -76,6 +83,7 @@ pub struct SpotLoss {
 
 /// Queues that start nothing: the job at the head is told why.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Shortage {
     /// The status reason of the job at the head.
     pub reason: String,
@@ -85,6 +93,7 @@ pub struct Shortage {
 
 /// Attempts that fail to start, for their image cannot be pulled.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ImagePull {
     /// The share of attempts, 0..=1.
     pub share: f64,
@@ -96,6 +105,7 @@ pub struct ImagePull {
 
 /// Attempts that stay in STARTING.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SlowStart {
     /// How long.
     pub time: Span,

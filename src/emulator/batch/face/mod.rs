@@ -95,8 +95,13 @@ async fn batch(State(service): State<Arc<Service>>, Path(operation): Path<String
         Ok(body) => body,
         Err(error) => return Error::too_large(&error).into_response(),
     };
+    durably(&service, || answer(&service, &operation, &body)).await
+}
+
+/// Answers once what the answer tells is on the disk.
+async fn durably(service: &Service, answer: impl FnOnce() -> Result<Response, Error>) -> Response {
     let before = service.position();
-    let answered = answer(&service, &operation, &body);
+    let answered = answer();
     // What is answered must survive; a reader need not wait for others' changes.
     let durable = if service.position() == before { Ok(()) } else { service.durable().await };
     durable.map_err(Error::from).and(answered).unwrap_or_else(IntoResponse::into_response)

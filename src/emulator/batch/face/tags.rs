@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::error::{Error, unknown};
 use super::places::place;
-use super::{MAX_BODY, ok, request};
+use super::{MAX_BODY, durably, ok, request};
 use crate::emulator::batch::model::api::{PlaceChange, TagResource, UntagResource};
 use crate::emulator::batch::service::Service;
 
@@ -22,11 +22,10 @@ pub(super) async fn tags(
     request: Request<Body>,
 ) -> Response {
     let method = request.method().clone();
-    let answer = match to_bytes(request.into_body(), MAX_BODY).await {
-        Ok(body) => answer(&service, &method, arn, query.0, &body),
-        Err(error) => Err(Error::too_large(&error)),
-    };
-    answer.unwrap_or_else(IntoResponse::into_response)
+    match to_bytes(request.into_body(), MAX_BODY).await {
+        Ok(body) => durably(&service, || answer(&service, &method, arn, query.0, &body)).await,
+        Err(error) => Error::too_large(&error).into_response(),
+    }
 }
 
 fn answer(

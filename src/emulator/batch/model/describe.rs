@@ -169,7 +169,7 @@ impl Model {
     /// The definition's revision a job was submitted with, active or not.
     fn defined(&self, job: &Job) -> Option<&RegisterJobDefinition> {
         let (name, revision) = &job.definition;
-        self.definitions.get(name)?.get((*revision as usize).checked_sub(1)?).map(|definition| &definition.request)
+        self.definition(name, *revision).map(|definition| &definition.request)
     }
 
     /// What DescribeJobs and ListJobs both say of a job.

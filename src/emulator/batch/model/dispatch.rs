@@ -81,11 +81,8 @@ impl Model {
 
     fn head(&mut self, turns: &[Turn], turn: usize) -> Option<Head> {
         let Turn { queue, priority, passed, .. } = &turns[turn];
-        let line = &mut self.queues.get_mut(queue)?.line;
-        let waiting = line.shares.iter_mut().filter(|(name, _)| !passed.contains(*name));
-        let heads = waiting.filter_map(|(name, share)| Some((share.head(&mut self.jobs)?, name)));
-        let (place, share) = heads.min()?;
-        Some((Reverse(*priority), place, turn, share.clone()))
+        let (place, share) = self.next_share(queue, |name| passed.contains(name))?;
+        Some((Reverse(*priority), place, turn, share))
     }
 
     /// Fails a child for what AWS only finds out when it would start it.

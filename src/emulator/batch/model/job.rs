@@ -232,7 +232,12 @@ impl Job {
         self.children.get_mut(index as usize)
     }
 
-    /// The place of its share that waits the longest first: the higher the priority, the lower the rank.
+    /// What its share is charged for each child, in thousandths of a vCPU; one that asks for none counts as one vCPU.
+    pub(super) fn vcpus(&self) -> u64 {
+        if self.need.milli_vcpus == 0 { 1000 } else { self.need.milli_vcpus }
+    }
+
+    /// Where it stands in its share: the higher its priority, the lower its rank.
     pub(super) fn rank(&self) -> i64 {
         if self.share.is_empty() { 0 } else { -self.priority.unwrap_or(0) }
     }

@@ -30,6 +30,9 @@ pub(super) struct Share {
     pub(super) ready: BTreeSet<(i64, u32, u32)>,
     /// What its children that are STARTING or RUNNING have, in thousandths of a vCPU.
     pub(super) used: u64,
+    /// What it was charged for what it had, up to `charged_at`.
+    pub(super) charge: u64,
+    pub(super) charged_at: u64,
 }
 
 /// A child at the head of its queue that cannot start until something changes.

@@ -19,6 +19,7 @@ mod depend;
 mod describe;
 mod dispatch;
 mod drill;
+mod fair;
 mod finish;
 mod hold;
 mod ids;
@@ -51,7 +52,7 @@ pub use self::places::{INTERRUPTIBLE, MAIN};
 pub use self::reply::Reply;
 
 use self::api::{DeregisterJobDefinition, PlaceChange, RegisterJobDefinition, StopJob, StopJobs, SubmitJob};
-use self::definition::Definition;
+use self::definition::Revisions;
 use self::job::Job;
 use self::places::tags::Tags;
 use self::places::{Consumable, Environment, Policy, Queue};
@@ -128,8 +129,8 @@ pub struct Model {
     policies: BTreeMap<String, Policy>,
     /// Of all that is named so far, by `kind/name`; jobs and definitions have their own.
     tags: BTreeMap<String, Tags>,
-    /// By name, each with its revisions from 1.
-    definitions: BTreeMap<String, Vec<Definition>>,
+    /// By name.
+    definitions: BTreeMap<String, Revisions>,
     /// In order of submission.
     jobs: BTreeMap<u32, Job>,
     by_id: BTreeMap<String, u32>,

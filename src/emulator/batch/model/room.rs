@@ -42,7 +42,7 @@ impl Model {
         if let Some(reason) = never(job.need, enabled().map(|(_, environment)| environment)) {
             return Outlook::Waits(Some(Cow::Borrowed(reason)));
         }
-        if full || !self.consumables_suffice(&job.consumables) {
+        if full || !self.consumables_suffice(&job.consumables) || self.is_reserved(queue, job) {
             return Outlook::Waits(None);
         }
         let room = |environment: &Environment| match environment.capacity {
@@ -73,8 +73,10 @@ impl Model {
                 resource.in_use += quantity;
             }
         }
+        let window = self.window_ms(&job.queue);
         if let Some(queue) = self.queues.get_mut(&job.queue) {
-            queue.line.share(&job.share).used += job.need.milli_vcpus;
+            let share = queue.line.share(&job.share);
+            share.set_used(share.used + job.vcpus(), self.now, window);
         }
     }
 
@@ -97,9 +99,10 @@ impl Model {
                 }
             }
         }
+        let window = self.window_ms(&job.queue);
         if let Some(queue) = self.queues.get_mut(&job.queue) {
             let share = queue.line.share(&job.share);
-            share.used = share.used.saturating_sub(job.need.milli_vcpus);
+            share.set_used(share.used.saturating_sub(job.vcpus()), self.now, window);
         }
     }
 }

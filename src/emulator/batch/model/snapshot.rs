@@ -27,7 +27,7 @@ impl Model {
             return Err(Refusal(format!("Job queue {} does not exist", request.job_queue)));
         };
         let line = &queue.line;
-        let jobs = self.front(line).into_iter().map(|place| FrontOfQueueJob {
+        let jobs = self.front(queue, FRONT).into_iter().map(|place| FrontOfQueueJob {
             job_arn: ids::arn("job", &self.child_id(place.job, place.child)),
             earliest_time_at_position: line.moved_at.max(self.jobs[&place.job].created_at),
         });
@@ -40,18 +40,6 @@ impl Model {
                 last_updated_at: self.now,
             },
         })
-    }
-
-    fn front(&self, line: &Line) -> Vec<Place> {
-        let mut front = Vec::new();
-        for share in line.shares.values() {
-            front.extend(share.in_order(&self.jobs).take(FRONT));
-        }
-        if line.shares.len() > 1 {
-            front.sort();
-        }
-        front.truncate(FRONT);
-        front
     }
 }
 
@@ -74,7 +62,7 @@ fn shares(line: &Line) -> FairshareUtilization {
 
 impl Share {
     /// Those who wait, in the order they start.
-    fn in_order<'a>(&'a self, jobs: &'a BTreeMap<u32, Job>) -> impl Iterator<Item = Place> + 'a {
+    pub(super) fn in_order<'a>(&'a self, jobs: &'a BTreeMap<u32, Job>) -> impl Iterator<Item = Place> + 'a {
         let waits = |job: u32, child: u32| {
             jobs.get(&job).and_then(|job| job.child(child)).is_some_and(|child| child.status == Status::Runnable)
         };

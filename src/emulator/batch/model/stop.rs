@@ -104,8 +104,9 @@ impl Model {
     }
 }
 
+/// An array that is stopped as a whole starts no child again; a plain job is its one child, and marked like one.
 fn mark_whole(job: &mut Job, reason: Text, terminate: bool) {
-    if !job.status().is_terminal() {
+    if job.is_array && !job.status().is_terminal() {
         job.cancelled |= !terminate;
         job.terminated |= terminate;
         job.reason = reason;

@@ -29,6 +29,7 @@ impl Model {
         let size = check(&request)?;
         let dependencies = self.dependencies(&request, size)?;
         let mut job = self.build(&request, size)?;
+        self.check_shares(&job.queue, &job.share)?;
         let status = if dependencies.is_empty() { Status::Runnable } else { Status::Pending };
         let count = size.unwrap_or(1);
         job.children = vec![Child { status, ..FRESH }; count as usize];

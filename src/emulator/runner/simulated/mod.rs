@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-pub use self::script::{Distribution, Script};
+pub use self::script::{Script, SimulatedDuration};
 use self::timer::Timer;
 use super::{Host, Report, Runner};
 use crate::emulator::batch::model::{AttemptKey, End, Start, Stop};

@@ -23,7 +23,7 @@ use crate::map::spec::Fault;
 
 /// How long simulated attempts take.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Distribution {
+pub enum SimulatedDuration {
     /// All alike, milliseconds.
     Fixed(u64),
     /// Any time of a range alike.
@@ -54,21 +54,21 @@ pub enum Distribution {
     },
 }
 
-impl Distribution {
+impl SimulatedDuration {
     /// The next time, in milliseconds.
     fn draw(self, draw: &mut Draw) -> u64 {
         // 0 is left out, for its logarithm is none.
         let mut unit = || 1.0 - draw.unit();
         match self {
-            Distribution::Fixed(ms) => ms,
-            Distribution::Uniform { least_ms, most_ms } => draw.between(least_ms, most_ms),
-            Distribution::Exponential { mean_ms } => (-unit().ln() * mean_ms) as u64,
-            Distribution::LogNormal { mean_ms, sigma } => {
+            SimulatedDuration::Fixed(ms) => ms,
+            SimulatedDuration::Uniform { least_ms, most_ms } => draw.between(least_ms, most_ms),
+            SimulatedDuration::Exponential { mean_ms } => (-unit().ln() * mean_ms) as u64,
+            SimulatedDuration::LogNormal { mean_ms, sigma } => {
                 let normal = (-2.0 * unit().ln()).sqrt() * (TAU * unit()).cos();
                 let location = mean_ms.ln() - sigma * sigma / 2.0;
                 (location + sigma * normal).exp() as u64
             }
-            Distribution::Pareto { mean_ms, shape } => {
+            SimulatedDuration::Pareto { mean_ms, shape } => {
                 let least = mean_ms * (shape - 1.0) / shape;
                 (least * unit().powf(-1.0 / shape)) as u64
             }
@@ -80,7 +80,7 @@ impl Distribution {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
     /// How long attempts take.
-    pub duration: Distribution,
+    pub duration: SimulatedDuration,
     /// The share that fails, 0..=1.
     pub failure_rate: f64,
     /// The exit codes of those that fail, each as often as the others; never empty.
@@ -91,7 +91,7 @@ pub struct Script {
 
 impl Default for Script {
     fn default() -> Self {
-        Script { duration: Distribution::Fixed(1000), failure_rate: 0.0, exit_codes: vec![1], seed: 0 }
+        Script { duration: SimulatedDuration::Fixed(1000), failure_rate: 0.0, exit_codes: vec![1], seed: 0 }
     }
 }
 
@@ -138,22 +138,22 @@ impl Script {
     }
 }
 
-fn distribution(fields: &mut Fields) -> Result<Distribution, Fault> {
+fn distribution(fields: &mut Fields) -> Result<SimulatedDuration, Fault> {
     let name = fields.text("distribution")?.unwrap_or_else(|| "fixed".to_owned());
     Ok(match name.as_str() {
-        "fixed" => Distribution::Fixed(time(fields, "mean")?.unwrap_or(1000)),
+        "fixed" => SimulatedDuration::Fixed(time(fields, "mean")?.unwrap_or(1000)),
         "uniform" => {
             let (least, most) = (time(fields, "min")?.unwrap_or(0), time(fields, "max")?);
             let most_ms = most.ok_or_else(|| Fault::missing("max", "missing", "give it, such as max = \"10s\""))?;
             if least > most_ms {
                 return Err(Fault::text("min", &format!("{least} ms"), "above max", "give max the greater one"));
             }
-            Distribution::Uniform { least_ms: least, most_ms }
+            SimulatedDuration::Uniform { least_ms: least, most_ms }
         }
-        "exponential" => Distribution::Exponential { mean_ms: mean(fields)? },
+        "exponential" => SimulatedDuration::Exponential { mean_ms: mean(fields)? },
         "lognormal" => {
             let sigma = fields.positive("sigma", "1.2")?.unwrap_or(1.0);
-            Distribution::LogNormal { mean_ms: mean(fields)?, sigma }
+            SimulatedDuration::LogNormal { mean_ms: mean(fields)?, sigma }
         }
         "pareto" => {
             let shape = fields.positive("shape", "1.5")?.unwrap_or(1.5);
@@ -165,7 +165,7 @@ fn distribution(fields: &mut Fields) -> Result<Distribution, Fault> {
                     "give a number above 1, such as 1.5",
                 ));
             }
-            Distribution::Pareto { mean_ms: mean(fields)?, shape }
+            SimulatedDuration::Pareto { mean_ms: mean(fields)?, shape }
         }
         other => {
             let known = ["fixed", "uniform", "exponential", "lognormal", "pareto"];
@@ -251,7 +251,7 @@ mod tests {
     fn a_file_is_overridden_and_what_is_wrong_is_named() {
         let file = "distribution = \"pareto\"\nmean = \"2s\"\nexit_codes = [2]\nseed = 3\n";
         let script = Script::from_sources(Some(file), &["mean=5s".to_owned()], 7).unwrap();
-        assert_eq!(script.duration, Distribution::Pareto { mean_ms: 5000.0, shape: 1.5 });
+        assert_eq!(script.duration, SimulatedDuration::Pareto { mean_ms: 5000.0, shape: 1.5 });
         assert_eq!((script.exit_codes, script.seed), (vec![2], 3));
         for (given, words) in [
             ("distribution=normal", ["distribution is \"normal\"", "known are"]),

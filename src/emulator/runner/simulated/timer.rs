@@ -133,7 +133,7 @@ async fn run(shared: Arc<Shared>) {
 mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
-    use super::super::{Distribution, Script};
+    use super::super::{Script, SimulatedDuration};
     use super::*;
     use crate::emulator::batch::model::End;
 
@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn attempts_end_in_the_order_of_their_times_and_once() {
-        let script = Script { duration: Distribution::Exponential { mean_ms: 60_000.0 }, ..Script::default() };
+        let script = Script { duration: SimulatedDuration::Exponential { mean_ms: 60_000.0 }, ..Script::default() };
         let script = Arc::new(script);
         let (reports, mut received) = unbounded_channel();
         let timer = Timer::begin(Arc::clone(&script), reports);
@@ -166,7 +166,7 @@ mod tests {
     async fn one_that_ends_sooner_is_not_kept_waiting() {
         // The paused clock jumps to the next thing that is due: were the first slept for, an hour would pass.
         let script =
-            Script { duration: Distribution::Uniform { least_ms: 0, most_ms: 7_200_000 }, ..Script::default() };
+            Script { duration: SimulatedDuration::Uniform { least_ms: 0, most_ms: 7_200_000 }, ..Script::default() };
         let times = |child| script.draw(key(child)).0;
         let (late, early) = (
             (0..).find(|child| times(*child) > 3_600_000).unwrap(),

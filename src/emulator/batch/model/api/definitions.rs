@@ -13,7 +13,7 @@ use super::{JobTimeout, KeyValue, ResourceRequirement, RetryStrategy};
 pub struct RegisterJobDefinition {
     /// As a job's name.
     pub job_definition_name: String,
-    /// `container`; the others are refused for now.
+    /// `container`, or `multinode`, which is stored and does not run here.
     #[serde(rename = "type")]
     pub kind: String,
     /// Defaults of `Ref::name`.
@@ -34,22 +34,22 @@ pub struct RegisterJobDefinition {
     /// Echoed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub propagate_tags: Option<bool>,
-    /// `EC2` or `FARGATE`; EC2 when empty.
+    /// `EC2`, `FARGATE` or `MANAGED_INSTANCES`; EC2 when empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub platform_capabilities: Vec<String>,
     /// Echoed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduling_priority: Option<i64>,
-    /// Refused for now.
+    /// Of `multinode`: stored and described.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_properties: Option<Value>,
-    /// Refused for now.
+    /// Stored and described; it does not run here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eks_properties: Option<Value>,
-    /// Refused for now.
+    /// A task of one or more containers, instead of `containerProperties`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ecs_properties: Option<Value>,
-    /// Refused for now.
+    /// What each child holds of consumable resources.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumable_resource_properties: Option<Value>,
 }

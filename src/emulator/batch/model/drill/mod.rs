@@ -5,7 +5,7 @@
 
 mod lag;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,8 @@ pub(super) struct Drills {
     /// To fail as soon as the dispatch that started them is over.
     unpulled: Vec<AttemptKey>,
     lag: Lag,
+    /// How often each fault has struck, since the seed was set.
+    struck: BTreeMap<String, u64>,
 }
 
 /// What happens to an attempt at a drawn time.
@@ -76,6 +78,10 @@ impl Drills {
         self.due.first().map(|(at, _, _)| *at).into_iter().chain(self.lag.wake_at()).min()
     }
 
+    fn strike(&mut self, fault: &str) {
+        *self.struck.entry(fault.to_owned()).or_default() += 1;
+    }
+
     fn draw(&self, what: &str, attempt: AttemptKey) -> Draw {
         let place = [u64::from(attempt.job), u64::from(attempt.child), u64::from(attempt.attempt)];
         Draw::of(self.set.seed, what, &place)
@@ -88,9 +94,17 @@ fn meant(queues: &[String], queue: &str) -> bool {
 }
 
 impl Model {
+    /// How often each fault about jobs has struck.
+    pub fn struck(&self) -> &BTreeMap<String, u64> {
+        &self.drills.struck
+    }
+
     /// Sets what goes wrong from now on. What was drawn for attempts under way holds, but for losses still to come.
     pub(super) fn set_drill(&mut self, drill: Drill) {
         self.drills.due.retain(|(_, _, due)| *due != Due::Loss);
+        if self.drills.set.seed != drill.seed {
+            self.drills.struck.clear();
+        }
         self.drills.set = drill;
         self.begin_lag();
     }
@@ -101,6 +115,7 @@ impl Model {
         let queue = self.jobs.get(&attempt.job).map_or("", |job| job.queue.as_str());
         let pull = set.image_pull.as_ref().filter(|pull| meant(&pull.queues, queue));
         if pull.is_some_and(|pull| self.drills.draw("image_pull", attempt).hits(pull.share)) {
+            self.drills.strike("image_pull");
             self.drills.unpulled.push(attempt);
             return;
         }
@@ -110,6 +125,7 @@ impl Model {
                 let at = self.now.saturating_add(slow.time.draw(&mut draw));
                 self.drills.due.insert((at, attempt, Due::Begin));
                 self.drills.waiting.insert(attempt);
+                self.drills.strike("slow_start");
                 return;
             }
         }
@@ -156,6 +172,7 @@ impl Model {
                 }
             }
         }
+        lost.iter().for_each(|_| self.drills.strike("spot_loss"));
         self.lose(&lost, effects);
     }
 

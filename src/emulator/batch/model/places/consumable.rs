@@ -7,8 +7,8 @@ use super::super::api::{
     CreateConsumableResource, DeleteConsumableResource, DescribeConsumableResource, Filter, ListConsumableResources,
     UpdateConsumableResource,
 };
+use super::super::check::check_name;
 use super::super::retry::glob;
-use super::super::submit::check_name;
 use super::super::{Model, Refusal, ids};
 use super::page::page;
 use super::tags;

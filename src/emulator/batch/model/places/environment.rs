@@ -7,7 +7,7 @@ use super::super::api::{
     ComputeResources, CreateComputeEnvironment, DeleteComputeEnvironment, DescribeComputeEnvironments,
     UpdateComputeEnvironment, UpdatePolicy,
 };
-use super::super::submit::check_name;
+use super::super::check::check_name;
 use super::super::{Model, Refusal, ids};
 use super::capacity::capacity;
 use super::page::{check_range, chosen, enabled, page, state};

@@ -4,7 +4,7 @@ mod amount;
 mod capacity;
 mod consumable;
 mod environment;
-mod page;
+pub(super) mod page;
 mod policy;
 mod queue;
 mod resources;
@@ -16,12 +16,10 @@ use serde_json::Value;
 
 pub(super) use self::amount::Amount;
 pub(super) use self::consumable::Consumable;
-#[allow(unused_imports)]
 pub(super) use self::consumable::ConsumableKind;
 pub(super) use self::environment::Environment;
 pub(super) use self::policy::Policy;
 pub(super) use self::queue::Queue;
-#[allow(unused_imports)]
 pub(super) use self::queue::TimeLimit;
 use super::api::PlaceChange;
 use super::effect::Effect;

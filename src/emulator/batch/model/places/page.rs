@@ -7,20 +7,17 @@ use super::super::{Refusal, ids};
 /// The longest page, and the most names a request may give.
 const PAGE: usize = 100;
 
+/// What is on a page, and the token of the next one.
+type Page<'a, T> = (Vec<(&'a String, T)>, Option<String>);
+
 /// A page in the order of names, and the token of the next one. A token holds the last name told, so that what is created or
 /// deleted meanwhile neither repeats nor hides the others.
 pub(in super::super) fn page<'a, T>(
     items: impl Iterator<Item = (&'a String, T)>,
     max_results: Option<i64>,
     next_token: Option<&str>,
-) -> Result<(Vec<(&'a String, T)>, Option<String>), Refusal> {
-    let size = match max_results {
-        None => PAGE,
-        Some(n) => usize::try_from(n)
-            .ok()
-            .filter(|n| (1..=PAGE).contains(n))
-            .ok_or_else(|| Refusal(format!("maxResults must be between 1 and {PAGE}, but was {n}")))?,
-    };
+) -> Result<Page<'a, T>, Refusal> {
+    let size = page_size(max_results)?;
     let after = next_token.map(read_token).transpose()?;
     let mut rest = items.filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after));
     let told: Vec<_> = rest.by_ref().take(size).collect();
@@ -28,13 +25,26 @@ pub(in super::super) fn page<'a, T>(
     Ok((told, next))
 }
 
-fn write_token(name: &str) -> String {
+/// How many results make a page.
+pub(in super::super) fn page_size(max_results: Option<i64>) -> Result<usize, Refusal> {
+    match max_results {
+        None => Ok(PAGE),
+        Some(n) => usize::try_from(n)
+            .ok()
+            .filter(|n| (1..=PAGE).contains(n))
+            .ok_or_else(|| Refusal(format!("maxResults must be between 1 and {PAGE}, but was {n}"))),
+    }
+}
+
+/// The token after what has this name.
+pub(in super::super) fn write_token(name: &str) -> String {
     name.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn read_token(token: &str) -> Result<String, Refusal> {
+/// The name in a token.
+pub(in super::super) fn read_token(token: &str) -> Result<String, Refusal> {
     let invalid = || Refusal(format!("nextToken '{token}' is not one that this operation gave"));
-    if token.is_empty() || !token.is_ascii() || token.len() % 2 != 0 {
+    if token.is_empty() || !token.is_ascii() || !token.len().is_multiple_of(2) {
         return Err(invalid());
     }
     let byte = |at: usize| u8::from_str_radix(&token[at..at + 2], 16).map_err(|_| invalid());
@@ -77,7 +87,7 @@ pub(super) fn state(enabled: bool) -> &'static str {
 }
 
 /// Refuses a number outside of its range.
-pub(super) fn check_range(field: &str, value: Option<i64>, least: i64, most: i64) -> Result<(), Refusal> {
+pub(in super::super) fn check_range(field: &str, value: Option<i64>, least: i64, most: i64) -> Result<(), Refusal> {
     match value {
         Some(value) if !(least..=most).contains(&value) => {
             Err(Refusal(format!("{field} must be between {least} and {most}, but was {value}")))

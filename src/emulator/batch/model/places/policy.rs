@@ -7,7 +7,7 @@ use super::super::api::{
     CreateSchedulingPolicy, DeleteSchedulingPolicy, DescribeSchedulingPolicies, FairsharePolicy,
     ListSchedulingPolicies, ShareAttributes, UpdateSchedulingPolicy,
 };
-use super::super::submit::check_name;
+use super::super::check::check_name;
 use super::super::{Model, Refusal, ids};
 use super::page::{check_count, check_range, page};
 use super::tags;
@@ -31,20 +31,20 @@ impl Model {
             return Err(Refusal(format!("Object already exists: scheduling policy {name}; choose another name")));
         }
         refuse_quota(request.quota_share_policy.as_ref())?;
-        request.fairshare_policy.as_ref().map_or(Ok(()), check)?;
+        let fairshare = request.fairshare_policy.as_ref().map(checked).transpose()?;
         tags::check(&request.tags)?;
-        self.policies.insert(name.clone(), Policy { fairshare: request.fairshare_policy.clone() });
+        self.policies.insert(name.clone(), Policy { fairshare });
         self.set_tags(ARN, name, request.tags.clone());
         Ok(json!({ "name": name, "arn": ids::arn(ARN, name) }))
     }
 
     pub(super) fn update_policy(&mut self, request: &UpdateSchedulingPolicy) -> Result<Value, Refusal> {
         refuse_quota(request.quota_share_policy.as_ref())?;
-        request.fairshare_policy.as_ref().map_or(Ok(()), check)?;
+        let fairshare = request.fairshare_policy.as_ref().map(checked).transpose()?;
         let name = ids::name_of(ARN, &request.arn);
         let Some(policy) = self.policies.get_mut(name) else { return Err(missing(&request.arn)) };
-        if request.fairshare_policy.is_some() {
-            policy.fairshare.clone_from(&request.fairshare_policy);
+        if fairshare.is_some() {
+            policy.fairshare = fairshare;
         }
         Ok(json!({}))
     }
@@ -111,6 +111,16 @@ fn refuse_quota(policy: Option<&Value>) -> Result<(), Refusal> {
         Some(_) => Err(Refusal("quotaSharePolicy must be left out: this endpoint has no quota shares".to_owned())),
         None => Ok(()),
     }
+}
+
+/// The rules, checked. A weight of 0 counts as absent: terraform's provider sends it for a weight that was not given.
+fn checked(policy: &FairsharePolicy) -> Result<FairsharePolicy, Refusal> {
+    let mut policy = policy.clone();
+    for share in &mut policy.share_distribution {
+        share.weight_factor = share.weight_factor.filter(|weight| *weight != 0.0);
+    }
+    check(&policy)?;
+    Ok(policy)
 }
 
 fn check(policy: &FairsharePolicy) -> Result<(), Refusal> {
@@ -194,7 +204,7 @@ mod tests {
             (FairsharePolicy { compute_reservation: Some(100), ..default() }, "computeReservation"),
             (FairsharePolicy { share_distribution: vec![share("a b", None)], ..default() }, "shareIdentifier 'a b'"),
             (FairsharePolicy { share_distribution: vec![share("", None)], ..default() }, "shareIdentifier"),
-            (FairsharePolicy { share_distribution: vec![share("a", Some(0.0))], ..default() }, "weightFactor"),
+            (FairsharePolicy { share_distribution: vec![share("a", Some(1000.0))], ..default() }, "weightFactor"),
             (FairsharePolicy { share_distribution: vec![share("a", Some(f64::NAN))], ..default() }, "weightFactor"),
             (
                 FairsharePolicy { share_distribution: vec![share("a*", None), share("ab", None)], ..default() },
@@ -211,6 +221,7 @@ mod tests {
             let error = check(&policy).unwrap_err();
             assert!(error.0.contains(part), "{error}");
         }
-        check(&default()).unwrap();
+        let policy = FairsharePolicy { share_distribution: vec![share("a", Some(0.0))], ..default() };
+        assert_eq!(checked(&policy).unwrap().share_distribution[0].weight_factor, None);
     }
 }

@@ -7,9 +7,9 @@ use super::super::api::{
     ComputeEnvironmentOrder, CreateJobQueue, DeleteJobQueue, DescribeJobQueues, JobStateTimeLimitAction, StopJob,
     UpdateJobQueue,
 };
+use super::super::check::check_name;
 use super::super::effect::Effect;
 use super::super::line::Line;
-use super::super::submit::check_name;
 use super::super::{Model, Refusal, ids};
 use super::page::{check_range, chosen, enabled, page, state};
 use super::{MAX_PLACES, environment, policy, tags};

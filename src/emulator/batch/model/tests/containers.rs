@@ -2,12 +2,11 @@
 
 use super::*;
 
-/// Registers a definition of name `t` with these `ecsProperties`, past what RegisterJobDefinition checks.
+/// Registers a definition of name `t` with these `ecsProperties`.
 fn task(bench: &mut Bench, containers: Value) {
     let body = json!({"jobDefinitionName": "t", "type": "container",
         "ecsProperties": {"taskProperties": [{"taskRoleArn": "arn:role", "containers": containers}]}});
-    let definition = Definition { request: of(body), active: true };
-    bench.model.definitions.insert("t".to_owned(), vec![definition]);
+    bench.input(Input::Register(of(body))).unwrap();
 }
 
 fn resources(vcpu: &str, memory: &str) -> Value {
@@ -152,11 +151,14 @@ fn overrides_fit_their_definition() {
     ] {
         refused(bench.try_submit(more), part);
     }
-    for (field, part) in [("nodeProperties", "multi-node"), ("eksProperties", "Amazon EKS")] {
-        let mut body = json!({"jobDefinitionName": "n", "type": "container"});
-        body[field] = json!({});
-        let definition = Definition { request: of(body), active: true };
-        bench.model.definitions.insert("n".to_owned(), vec![definition]);
+    let nodes = json!({"numNodes": 1, "mainNode": 0, "nodeRangeProperties": [{"targetNodes": "0", "container": {"image": "i"}}]});
+    let pod = json!({"podProperties": {"containers": [{"image": "i"}]}});
+    for (kind, field, properties, part) in
+        [("multinode", "nodeProperties", nodes, "multi-node"), ("container", "eksProperties", pod, "Amazon EKS")]
+    {
+        let mut body = json!({"jobDefinitionName": "n", "type": kind});
+        body[field] = properties;
+        bench.input(Input::Register(of(body))).unwrap();
         refused(bench.try_submit(json!({"jobDefinition": "n"})), part);
     }
 }

@@ -9,6 +9,7 @@ mod many;
 mod places;
 mod property;
 mod room;
+mod shares;
 mod states;
 mod stopping;
 mod submitting;

@@ -165,8 +165,7 @@ fn consumable_resources_bound_who_runs() {
     let mut body = definition(json!({}));
     body["jobDefinitionName"] = json!("licensed");
     bench.input(Input::Register(of(body))).unwrap();
-    bench.model.definitions.get_mut("licensed").unwrap()[0].request.consumable_resource_properties =
-        Some(uses("licence", 1));
+    bench.model.revision_mut("licensed:1").unwrap().request.consumable_resource_properties = Some(uses("licence", 1));
     let retry = json!({"attempts": 2});
     let id = bench.submit(json!({"jobDefinition": "licensed", "arrayProperties": {"size": 5}, "retryStrategy": retry}));
     let arn = "arn:aws:batch:us-east-1:000000000000:consumable-resource/licence";

@@ -79,3 +79,97 @@ fn single_children_are_stopped_alone() {
         refused(bench.input(Input::Terminate(StopJob { job_id: id.clone(), reason })), part);
     }
 }
+
+/// How a job or child comes to each state it may be stopped in.
+fn bring(bench: &mut Bench, state: Status, array: bool) -> String {
+    let gate = bench.submit(json!({"jobQueue": INTERRUPTIBLE}));
+    let mut body = json!({"retryStrategy": {"attempts": 2}});
+    if array {
+        body["arrayProperties"] = json!({"size": 2});
+    }
+    if state == Status::Pending {
+        body["dependsOn"] = json!([{"jobId": gate}]);
+    }
+    bench.input(Input::Slots(if state <= Status::Runnable { 1 } else { 9 })).unwrap();
+    let id = bench.submit(body);
+    let attempts: Vec<AttemptKey> = bench.started.iter().skip(1).map(|start| start.attempt).collect();
+    for attempt in attempts {
+        if state >= Status::Running {
+            bench.run(attempt);
+        }
+        match state {
+            Status::Succeeded => bench.end(attempt, End::exited(0)),
+            Status::Failed => {
+                bench.end(attempt, End::exited(1));
+                bench.end(AttemptKey { attempt: 2, ..attempt }, End::exited(1));
+            }
+            _ => {}
+        }
+    }
+    id
+}
+
+#[test]
+fn each_state_each_kind_each_operation() {
+    use Status::{Failed, Pending, Runnable, Running, Starting, Succeeded};
+    // The state before; after CancelJob and after TerminateJob; whether terminating signals.
+    let table = [
+        (Pending, Failed, Failed, false),
+        (Runnable, Failed, Failed, false),
+        (Starting, Starting, Starting, true),
+        (Running, Running, Running, true),
+        (Succeeded, Succeeded, Succeeded, false),
+        (Failed, Failed, Failed, false),
+    ];
+    for (before, cancelled, terminated, signals) in table {
+        for (kind, terminate) in ["plain", "parent", "child"].into_iter().flat_map(|k| [(k, false), (k, true)]) {
+            let case = format!("{} {kind}, terminate {terminate}", before.name());
+            let mut bench = Bench::new(1);
+            let whole = bring(&mut bench, before, kind != "plain");
+            let (id, own, sibling) = match kind {
+                "plain" => (whole.clone(), whole.clone(), None),
+                "parent" => (whole.clone(), format!("{whole}:0"), None),
+                _ => (format!("{whole}:0"), format!("{whole}:0"), Some(format!("{whole}:1"))),
+            };
+            assert_eq!(bench.status(&own), before, "{case}");
+            let reason = bench.detail(&own).status_reason;
+            bench.stop(&id, terminate);
+            assert_eq!(bench.status(&own), if terminate { terminated } else { cancelled }, "{case}");
+            if let Some(sibling) = sibling {
+                assert_eq!(bench.status(&sibling), before, "{case}: siblings stay");
+            }
+            let signalled = if !(signals && terminate) {
+                0
+            } else if kind == "parent" {
+                2
+            } else {
+                1
+            };
+            assert_eq!(bench.signalled.len(), signalled, "{case}");
+            let told = bench.detail(&id);
+            let over = before.is_terminal();
+            let marked = !over && (kind == "parent" || terminate || before < Starting);
+            assert_eq!((told.is_cancelled, told.is_terminated), (marked && !terminate, marked && terminate), "{case}");
+            if over {
+                assert_eq!(bench.detail(&own).status_reason, reason, "{case}: what has ended stays as it was");
+            } else if bench.status(&own) == Failed || (terminate && signals) {
+                assert_eq!(bench.detail(&own).status_reason.as_deref(), Some("why"), "{case}");
+            }
+            // What still runs ends, and is not started again.
+            let starts = bench.started.len();
+            for attempt in bench.started.iter().map(|start| start.attempt).collect::<Vec<_>>() {
+                bench.end(attempt, End::exited(1));
+            }
+            let again = bench.started.len() - starts;
+            let retried = match (kind, over || !signals || terminate) {
+                ("parent", _) | (_, true) => 0,
+                _ => 1,
+            };
+            let of_others = usize::from(kind == "child" && signals);
+            assert!(again >= retried && again <= retried + of_others + 1, "{case}: {again} started again");
+            if marked && before != Runnable && before != Pending {
+                assert_eq!(bench.status(&own), Failed, "{case}");
+            }
+        }
+    }
+}
