@@ -98,7 +98,8 @@ def check_scheduling_policies_and_shares():
     assert batch.describe_scheduling_policies(arns=[made["arn"]])["schedulingPolicies"][0]["fairsharePolicy"]["shareDecaySeconds"] == 61
     refused(loose.create_scheduling_policy, name="with space", fairsharePolicy=policy)
     refused(loose.create_scheduling_policy, name=name("policy"), fairsharePolicy={"computeReservation": 100})
-    with queue_of(1, schedulingPolicyArn=made["arn"]) as queue:
+    # Of one vCPU, a tenth held back for other shares would leave no room for a job.
+    with queue_of(16, schedulingPolicyArn=made["arn"]) as queue:
         definition = define()
         refused(loose.submit_job, jobName=name("share"), jobQueue=queue, jobDefinition=definition)
         refused(loose.submit_job, jobName=name("share"), jobQueue=queue, jobDefinition=definition, shareIdentifier="x" * 256)
