@@ -66,7 +66,7 @@ fn definitions_are_checked() {
         (both, "containerProperties and ecsProperties must not be given together"),
         (with("platformCapabilities", json!(["MOON"])), "platformCapabilities"),
         (with("platformCapabilities", json!(["MANAGED_INSTANCES"])), "needs ecsProperties"),
-        (with("platformCapabilities", json!(["FARGATE"])), "executionRoleArn"),
+        (with("platformCapabilities", json!(["FARGATE"])), "Fargate has no 0 vCPU"),
         (with("timeout", json!({"attemptDurationSeconds": 1})), "at least 60"),
         (with("retryStrategy", json!({"attempts": 0})), "attempts"),
         (with("schedulingPriority", json!(10_000)), "schedulingPriority"),
