@@ -4,6 +4,7 @@
 //! bind(addr) ─► Bound: the URL is known, children can be told ─► serve(services) ─► Endpoint ─► stop()
 //! ```
 
+pub(super) mod browser;
 mod connection;
 mod elsewhere;
 mod service;
@@ -116,7 +117,8 @@ impl Bound {
         let router = router.layer(axum::middleware::from_fn_with_state(services, dispatch));
         let (stopping, breaking) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
-        let accept = accept(self.listener, router, gate, limits, stopping.clone(), breaking.clone(), tasks.clone());
+        let service = Faulty::new(router, gate, self.addr.ip().is_loopback());
+        let accept = accept(self.listener, service, limits, stopping.clone(), breaking.clone(), tasks.clone());
         tasks.spawn(accept);
         tasks.close();
         Endpoint { addr: self.addr, id, stopping, breaking, tasks }
@@ -188,8 +190,7 @@ fn identity(addr: SocketAddr) -> String {
 
 async fn accept(
     listener: TcpListener,
-    router: Router,
-    gate: Option<Arc<Gate>>,
+    service: Faulty,
     limits: Limits,
     stopping: CancellationToken,
     breaking: CancellationToken,
@@ -203,7 +204,7 @@ async fn accept(
         };
         match connection {
             Ok((stream, _)) => {
-                let (service, breaking) = (Faulty::new(router.clone(), gate.clone()), breaking.clone());
+                let (service, breaking) = (service.for_connection(), breaking.clone());
                 let (end, ended) = open.enter(limits.connections, &stopping);
                 tasks.spawn(async move {
                     let _ended = ended;

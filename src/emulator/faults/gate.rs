@@ -200,12 +200,18 @@ pub struct Faulty {
     inner: TowerToHyperService<Router>,
     gate: Option<Arc<Gate>>,
     asked: Arc<AtomicBool>,
+    local: bool,
 }
 
 impl Faulty {
-    /// `router` behind `gate`; without one, nothing goes wrong on purpose.
-    pub fn new(router: Router, gate: Option<Arc<Gate>>) -> Faulty {
-        Faulty { inner: TowerToHyperService::new(router), gate, asked: Arc::default() }
+    /// `router` behind `gate`; without one, nothing goes wrong on purpose. `local`: see [`server::browser::refuse`].
+    pub fn new(router: Router, gate: Option<Arc<Gate>>, local: bool) -> Faulty {
+        Faulty { inner: TowerToHyperService::new(router), gate, asked: Arc::default(), local }
+    }
+
+    /// The same for another connection, on which nothing has been asked yet.
+    pub fn for_connection(&self) -> Faulty {
+        Faulty { asked: Arc::default(), ..self.clone() }
     }
 
     /// Whether there has been any request.
@@ -263,6 +269,9 @@ impl hyper::service::Service<Request<Incoming>> for Faulty {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.asked.store(true, Ordering::Relaxed);
+        if let Some(refusal) = server::browser::refuse(request.headers(), self.local) {
+            return Box::pin(std::future::ready(Ok(refusal)));
+        }
         Box::pin(self.clone().answer(request.map(Body::new)))
     }
 }

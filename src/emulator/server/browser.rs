@@ -1,0 +1,96 @@
+//! Keeps web pages out. The endpoint asks nobody who they are and runs what it is told to run; a page that is open in a
+//! browser of this machine can send requests to loopback, too, and must not.
+//!
+//! A browser names the page in `Origin` with every request that could change something across sites; AWS's clients never
+//! send it. A page whose own name is made to point at this machine (DNS rebinding) is told by its `Host`.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+/// The answer to a request of a web page; none to all others. `local` says that only this machine can reach the endpoint,
+/// which then has no name that a stranger could have given it.
+pub(in crate::emulator) fn refuse(headers: &HeaderMap, local: bool) -> Option<Response<Body>> {
+    let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or("?"));
+    let why = match (text(ORIGIN), text(HOST)) {
+        (Some(origin), _) => {
+            format!("the web page {origin} sent this request, and web pages may not use this endpoint")
+        }
+        (None, Some(host)) if local && !is_here(host) => format!(
+            "Host is {host}, and this endpoint listens on loopback only: call it by its address, localhost, or a name under \
+             .localhost"
+        ),
+        _ => return None,
+    };
+    let body = format!("{}\n", serde_json::json!({ "message": why }));
+    let kind = [("x-amzn-errortype", "AccessDeniedException")];
+    Some((StatusCode::FORBIDDEN, kind, [(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// Whether a `Host` can mean this machine without a stranger's doing: an address, a name of one label, or one that no
+/// public name server may give away.
+fn is_here(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let six = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    name.parse::<Ipv4Addr>().is_ok()
+        || six.is_some_and(|name| name.parse::<Ipv6Addr>().is_ok())
+        || !name.contains('.')
+        || [".localhost", ".docker.internal"].iter().any(|suffix| name.ends_with(suffix))
+        || bucket_of_address(&name)
+}
+
+/// `bucket.127.0.0.1`, as some clients address buckets.
+fn bucket_of_address(name: &str) -> bool {
+    let mut labels = name.rsplitn(5, '.');
+    let last: Vec<&str> = labels.by_ref().take(4).collect();
+    let address = last.into_iter().rev().collect::<Vec<_>>().join(".");
+    labels.next().is_some() && address.parse::<Ipv4Addr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_this_machine_are_known() {
+        for here in [
+            "127.0.0.1:4566",
+            "127.0.0.1",
+            "[::1]:80",
+            "localhost:1",
+            "LOCALHOST.",
+            "bucket.localhost:4566",
+            "a.b.localhost",
+            "bucket.with.dots.127.0.0.1:9",
+            "emulator:4566",
+            "host.docker.internal:4566",
+        ] {
+            assert!(is_here(here), "{here}");
+        }
+        for elsewhere in ["evil.example:4566", "localhost.evil.example", "127.0.0.1.evil.example", "a.1.2.3"] {
+            assert!(!is_here(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn pages_are_refused_and_clients_are_not() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<HeaderMap>()
+        };
+        let status = |pairs, local| refuse(&headers(pairs), local).map(|answer| answer.status());
+        let refused = Some(StatusCode::FORBIDDEN);
+        assert_eq!(status(&[("host", "127.0.0.1:1")], true), None);
+        assert_eq!(status(&[], true), None);
+        assert_eq!(status(&[("host", "127.0.0.1:1"), ("origin", "http://evil.example")], true), refused);
+        assert_eq!(status(&[("host", "127.0.0.1:1"), ("origin", "null")], false), refused);
+        assert_eq!(status(&[("host", "evil.example")], true), refused);
+        assert_eq!(status(&[("host", "build.example")], false), None);
+    }
+}
