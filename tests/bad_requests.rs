@@ -96,6 +96,37 @@ async fn bad_requests_are_answered_in_the_form_of_their_service() {
     drop(emulator);
 }
 
+/// A page in a browser on this machine can send such requests without asking: they would run commands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn web_pages_are_kept_out() {
+    let emulator = emulator::Emulator::start();
+    let addr = emulator.addr();
+    let body = r#"{"jobDefinitionName":"d","type":"container","containerProperties":{"image":"i","command":["true"],"vcpus":1,"memory":4}}"#;
+    let ask = |head: &str, host: &str, more: &str| {
+        let length = body.len();
+        format!(
+            "{head} HTTP/1.1\r\nhost: {host}\r\n{more}content-type: text/plain\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n{body}"
+        )
+    };
+    let origin = "origin: http://evil.example\r\n";
+    let register = "POST /v1/registerjobdefinition";
+    for (head, host, more) in [
+        (register, "127.0.0.1:1", origin),
+        (register, "evil.example", ""),
+        ("POST /.batchmap/faults/lose-hosts", "127.0.0.1:1", origin),
+        ("GET /.batchmap", "evil.example", ""),
+        ("GET /batchmap", "evil.example", ""),
+    ] {
+        let answer = raw(addr, ask(head, host, more).as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 403"), "{head} {host} {more}: {answer}");
+    }
+    let list = raw(addr, &request("POST /v1/describejobdefinitions", "{}")).await;
+    assert!(list.ends_with("{\"jobDefinitions\":[]}"), "{list}");
+    let answer = raw(addr, ask(register, "127.0.0.1:1", "").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_http_ends_its_connection_only() {
     let emulator = emulator::Emulator::start();
