@@ -1,5 +1,8 @@
 //! What the integration tests share.
 
+// Each test binary uses its own part of it.
+#![allow(dead_code)]
+
 use batchmap::aws::sdk::{Clients, Target, connect};
 use batchmap::emulator::server::EndpointConfig;
 

@@ -2,7 +2,8 @@
 //!
 //! Any credentials do, and so does none: the endpoint is on this machine, and clients come with whatever the user's
 //! environment holds. Signatures are therefore taken off before `s3s` sees the request, and with them goes its decoding
-//! of `aws-chunked` bodies, which we do ourselves (`chunked`).
+//! of `aws-chunked` bodies, which we do ourselves (`chunked`). All that is looked at of a signature is what it says of the
+//! body (`x-amz-content-sha256`) and of its own time: a presigned URL that has expired is refused.
 
 mod api;
 mod bucket;
