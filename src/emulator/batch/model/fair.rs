@@ -116,7 +116,8 @@ impl Model {
         }
     }
 
-    /// Whether a queue's policy keeps the room that one more child of `job` would take for shares without jobs.
+    /// Whether a queue's policy keeps the room that one more child of `job` would take for shares without jobs. What is kept
+    /// is whole vCPUs, and never so much that nothing of the queue runs: else a small place would stand still for ever.
     pub(super) fn is_reserved(&self, queue: &Queue, job: &Job) -> bool {
         let Some(rules) = self.rules(queue) else { return false };
         let active = queue.line.shares.values().filter(|share| share.is_active()).count();
@@ -130,7 +131,8 @@ impl Model {
             .map(|environment| environment.capacity.map_or(u64::from(self.slots) * 1000, |it| it.milli_vcpus))
             .sum();
         let used: u64 = queue.line.shares.values().map(|share| share.used).sum();
-        (used + job.vcpus()) as f64 > all as f64 * (1.0 - reserved)
+        let open = (all as f64 / 1000.0 * (1.0 - reserved)).ceil() * 1000.0;
+        used > 0 && (used + job.vcpus()) as f64 > open
     }
 
     /// Refuses a share too many, and forgets those that are of no consequence any more.

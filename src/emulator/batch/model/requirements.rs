@@ -45,7 +45,8 @@ fn one(requirement: &ResourceRequirement) -> Amount {
 
 /// Checks a definition's `containerProperties` or `ecsProperties` against its platform: what RegisterJobDefinition must refuse.
 ///
-/// On EC2, requirements may be absent here, although AWS wants them: a local process has no use for them.
+/// On EC2, VCPU and MEMORY may both be absent here, although AWS wants them: a local process has no use for them. One without
+/// the other is refused.
 ///
 /// # Errors
 /// The first thing that the platform does not allow, or needs and does not find.
@@ -55,6 +56,11 @@ pub(super) fn check_definition(definition: &RegisterJobDefinition) -> Result<(),
         return Ok(());
     }
     check_amounts(&definition.platform_capabilities, &containers)?;
+    let sum = amount(&containers);
+    if (sum.milli_vcpus == 0) != (sum.memory_mib == 0) {
+        let absent = if sum.milli_vcpus == 0 { "VCPU" } else { "MEMORY" };
+        return Err(Refusal(format!("resourceRequirements must hold VCPU and MEMORY, but {absent} is absent")));
+    }
     let none = Value::Null;
     let task = definition.ecs_properties.as_ref().map(|properties| &properties["taskProperties"][0]);
     let whole = task.or(definition.container_properties.as_ref()).unwrap_or(&none);

@@ -185,6 +185,10 @@ fn fargate_has_rules_of_its_own() {
     ] {
         refused(bench.input(Input::Register(of(fargate(more)))), part);
     }
+    for one in [json!({"type": "VCPU", "value": "1"}), json!({"type": "MEMORY", "value": "64"})] {
+        let one = json!({"resourceRequirements": [one]});
+        refused(bench.input(Input::Register(of(definition(one)))), "VCPU and MEMORY, but");
+    }
     let on_ec2 = definition(json!({"networkConfiguration": {"assignPublicIp": "ENABLED"}}));
     refused(bench.input(Input::Register(of(on_ec2))), "networkConfiguration");
     let fine = json!({"privileged": false, "ulimits": [], "networkConfiguration": {"assignPublicIp": "ENABLED"},

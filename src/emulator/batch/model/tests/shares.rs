@@ -134,6 +134,10 @@ fn a_part_is_kept_for_shares_to_come() {
     assert_eq!(bench.started.len(), 4, "half is kept while one share is active");
     bench.submit_share("b", 20);
     assert_eq!(bench.shares(), "aaaabb", "a quarter while two are");
+    // A place of one vCPU has nothing to keep back.
+    let mut bench = fair(1, json!({"computeReservation": 99}));
+    bench.submit_share("a", 2);
+    assert_eq!(bench.started.len(), 1);
 }
 
 #[test]
