@@ -205,6 +205,11 @@ fn what_an_update_may_change() {
     let told = environment(&bench, "ec2").unwrap();
     assert_eq!(told["computeResources"]["type"], "SPOT");
     assert_eq!((told["computeResources"].get("imageId"), &told["computeResources"]["subnets"]), (None, &json!(["b"])));
+    made(&mut bench, "UpdateComputeEnvironment", update("ec2", json!({"desiredvCpus": 4})));
+    for (bounds, desired) in [(json!({"maxvCpus": 2}), 2), (json!({"minvCpus": 3, "maxvCpus": 8}), 3)] {
+        made(&mut bench, "UpdateComputeEnvironment", update("ec2", bounds));
+        assert_eq!(environment(&bench, "ec2").unwrap()["computeResources"]["desiredvCpus"], desired);
+    }
     made(&mut bench, "UpdateComputeEnvironment", update("f", json!({"subnets": [], "maxvCpus": 1})));
     assert_eq!(environment(&bench, "f").unwrap()["computeResources"]["subnets"], json!(["subnet-1"]));
     made(&mut bench, "UpdateComputeEnvironment", update(MAIN, json!({"maxvCpus": 3})));
