@@ -455,7 +455,8 @@ async fn errors_are_those_of_aws() {
     // What no client of AWS sends.
     for (path, body, status, kind) in [
         ("/v1/submitjob", "{", 400, "SerializationException"),
-        ("/v1/submitjob", r#"{"jobName": 1}"#, 400, "SerializationException"),
+        ("/v1/submitjob", r#"{"jobName": 1, "jobQueue": "q", "jobDefinition": "d"}"#, 400, "SerializationException"),
+        ("/v1/submitjob", r#"{"jobName": "j"}"#, 400, "ClientException"),
         ("/v1/dance", "{}", 404, "UnknownOperationException"),
     ] {
         let answer = raw(&endpoint.url, path, body).await;

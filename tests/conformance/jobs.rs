@@ -58,8 +58,11 @@ pub async fn a_child_knows_who_it_is(place: &Place) {
     }
 }
 
+/// What is tried, the script, the attempts it may have, the rules; the state and the exit codes it must come to.
+type Retries<'a> = (&'a str, &'a str, u32, &'a [RetryRule], JobStatus, &'a [i32]);
+
 pub async fn retries(place: &Place) {
-    let cases: [(&str, &str, u32, &[RetryRule], JobStatus, &[i32]); 9] = [
+    let cases: [Retries<'_>; 9] = [
         ("none", "exit 7", 1, &[], JobStatus::Failed, &[7]),
         ("plain", "exit 7", 2, &[], JobStatus::Failed, &[7, 7]),
         ("until it works", "exit $((AWS_BATCH_JOB_ATTEMPT < 3 ? 75 : 0))", 4, &[], JobStatus::Succeeded, &[75, 75, 0]),
