@@ -58,32 +58,46 @@ pub async fn a_child_knows_who_it_is(place: &Place) {
     }
 }
 
-/// What is tried, the script, the attempts it may have, the rules; the state and the exit codes it must come to.
-type Retries<'a> = (&'a str, &'a str, u32, &'a [RetryRule], JobStatus, &'a [i32]);
+/// What is tried, the script, attempts allowed and rules; how it ends, and the exit codes of the attempts made.
+type Retried = (&'static str, &'static str, u32, Vec<RetryRule>, JobStatus, &'static [i32]);
 
 pub async fn retries(place: &Place) {
-    let cases: [Retries<'_>; 9] = [
-        ("none", "exit 7", 1, &[], JobStatus::Failed, &[7]),
-        ("plain", "exit 7", 2, &[], JobStatus::Failed, &[7, 7]),
-        ("until it works", "exit $((AWS_BATCH_JOB_ATTEMPT < 3 ? 75 : 0))", 4, &[], JobStatus::Succeeded, &[75, 75, 0]),
+    let cases: [Retried; 9] = [
+        ("none", "exit 7", 1, vec![], JobStatus::Failed, &[7]),
+        ("plain", "exit 7", 2, vec![], JobStatus::Failed, &[7, 7]),
+        (
+            "until it works",
+            "exit $((AWS_BATCH_JOB_ATTEMPT < 3 ? 75 : 0))",
+            4,
+            vec![],
+            JobStatus::Succeeded,
+            &[75, 75, 0],
+        ),
         (
             "the first that matches",
             "exit 75",
             3,
-            &[on_code("7*", false), on_code("75", true)],
+            vec![on_code("7*", false), on_code("75", true)],
             JobStatus::Failed,
             &[75],
         ),
-        ("a glob", "exit 75", 2, &[on_code("7*", true), on_code("*", false)], JobStatus::Failed, &[75, 75]),
-        ("no glob", "exit 75", 2, &[on_code("7", true), on_code("*", false)], JobStatus::Failed, &[75]),
-        ("no match retries", "exit 3", 2, &[on_code("1", false)], JobStatus::Failed, &[3, 3]),
-        ("by status", "exit 3", 2, &[on_status("Essential*", true), on_code("*", false)], JobStatus::Failed, &[3, 3]),
-        ("a success is not asked", "exit 0", 2, &[on_code("0", true)], JobStatus::Succeeded, &[0]),
+        ("a glob", "exit 75", 2, vec![on_code("7*", true), on_code("*", false)], JobStatus::Failed, &[75, 75]),
+        ("no glob", "exit 75", 2, vec![on_code("7", true), on_code("*", false)], JobStatus::Failed, &[75]),
+        ("no match retries", "exit 3", 2, vec![on_code("1", false)], JobStatus::Failed, &[3, 3]),
+        (
+            "by status",
+            "exit 3",
+            2,
+            vec![on_status("Essential*", true), on_code("*", false)],
+            JobStatus::Failed,
+            &[3, 3],
+        ),
+        ("a success is not asked", "exit 0", 2, vec![on_code("0", true)], JobStatus::Succeeded, &[0]),
     ];
     let mut jobs = Vec::new();
     for (_, script, attempts, rules, ..) in &cases {
         let mut request = place.request("retries", 1, script).await;
-        (request.attempts, request.retry_rules) = (*attempts, rules.to_vec());
+        (request.attempts, request.retry_rules) = (*attempts, rules.clone());
         jobs.push(place.submit(&request).await);
     }
     for ((what, .., status, exits), id) in cases.iter().zip(jobs) {

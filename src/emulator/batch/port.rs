@@ -151,19 +151,21 @@ impl Logs for InProcess {
             None => Some(0),
             Some(token) => token.strip_prefix("f/").and_then(|offset| offset.parse().ok()),
         };
-        let Some(offset) = offset else {
-            let (group, stream) = named();
-            let message = "InvalidParameterException: The specified nextToken is invalid.".to_owned();
-            return Err(LogsError::Failed { group, stream, message });
-        };
-        let window = Window { limit: EVENTS, start_ms: 0, end_ms: u64::MAX };
-        let page = self.0.logs().forward(group, stream, offset, window).map_err(|error| {
+        // A stream that is not there is told before a token that is not valid.
+        let limit = if offset.is_some() { EVENTS } else { 0 };
+        let window = Window { limit, start_ms: 0, end_ms: u64::MAX };
+        let page = self.0.logs().forward(group, stream, offset.unwrap_or_default(), window).map_err(|error| {
             let (group, stream) = named();
             match error.kind() {
                 io::ErrorKind::NotFound => LogsError::NotFound { group, stream },
                 _ => LogsError::Failed { group, stream, message: format!("ServiceUnavailableException: {error}") },
             }
         })?;
+        if offset.is_none() {
+            let (group, stream) = named();
+            let message = "InvalidParameterException: The specified nextToken is invalid.".to_owned();
+            return Err(LogsError::Failed { group, stream, message });
+        }
         let events = page.events.into_iter().map(|event| LogEvent {
             timestamp_ms: i64::try_from(event.timestamp_ms).unwrap_or(i64::MAX),
             message: event.message,
