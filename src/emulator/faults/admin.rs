@@ -8,13 +8,13 @@
 //! | `DELETE` | takes all away |
 //! | `POST .../lose-hosts` | all attempts under way lose their hosts; with `{"jobs": [...]}` those of these jobs |
 //!
-//! Every answer is JSON; a refusal is 400 with a `message`.
+//! Every answer is JSON; a refusal is 400 with a `message`. Web pages are refused here as everywhere.
 
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
-use axum::http::{Method, Request, Response, StatusCode, header};
+use axum::http::{Method, Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
@@ -60,10 +60,6 @@ pub(super) async fn answer(gate: &Gate, request: Request<Body>) -> Response<Body
 }
 
 async fn carry_out(gate: &Gate, request: Request<Body>) -> Result<Value, Refused> {
-    // A browser names the page that a request comes from; no page has business here.
-    if request.headers().contains_key(header::ORIGIN) {
-        return Err(Refused(StatusCode::FORBIDDEN, "faults are not set by web pages".to_owned()));
-    }
     let (parts, body) = request.into_parts();
     let body = tokio::time::timeout(PATIENCE, to_bytes(body, MAX_BODY)).await;
     let body = body.map_err(|_| Refused(StatusCode::REQUEST_TIMEOUT, "the body did not come".to_owned()))?;
