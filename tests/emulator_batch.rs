@@ -11,7 +11,7 @@ use aws_sdk_batch::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_batch::error::ProvideErrorMetadata;
 use aws_sdk_batch::types::{
     ArrayProperties, ContainerOverrides, ContainerProperties, EvaluateOnExit, JobDefinitionType, JobDependency,
-    JobDetail, JobStatus, KeyValuePair, KeyValuesPair, RetryAction, RetryStrategy,
+    JobDetail, JobStatus, KeyValuePair, KeyValuesPair, ResourceRequirement, ResourceType, RetryAction, RetryStrategy,
 };
 use batchmap::emulator::batch::model::api::DescribeJobs;
 use batchmap::emulator::batch::model::{End, Model, Status};
@@ -81,8 +81,11 @@ async fn serve(config: ServiceConfig, runner: Arc<dyn Runner>) -> Endpoint {
 
 impl Endpoint {
     async fn define(&self, command: &[&str]) {
+        let need = |kind, value| ResourceRequirement::builder().r#type(kind).value(value).build();
         let container = ContainerProperties::builder()
             .image("none")
+            .resource_requirements(need(ResourceType::Vcpu, "1"))
+            .resource_requirements(need(ResourceType::Memory, "128"))
             .set_command(Some(command.iter().map(|part| (*part).to_owned()).collect()))
             .build();
         let call = self.batch.register_job_definition().job_definition_name("d").r#type(JobDefinitionType::Container);

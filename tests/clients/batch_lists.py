@@ -107,13 +107,13 @@ def check_bad_definitions():
     send({"environment": [{"name": "AWS_BATCH_X", "value": ""}]})
     send({"resourceRequirements": [{"type": "VCPU", "value": "x"}, {"type": "MEMORY", "value": "64"}]})
     send({"resourceRequirements": needs("0.5", "64")}), send({"resourceRequirements": needs("1", "3")})
-    # AWS refuses an EC2 definition without VCPU or MEMORY as well; this endpoint takes it, for processes need neither.
     send(timeout={"attemptDurationSeconds": 59}), send(retryStrategy={"attempts": 11}), send(platformCapabilities=["MOON"])
     role = {"executionRoleArn": "arn:aws:iam::000000000000:role/x"}
     for vcpus, memory in (("3", "8192"), ("0.25", "4096"), ("1", "1024"), ("32", "65536")):
         send({"resourceRequirements": needs(vcpus, memory), **role}, platformCapabilities=["FARGATE"])
     send({"resourceRequirements": needs("0.25", "512")}, platformCapabilities=["FARGATE"])
     for half in (needs("1", "2048")[:1], needs("1", "2048")[1:], []):
+        send({"resourceRequirements": half})
         send({"resourceRequirements": half, **role}, platformCapabilities=["FARGATE"])
     for vcpus, memory in (("0.25", "512"), ("1", "8192"), ("16", "122880"), ("32", "249856")):
         define("fargate", container(resourceRequirements=needs(vcpus, memory), **role), platformCapabilities=["FARGATE"])

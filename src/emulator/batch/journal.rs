@@ -257,8 +257,8 @@ mod tests {
     use super::*;
 
     fn register() -> Input {
-        let body =
-            r#"{"jobDefinitionName":"d","type":"container","containerProperties":{"image":"i","command":["true"]}}"#;
+        let body = r#"{"jobDefinitionName":"d","type":"container",
+                "containerProperties":{"image":"i","command":["true"],"vcpus":1,"memory":128}}"#;
         Input::Register(Box::new(serde_json::from_str::<RegisterJobDefinition>(body).unwrap()))
     }
 

@@ -31,7 +31,7 @@ pub(in crate::emulator) fn refuse(headers: &HeaderMap, local: bool) -> Option<Re
 }
 
 /// Whether a `Host` can mean this machine without a stranger's doing: an address, a name of one label, or one that no
-/// public name server may give away.
+/// public name server gives to a stranger.
 fn is_here(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -42,7 +42,7 @@ fn is_here(host: &str) -> bool {
     name.parse::<Ipv4Addr>().is_ok()
         || six.is_some_and(|name| name.parse::<Ipv6Addr>().is_ok())
         || !name.contains('.')
-        || [".localhost", ".docker.internal"].iter().any(|suffix| name.ends_with(suffix))
+        || [".localhost", ".docker.internal", ".amazonaws.com"].iter().any(|suffix| name.ends_with(suffix))
         || bucket_of_address(&name)
 }
 
@@ -71,6 +71,7 @@ mod tests {
             "bucket.with.dots.127.0.0.1:9",
             "emulator:4566",
             "host.docker.internal:4566",
+            "bucket.s3.us-east-1.amazonaws.com",
         ] {
             assert!(is_here(here), "{here}");
         }

@@ -45,9 +45,6 @@ fn one(requirement: &ResourceRequirement) -> Amount {
 
 /// Checks a definition's `containerProperties` or `ecsProperties` against its platform: what RegisterJobDefinition must refuse.
 ///
-/// On EC2, VCPU and MEMORY may both be absent here, although AWS wants them: a local process has no use for them. One without
-/// the other is refused.
-///
 /// # Errors
 /// The first thing that the platform does not allow, or needs and does not find.
 pub(super) fn check_definition(definition: &RegisterJobDefinition) -> Result<(), Refusal> {
@@ -57,8 +54,9 @@ pub(super) fn check_definition(definition: &RegisterJobDefinition) -> Result<(),
     }
     check_amounts(&definition.platform_capabilities, &containers)?;
     let sum = amount(&containers);
-    if (sum.milli_vcpus == 0) != (sum.memory_mib == 0) {
-        let absent = if sum.milli_vcpus == 0 { "VCPU" } else { "MEMORY" };
+    if let Some((absent, _)) =
+        [("VCPU", sum.milli_vcpus), ("MEMORY", sum.memory_mib)].iter().find(|(_, amount)| *amount == 0)
+    {
         return Err(Refusal(format!("resourceRequirements must hold VCPU and MEMORY, but {absent} is absent")));
     }
     let none = Value::Null;

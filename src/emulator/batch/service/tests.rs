@@ -18,7 +18,7 @@ fn open(data: &std::path::Path, journal_bytes: u64, read_only: bool) -> Arc<Serv
 }
 
 fn define(service: &Arc<Service>) {
-    let container = json!({"image": "i", "command": ["true"]});
+    let container = json!({"image": "i", "command": ["true"], "vcpus": 1, "memory": 128});
     let body = json!({"jobDefinitionName": "d", "type": "container", "containerProperties": container});
     service.change(Input::Register(Box::new(of(body)))).unwrap();
 }

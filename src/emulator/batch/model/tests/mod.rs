@@ -35,7 +35,8 @@ fn of<T: serde::de::DeserializeOwned>(body: Value) -> T {
 }
 
 fn definition(container: Value) -> Value {
-    let mut properties = json!({"image": "i", "command": ["run", "Ref::what"]});
+    let mut properties = json!({"image": "i", "command": ["run", "Ref::what"],
+        "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "128"}]});
     properties.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
     json!({"jobDefinitionName": "d", "type": "container", "containerProperties": properties})
 }
