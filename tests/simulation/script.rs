@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
+
 /// Draws of one kind: the same seed and question, the same answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Dice(pub u64);
@@ -66,6 +68,19 @@ impl Script {
             2..5 => Ending::Recoverable,
             _ => Ending::Good,
         }
+    }
+
+    /// What Batch itself does: it tells summaries and listings late (less late than drivers are patient), and starts
+    /// slowly.
+    pub fn faults(&self) -> serde_json::Value {
+        let mut faults = serde_json::Map::new();
+        for (name, most) in [("summary_lag", 40), ("listing_lag", 40), ("slow_start", 60)] {
+            if self.dice.hits(name, 40) {
+                faults
+                    .insert(name.to_owned(), json!(format!("{}s", 1 + self.dice.roll(&format!("{name}/time"), most))));
+            }
+        }
+        json!(faults)
     }
 
     /// Whether the host of a run is lost; at most once a subtask, so that no budget of Batch's own is used up.

@@ -11,6 +11,7 @@ use batchmap::aws::store::Store;
 use batchmap::emulator::batch::model::{End, Start};
 use batchmap::emulator::batch::port::InProcess;
 use batchmap::emulator::batch::{Clock, Service, ServiceConfig};
+use batchmap::emulator::faults::Faults;
 use batchmap::emulator::runner::simulated::{SimulatedEnd, SimulatedRunner};
 use batchmap::idl::core::container_error::Kind;
 use batchmap::idl::core::execution_error::ErrorKind;
@@ -89,7 +90,8 @@ impl World {
             let children = Arc::clone(&children);
             Box::pin(async move { children.run(start).await })
         });
-        let service = Service::open(config, Arc::new(runner)).unwrap();
+        let faults = Faults::from_value(script.faults()).unwrap();
+        let service = Service::open_drilled(config, faults.drill(seed), Arc::new(runner)).unwrap();
         let port = InProcess::new(Arc::clone(&service));
         let definition = port.register(&definition()).await.unwrap();
         let network = Network {

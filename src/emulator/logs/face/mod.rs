@@ -32,7 +32,9 @@ pub fn answer(store: &LogStore, target: &str, body: &[u8]) -> Response {
         Some("ListTagsLogGroup") => parse(body).and_then(|request| groups::tags(store, &request)),
         Some("TagResource") => parse(body).and_then(|request| groups::tag(store, request)),
         Some("UntagResource") => parse(body).and_then(|request| groups::untag(store, &request)),
-        Some(other) => Err(Fault::unknown(format!("{other} is not an operation of CloudWatch Logs that this endpoint has"))),
+        Some(other) => {
+            Err(Fault::unknown(format!("{other} is not an operation of CloudWatch Logs that this endpoint has")))
+        }
         None => Err(Fault::unknown(format!("'{target}' is not an operation of CloudWatch Logs"))),
     };
     let (status, value) = match result {
