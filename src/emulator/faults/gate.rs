@@ -204,7 +204,8 @@ pub struct Faulty {
 }
 
 impl Faulty {
-    /// `router` behind `gate`; without one, nothing goes wrong on purpose. `local`: see [`server::browser::refuse`].
+    /// `router` behind `gate`; without one, nothing goes wrong on purpose. `local` says that only this
+    /// machine can reach the endpoint.
     pub fn new(router: Router, gate: Option<Arc<Gate>>, local: bool) -> Faulty {
         Faulty { inner: TowerToHyperService::new(router), gate, asked: Arc::default(), local }
     }
