@@ -40,7 +40,7 @@ pub(super) struct Loaded {
 /// Reads what `dir` holds, without writing; nothing when it was never used.
 pub(super) fn load(dir: &Path) -> io::Result<Option<Loaded>> {
     loop {
-        let Some((first, mut model)) = load_snapshot(dir)? else { return Ok(None) };
+        let Some((first, mut model)) = load_snapshot(dir)? else { return unused(dir) };
         let present = generations(dir)?;
         let newest = present.last().copied().unwrap_or(first).max(first);
         let replayed = replay_all(dir, first, &present, &mut model);
@@ -49,6 +49,22 @@ pub(super) fn load(dir: &Path) -> io::Result<Option<Loaded>> {
             return replayed.map(|()| Some(Loaded { model, generation: newest }));
         }
     }
+}
+
+/// Without a snapshot nothing was ever answered, so there can be no line in a journal either: the snapshot was taken away.
+fn unused(dir: &Path) -> io::Result<Option<Loaded>> {
+    if !dir.exists() {
+        return Ok(None);
+    }
+    for generation in generations(dir)? {
+        let path = journal_path(dir, generation);
+        // One that goes while we look is an old one of a directory in use, whose snapshot is there by now.
+        let length = fs::metadata(&path).map_or(0, |file| file.len());
+        if length > 0 && !dir.join(SNAPSHOT).exists() {
+            return Err(corrupt(&path, &format!("{SNAPSHOT} is missing beside it")));
+        }
+    }
+    Ok(None)
 }
 
 /// Replays the journals from `first` on: each begins where the one before it ends, so none may be missing.
@@ -120,8 +136,15 @@ fn replay(path: &Path, model: &mut Model) -> io::Result<()> {
         }
         let (now, input): (u64, Input) =
             serde_json::from_slice(&line).map_err(|error| corrupt(path, &format!("line {number}: {error}")))?;
-        // A request that was refused then is refused again; its effects belong to the past.
-        let _ = model.apply(now, input);
+        // A request that was refused then is refused again; its effects belong to the past. What could not be taken in then,
+        // by a fault of this program, must not end every start without a word.
+        let taken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| model.apply(now, input)));
+        if taken.is_err() {
+            return Err(corrupt(
+                path,
+                &format!("line {number} is more than this program can take in, which is its fault"),
+            ));
+        }
     }
     Ok(())
 }
@@ -137,6 +160,8 @@ pub(super) struct Journal {
     length: u64,
     /// Bytes appended to this journal and to those before it.
     position: u64,
+    /// Its last line is torn and could not be mended: nothing may follow it.
+    torn: bool,
 }
 
 impl Journal {
@@ -145,18 +170,20 @@ impl Journal {
         fs::create_dir_all(dir).map_err(|error| at(dir, &error))?;
         let (path, file) = create(dir, generation)?;
         settle(dir, generation, model)?;
-        Ok(Journal { dir: dir.to_owned(), generation, path, file, length: 0, position: 0 })
+        Ok(Journal { dir: dir.to_owned(), generation, path, file, length: 0, position: 0, torn: false })
     }
 
     /// Begins the next generation: what is appended from now on belongs to it. The caller then has [`settle`] write its
     /// snapshot, from the model as it is now.
     pub(super) fn rotate(&mut self) -> io::Result<u64> {
-        // So that one file's sync covers everything.
-        self.sync()?;
+        // So that one file's sync covers everything. A torn one is only kept until the next snapshot is there.
+        if !self.torn {
+            self.sync()?;
+        }
         let generation = self.generation + 1;
         let (path, file) = create(&self.dir, generation)?;
-        *self =
-            Journal { dir: std::mem::take(&mut self.dir), generation, path, file, length: 0, position: self.position };
+        let (dir, position) = (std::mem::take(&mut self.dir), self.position);
+        *self = Journal { dir, generation, path, file, length: 0, position, torn: false };
         Ok(generation)
     }
 
@@ -177,6 +204,9 @@ impl Journal {
 
     /// Appends inputs, all or none.
     pub(super) fn append(&mut self, inputs: &[(u64, &Input)]) -> io::Result<()> {
+        if self.torn {
+            return Err(at(&self.path, &io::Error::other("its last line is torn")));
+        }
         let mut lines = Vec::new();
         for input in inputs {
             serde_json::to_writer(&mut lines, input)?;
@@ -190,12 +220,19 @@ impl Journal {
                 .and_then(|()| io::Seek::seek(&mut &*self.file, io::SeekFrom::Start(self.length)).map(drop));
             if let Err(error) = whole {
                 tracing::error!(%error, file = %self.path.display(), "the journal cannot be mended");
+                self.torn = true;
             }
             return Err(at(&self.path, &error));
         }
         self.length += lines.len() as u64;
         self.position += lines.len() as u64;
         Ok(())
+    }
+
+    /// From now on nothing can be written, as on a full disk.
+    #[cfg(test)]
+    pub(super) fn fill_disk(&mut self) {
+        self.file = Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap());
     }
 
     /// Waits until all is on the disk.
@@ -220,6 +257,8 @@ fn create(dir: &Path, generation: u64) -> io::Result<(PathBuf, Arc<File>)> {
     let path = journal_path(dir, generation);
     let file = OpenOptions::new().create(true).write(true).truncate(true).open(&path);
     let file = file.map_err(|error| at(&path, &error))?;
+    // What will be in it is of no use under no name.
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| at(dir, &error))?;
     Ok((path, Arc::new(file)))
 }
 
@@ -246,7 +285,8 @@ fn at(path: &Path, error: &io::Error) -> io::Error {
 }
 
 fn corrupt(path: &Path, what: &str) -> io::Error {
-    let fix = "move it away to begin anew";
+    let dir = path.parent().unwrap_or(path);
+    let fix = format!("move the whole directory {} away to begin anew", dir.display());
     io::Error::new(io::ErrorKind::InvalidData, format!("{} cannot be read: {what}; {fix}", path.display()))
 }
 
@@ -355,6 +395,10 @@ mod tests {
         fs::write(&path, b"[10,\"Tick\"]\nrubbish\n[20,\"Tick\"]\n").unwrap();
         let error = load(dir.path()).err().unwrap().to_string();
         assert!(error.contains("journal-1.jsonl") && error.contains("line 2"), "{error}");
+        fs::remove_file(dir.path().join(SNAPSHOT)).unwrap();
+        let error = load(dir.path()).err().unwrap().to_string();
+        let advice = format!("move the whole directory {} away", dir.path().display());
+        assert!(error.contains("snapshot.json is missing") && error.contains(&advice), "{error}");
         fs::write(dir.path().join(SNAPSHOT), b"{\"version\":9,\"generation\":1}\n{}").unwrap();
         let error = load(dir.path()).err().unwrap().to_string();
         assert!(error.contains("version 9"), "{error}");

@@ -21,6 +21,9 @@ const REPORTS: usize = 256;
 /// The usual [`ServiceConfig::journal_bytes`]: some 400,000 changes, which are replayed in a few seconds.
 pub const JOURNAL_BYTES: u64 = 32 * 1024 * 1024;
 
+/// How long to wait before a disk that was full is tried again.
+const RETRY_MS: u64 = 1000;
+
 /// Where a service lives and what it may do.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
@@ -66,7 +69,7 @@ pub struct Service {
     synced: tokio::sync::Mutex<u64>,
 }
 
-/// Everything that changes. A std mutex: no step under it waits.
+/// Everything that changes. A std mutex: the steps under it are short, but for a sync when a journal is rotated.
 struct State {
     model: Model,
     /// Absent when read only.
@@ -74,7 +77,17 @@ struct State {
     /// Bytes after which the journal is folded; none while that is being done.
     fold_at: Option<u64>,
     journal_bytes: u64,
+    /// Set while the model knows more than the disk.
+    behind: Option<Behind>,
     stopping: bool,
+}
+
+/// Reports that could not be written, on a full disk most often. What comes later must not be written either before a
+/// snapshot has brought the disk up to the model: a journal with a hole replays to something that never was.
+struct Behind {
+    why: String,
+    /// When to try again; milliseconds since 1970.
+    retry_at: u64,
 }
 
 /// Why a change was not made.
@@ -139,6 +152,7 @@ impl Service {
                 journal,
                 fold_at: Some(config.journal_bytes),
                 journal_bytes: config.journal_bytes,
+                behind: None,
                 stopping: false,
             }),
             runner,
@@ -184,6 +198,7 @@ impl Service {
         if state.stopping {
             return Err(Fault::Server("the endpoint is shutting down".to_owned()));
         }
+        self.catch_up(&mut state)?;
         let Some(journal) = &mut state.journal else {
             return Err(Fault::Server("the endpoint's state was opened for reading only".to_owned()));
         };
@@ -201,16 +216,17 @@ impl Service {
     }
 
     /// How far the journal has been written; absent when read only.
-    pub(super) fn position(&self) -> Option<u64> {
+    fn position(&self) -> Option<u64> {
         self.state().journal.as_ref().map(Journal::position)
     }
 
-    /// Waits until everything that has been changed is on the disk, if this service is durable. Callers at the same time share
-    /// one sync.
+    /// Waits until everything that has happened is on the disk, so that it may be told: in the kernel's hands, and if this
+    /// service is durable, on the disk itself. Callers at the same time share one sync.
     ///
     /// # Errors
-    /// The disk would not take it: what was changed is in force, and may be lost with the machine's power.
+    /// The disk would not take it: what has happened is in force, and may yet be lost.
     pub async fn durable(&self) -> Result<(), Fault> {
+        self.catch_up(&mut self.state())?;
         let Some(wanted) = self.position().filter(|_| self.durable) else { return Ok(()) };
         let mut synced = self.synced.lock().await;
         if *synced >= wanted {
@@ -227,9 +243,32 @@ impl Service {
         }
     }
 
+    /// Brings a disk that has missed something up to the model, if that can be done; at most once a second.
+    fn catch_up(&self, state: &mut State) -> Result<(), Fault> {
+        let now = self.clock.now_ms();
+        let State { model, journal: Some(journal), behind, fold_at, .. } = state else { return Ok(()) };
+        let Some(missed) = behind else { return Ok(()) };
+        // A snapshot that is being written is of an earlier state, and must not come after ours.
+        if now >= missed.retry_at && fold_at.is_some() {
+            // Rare, and nothing else may happen meanwhile: so it is done under the lock.
+            match journal.rotate().and_then(|generation| journal::settle(&self.dir, generation, model)) {
+                Ok(_) => {
+                    tracing::warn!("the journal is whole again");
+                    *behind = None;
+                    return Ok(());
+                }
+                Err(error) => *missed = Behind { why: error.to_string(), retry_at: now + RETRY_MS },
+            }
+        }
+        Err(Fault::Server(format!(
+            "the endpoint cannot write its state, and says nothing until it can: {}",
+            missed.why
+        )))
+    }
+
     /// Folds a long journal into a snapshot. Only a copy of the model is made under the lock; it is written beside the work.
     fn fold(self: &Arc<Self>, state: &mut State) {
-        let State { model, journal: Some(journal), fold_at, .. } = state else { return };
+        let State { model, journal: Some(journal), fold_at, behind: None, .. } = state else { return };
         if fold_at.is_none_or(|limit| journal.length() < limit) {
             return;
         }
@@ -281,7 +320,14 @@ impl Service {
         if let Some(task) = task {
             task.abort();
         }
-        if let Some(Err(error)) = self.state().journal.as_ref().map(Journal::sync) {
+        let mut state = self.state();
+        if let Some(behind) = &mut state.behind {
+            behind.retry_at = 0;
+        }
+        if let Err(error) = self.catch_up(&mut state) {
+            tracing::error!(%error, "the last reports are lost");
+        }
+        if let Some(Err(error)) = state.journal.as_ref().map(Journal::sync) {
             tracing::error!(%error, "the journal may not be on the disk");
         }
     }
@@ -307,10 +353,12 @@ impl Service {
         if state.stopping {
             return;
         }
-        let lines: Vec<(u64, &Input)> = inputs.iter().map(|input| (now, input)).collect();
-        if let Some(Err(error)) = state.journal.as_mut().map(|journal| journal.append(&lines)) {
-            // What happened has happened; after a restart these attempts are told as lost.
-            tracing::error!(%error, "reports are not in the journal");
+        if self.catch_up(&mut state).is_ok() {
+            let lines: Vec<(u64, &Input)> = inputs.iter().map(|input| (now, input)).collect();
+            if let Some(Err(error)) = state.journal.as_mut().map(|journal| journal.append(&lines)) {
+                tracing::error!(%error, "reports are not in the journal: nothing is answered until they are");
+                state.behind = Some(Behind { why: error.to_string(), retry_at: now + RETRY_MS });
+            }
         }
         for input in inputs {
             if let Ok(output) = state.model.apply(now, input) {

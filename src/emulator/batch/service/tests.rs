@@ -68,3 +68,50 @@ async fn a_long_journal_is_folded_while_work_goes_on() {
     let again = open(dir.path(), 500, true);
     assert_eq!(again.read(|model| serde_json::to_string(model).unwrap()), before);
 }
+
+/// A report that no disk took is not told either, for it could be taken back; nor is anything written after the hole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_loses_nothing_that_was_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let open = |gate: &Arc<tokio::sync::Semaphore>| {
+        let gate = Arc::clone(gate);
+        let runner = SimulatedRunner::with_async(move |_| {
+            let gate = Arc::clone(&gate);
+            Box::pin(async move {
+                gate.acquire().await.unwrap().forget();
+                SimulatedEnd { after_ms: 0, end: End::exited(0) }
+            })
+        });
+        Service::open(ServiceConfig::new(dir.path().to_owned(), 4), Arc::new(runner)).unwrap()
+    };
+    let service = open(&gate);
+    define(&service);
+    let first = submit(&service, 4);
+    service.durable().await.unwrap();
+    let running = |model: &Model| model.describe_jobs(&DescribeJobs { jobs: vec![format!("{first}:3")] }).unwrap();
+    service.until(|model| (running(model).jobs[0].status == Status::Running).then_some(())).await;
+
+    // Neither the journal nor a snapshot can be written.
+    let blocker = dir.path().join("batch/snapshot.tmp");
+    std::fs::create_dir(&blocker).unwrap();
+    service.state().journal.as_mut().unwrap().fill_disk();
+    gate.add_permits(4);
+    service.until(|model| status(model, &first).is_terminal().then_some(())).await;
+    let error = service.durable().await.unwrap_err().to_string();
+    assert!(error.contains("cannot write its state"), "{error}");
+    let body = json!({"jobName": "j", "jobQueue": "batchmap", "jobDefinition": "d"});
+    assert!(matches!(service.change(Input::Submit(Box::new(of(body)))), Err(Fault::Server(_))));
+
+    // There is room again; no second need pass for a test.
+    std::fs::remove_dir(&blocker).unwrap();
+    service.state().behind.as_mut().unwrap().retry_at = 0;
+    service.durable().await.unwrap();
+    let second = submit(&service, 2);
+    gate.add_permits(2);
+    service.until(|model| status(model, &second).is_terminal().then_some(())).await;
+    // As if it were killed: what is on the disk now is all there is.
+    let read = super::journal::load(&dir.path().join("batch")).unwrap().unwrap().model;
+    assert_eq!((status(&read, &first), status(&read, &second)), (Status::Succeeded, Status::Succeeded));
+    service.shutdown().await;
+}
