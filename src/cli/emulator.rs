@@ -59,7 +59,7 @@ pub struct EmulatorArgs {
     data: PathBuf,
     /// Children at once [default: the machine's cores; with --runner none no limit but that of the compute
     /// environments' vCPUs]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     slots: Option<u32>,
     /// What runs children
     #[arg(long, value_enum, default_value_t = Kind::Process)]
@@ -74,7 +74,7 @@ pub struct EmulatorArgs {
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
     /// The seed of every choice that faults and simulated children make [default: drawn, and printed]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(0..))]
     seed: Option<u64>,
 }
 

@@ -124,7 +124,7 @@ pub enum StartError {
     )]
     Locked(PathBuf),
     /// The directory cannot be used.
-    #[error("cannot use the directory {}: {cause}; give one that this user can write", .folder.display())]
+    #[error("cannot use the directory {}: {cause}; give a directory that this user can write, or that can be made", .folder.display())]
     Directory {
         /// As given.
         folder: PathBuf,
@@ -250,6 +250,9 @@ fn temporary_folder(data: &Path) -> io::Result<PathBuf> {
 /// Takes the directory for this process: two endpoints on one would run every child twice.
 fn lock(data: &Path) -> Result<File, StartError> {
     let unusable = |cause| StartError::Directory { folder: data.to_owned(), cause };
+    if data.exists() && !data.is_dir() {
+        return Err(unusable(io::Error::other("it is no directory")));
+    }
     std::fs::create_dir_all(data).map_err(unusable)?;
     let lock = File::options().write(true).create(true).truncate(false).open(data.join("lock")).map_err(unusable)?;
     match lock.try_lock() {

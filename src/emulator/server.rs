@@ -10,7 +10,7 @@ mod elsewhere;
 mod service;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -86,9 +86,9 @@ struct Services {
 }
 
 impl Bound {
-    /// `http://<address>:<port>`.
+    /// `http://<address>:<port>`, as this machine reaches it.
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        url(self.addr)
     }
 
     /// The address.
@@ -148,9 +148,9 @@ impl Endpoint {
         Ok(bound.serve(s3, batch))
     }
 
-    /// `http://<address>:<port>`.
+    /// `http://<address>:<port>`, as this machine reaches it.
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        url(self.addr)
     }
 
     /// The address.
@@ -180,6 +180,16 @@ impl Drop for Endpoint {
         self.stopping.cancel();
         self.breaking.cancel();
     }
+}
+
+/// An address that stands for all of a machine's is called by its loopback.
+fn url(addr: SocketAddr) -> String {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, addr.port()))
 }
 
 fn identity(addr: SocketAddr) -> String {
