@@ -27,6 +27,7 @@ mod job;
 mod line;
 mod list;
 mod places;
+mod platform;
 mod requirements;
 mod retain;
 mod retry;

@@ -65,6 +65,7 @@ impl Model {
         let (definition, revision) = self.active_definition(&request.job_definition)?;
         let defined = &definition.request;
         check_kind(request, defined)?;
+        self.check_platform(name, queue, &defined.platform_capabilities)?;
         let mut parameters = defined.parameters.clone();
         parameters.extend(request.parameters.clone());
         let containers = container::of_job(defined, request, &parameters)?;

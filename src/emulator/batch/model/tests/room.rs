@@ -222,3 +222,24 @@ fn consumable_requirements_are_checked() {
     }
     bench.submit(of_names((0..5).map(|n| format!("r{n}")).collect()));
 }
+
+#[test]
+fn a_queue_takes_what_its_environments_are_for() {
+    let mut bench = Bench::new(4);
+    bench.environment("ec2", 4, 4096);
+    bench.environment("fargate", 4, 16_384);
+    bench.model.environments.get_mut("fargate").unwrap().kind = "FARGATE".to_owned();
+    bench.queue("on-ec2", 1, &["ec2"]);
+    bench.queue("on-fargate", 1, &["fargate"]);
+    let mut body = definition(json!({"executionRoleArn": "arn:aws:iam::000000000000:role/x",
+        "resourceRequirements": [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "512"}]}));
+    (body["platformCapabilities"], body["jobDefinitionName"]) = (json!(["FARGATE"]), json!("f"));
+    bench.input(Input::Register(of(body))).unwrap();
+    refused(bench.try_submit(json!({"jobQueue": "on-fargate"})), "does not hold FARGATE");
+    refused(bench.try_submit(json!({"jobQueue": "on-ec2", "jobDefinition": "f"})), "of type EC2");
+    bench.submit(json!({"jobQueue": "on-fargate", "jobDefinition": "f"}));
+    bench.submit(json!({"jobQueue": "on-ec2"}));
+    // The built-in places reserve nothing.
+    bench.submit(json!({"jobDefinition": "f"}));
+    assert_eq!(bench.started.len(), 3);
+}
