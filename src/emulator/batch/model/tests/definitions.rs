@@ -62,11 +62,11 @@ fn definitions_are_checked() {
         (with("containerProperties", Value::Null), "should not be empty"),
         (with("containerProperties", json!({"command": ["x"]})), "containerProperties.image"),
         (with("containerProperties", json!({"image": 1})), "containerProperties.image is not valid"),
-        (with("containerProperties", json!({"image": "x".repeat(25_000)})), "24576 bytes"),
+        (container(json!({"image": "x".repeat(25_000)})), "24576 bytes"),
         (both, "containerProperties and ecsProperties must not be given together"),
         (with("platformCapabilities", json!(["MOON"])), "platformCapabilities"),
         (with("platformCapabilities", json!(["MANAGED_INSTANCES"])), "needs ecsProperties"),
-        (with("platformCapabilities", json!(["FARGATE"])), "Fargate has no 0 vCPU"),
+        (with("platformCapabilities", json!(["FARGATE"])), "Fargate has no 1 vCPU with 128 MiB"),
         (with("timeout", json!({"attemptDurationSeconds": 1})), "at least 60"),
         (with("retryStrategy", json!({"attempts": 0})), "attempts"),
         (with("schedulingPriority", json!(10_000)), "schedulingPriority"),
@@ -115,7 +115,8 @@ fn described(bench: &Bench, name: &str) -> Value {
 fn tasks_are_checked_and_echoed() {
     let mut bench = Bench::new(1);
     let one = |name: &str, more: Value| {
-        let mut container = json!({"image": "i", "name": name});
+        let resources = json!([{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "4"}]);
+        let mut container = json!({"image": "i", "name": name, "resourceRequirements": resources});
         container.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         container
     };
@@ -192,6 +193,7 @@ fn definitions_are_echoed_as_aws_does() {
     let mut bench = Bench::new(1);
     let mut body = definition(json!({
         "linuxParameters": {"initProcessEnabled": true}, "logConfiguration": {"logDriver": "awslogs"}, "user": "nobody",
+        "resourceRequirements": [], "vcpus": 1, "memory": 4,
     }));
     for (field, value) in [
         ("parameters", json!({"what": "x"})),
