@@ -70,13 +70,13 @@ impl Model {
         }
         for (name, quantity) in &job.consumables {
             if let Some(resource) = self.consumables.get_mut(name) {
-                resource.in_use += quantity;
+                resource.in_use = resource.in_use.saturating_add(*quantity);
             }
         }
         let window = self.window_ms(&job.queue);
         if let Some(queue) = self.queues.get_mut(&job.queue) {
             let share = queue.line.share(&job.share);
-            share.set_used(share.used + job.vcpus(), self.now, window);
+            share.set_used(share.used.saturating_add(job.vcpus()), self.now, window);
         }
     }
 
@@ -89,7 +89,7 @@ impl Model {
         let name = job.child(child).and_then(|record| self.texts.get(record.environment));
         // A place that was deleted meanwhile, and made anew under its name, never had it.
         if let Some(environment) = name.and_then(|name| self.environments.get_mut(name)) {
-            environment.used = less(environment.used, job.need);
+            environment.used -= job.need;
         }
         for (name, quantity) in &job.consumables {
             if let Some(resource) = self.consumables.get_mut(name) {
@@ -119,12 +119,4 @@ fn never<'a>(need: Amount, enabled: impl Iterator<Item = &'a Environment> + Clon
     let vcpus = |capacity: Amount| need.milli_vcpus <= capacity.milli_vcpus;
     let vcpus_fit = enabled.clone().any(|environment| environment.capacity.is_none_or(vcpus));
     Some(if vcpus_fit { TOO_LARGE } else { TOO_MANY_VCPUS })
-}
-
-fn less(used: Amount, part: Amount) -> Amount {
-    Amount {
-        milli_vcpus: used.milli_vcpus.saturating_sub(part.milli_vcpus),
-        memory_mib: used.memory_mib.saturating_sub(part.memory_mib),
-        gpus: used.gpus.saturating_sub(part.gpus),
-    }
 }

@@ -10,6 +10,7 @@ use super::api::{ConsumableProperties, KeyValue, RegisterJobDefinition, SubmitJo
 use super::definition::check_timeout;
 use super::job::{Attempt, Child, Job, Status};
 use super::places::Queue;
+use super::places::page::check_range;
 use super::reply::Submitted;
 use super::requirements::{amount, check_amounts};
 use super::texts::Text;
@@ -171,6 +172,9 @@ fn check(request: &SubmitJob) -> Result<Option<u32>, Refusal> {
     if let Some(overrides) = &request.container_overrides {
         check_overrides("containerOverrides", overrides.command.as_deref(), &overrides.environment)?;
         check_resources("containerOverrides.resourceRequirements", &overrides.resource_requirements)?;
+        for (field, value) in [("vcpus", overrides.vcpus), ("memory", overrides.memory)] {
+            check_range(&format!("containerOverrides.{field}"), value, 0, i64::from(i32::MAX))?;
+        }
     }
     let tasks = request.ecs_properties_override.iter().flat_map(|given| &given.task_properties);
     for overrides in tasks.flat_map(|task| &task.containers) {
