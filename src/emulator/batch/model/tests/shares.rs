@@ -117,10 +117,7 @@ fn the_higher_priority_goes_first_within_its_share() {
 #[test]
 fn a_share_that_cannot_start_lets_others_pass() {
     let mut bench = fair(9, json!({}));
-    bench.model.consumables.insert(
-        "r".to_owned(),
-        Consumable { kind: ConsumableKind::Replenishable, total: 0, in_use: 0, record: Default::default() },
-    );
+    bench.model.consumables.insert("r".to_owned(), Consumable::new(ConsumableKind::Replenishable, 0));
     let uses = json!({"consumableResourceList": [{"consumableResource": "r", "quantity": 1}]});
     bench.submit(json!({"jobQueue": "fair", "shareIdentifier": "a", "consumableResourcePropertiesOverride": uses}));
     bench.submit_share("b", 2);
