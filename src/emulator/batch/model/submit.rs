@@ -209,15 +209,13 @@ fn check_overrides(field: &str, command: Option<&[String]>, environment: &[KeyVa
 
 /// A queue with a scheduling policy needs to know whose share a job is; another one has no shares.
 fn check_share(request: &SubmitJob, queue: &Queue) -> Result<(), Refusal> {
+    // The priority is of no effect in a queue without shares, but no error.
+    check_range("schedulingPriorityOverride", request.scheduling_priority_override, 0, 9999)?;
     if queue.policy.is_none() {
-        let given = [
-            ("shareIdentifier", request.share_identifier.is_some()),
-            ("schedulingPriorityOverride", request.scheduling_priority_override.is_some()),
-        ];
-        return match given.iter().find(|(_, given)| *given) {
+        return match request.share_identifier {
             None => Ok(()),
-            Some((field, _)) => Err(Refusal(format!(
-                "{field} may only be given for a job queue with a scheduling policy; {} has none",
+            Some(_) => Err(Refusal(format!(
+                "shareIdentifier may only be given for a job queue with a scheduling policy; {} has none",
                 request.job_queue
             ))),
         };
@@ -231,12 +229,7 @@ fn check_share(request: &SubmitJob, queue: &Queue) -> Result<(), Refusal> {
             request.job_queue
         )));
     }
-    match request.scheduling_priority_override {
-        Some(priority) if !(0..=9999).contains(&priority) => {
-            Err(Refusal(format!("schedulingPriorityOverride must be between 0 and 9999, but was {priority}")))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Refuses what does not run here, whatever its definition says.
