@@ -11,6 +11,7 @@ use super::definition::check_timeout;
 use super::job::{Attempt, Child, Job, Status};
 use super::places::Queue;
 use super::places::page::check_range;
+use super::places::tags;
 use super::reply::Submitted;
 use super::requirements::{amount, check_amounts};
 use super::texts::Text;
@@ -184,9 +185,7 @@ fn check(request: &SubmitJob) -> Result<Option<u32>, Refusal> {
     }
     request.retry_strategy.as_ref().map_or(Ok(()), retry::check)?;
     request.timeout.as_ref().map_or(Ok(()), check_timeout)?;
-    if request.tags.len() > 50 {
-        return Err(Refusal(format!("tags may hold at most 50 entries, but has {}", request.tags.len())));
-    }
+    tags::check(&request.tags)?;
     let bytes = serde_json::to_vec(request).map_or(0, |body| body.len());
     if bytes > MAX_BYTES {
         return Err(Refusal(format!("a SubmitJob request may have at most {MAX_BYTES} bytes, but has {bytes}")));
