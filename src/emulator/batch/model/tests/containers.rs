@@ -168,6 +168,24 @@ fn a_task_of_several_containers_is_handed_on_whole() {
 }
 
 #[test]
+fn a_task_is_told_when_its_revision_is_gone() {
+    let mut bench = Bench::new(1);
+    let one = |name: &str| json!({"name": name, "image": "i", "resourceRequirements": resources("1", "4")});
+    task(&mut bench, json!([one("a"), one("b")]));
+    let ids = [bench.submit(json!({"jobDefinition": "t"})), bench.submit(json!({}))];
+    bench.run(bench.started[0].attempt);
+    for name in ["t:1", "d:1"] {
+        bench.input(Input::Deregister(of(json!({"jobDefinition": name})))).unwrap();
+    }
+    bench.tick_at(1000 + 181 * 24 * 3600 * 1000);
+    let told = serde_json::to_value(bench.detail(&ids[0])).unwrap();
+    let containers = told["ecsProperties"]["taskProperties"][0]["containers"].as_array().unwrap();
+    let names: Vec<&Value> = containers.iter().map(|container| &container["name"]).collect();
+    assert_eq!((names, &containers[1]["image"]), (vec![&json!("a"), &json!("b")], &json!("i")));
+    assert_eq!(bench.detail(&ids[1]).container.image.as_deref(), Some("i"));
+}
+
+#[test]
 fn overrides_fit_their_definition() {
     let mut bench = Bench::new(1);
     let sized = |name: &str| json!({"name": name, "image": "i", "resourceRequirements": resources("1", "4")});
