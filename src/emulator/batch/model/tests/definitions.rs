@@ -155,6 +155,22 @@ fn tasks_are_checked_and_echoed() {
 }
 
 #[test]
+fn definitions_are_named_or_searched() {
+    let bench = Bench::new(1);
+    for (field, value) in [
+        ("jobDefinitionName", json!("d")),
+        ("status", json!("ACTIVE")),
+        ("maxResults", json!(1)),
+        ("nextToken", json!("00")),
+    ] {
+        let mut body = json!({"jobDefinitions": ["d:1"]});
+        body[field] = value;
+        let error = bench.model.describe_job_definitions(&of(body)).unwrap_err();
+        assert!(error.0.contains(&format!("cannot be combined with {field}")), "{error}");
+    }
+}
+
+#[test]
 fn what_does_not_run_here_is_kept() {
     let mut bench = Bench::new(1);
     let nodes = |ranges: Value| {
