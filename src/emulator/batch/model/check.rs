@@ -40,6 +40,20 @@ pub(super) fn check_resources(field: &str, resources: &[ResourceRequirement]) ->
         if amount.is_none() {
             return Err(Refusal(format!("{field} {} '{}' is not a positive number", resource.kind, resource.value)));
         }
+        check_most(field, resource)?;
     }
     Ok(())
+}
+
+/// Refuses an amount above AWS's Integer.
+pub(super) fn check_most(field: &str, resource: &ResourceRequirement) -> Result<(), Refusal> {
+    match resource.value.parse::<f64>() {
+        Ok(amount) if amount > f64::from(i32::MAX) => Err(Refusal(format!(
+            "{field} {} must be at most {}, but was '{}'",
+            resource.kind,
+            i32::MAX,
+            resource.value
+        ))),
+        _ => Ok(()),
+    }
 }

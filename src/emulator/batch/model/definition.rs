@@ -116,9 +116,11 @@ impl Model {
     /// DescribeJobDefinitions, by name and the newest revision first; what is unknown is left out.
     ///
     /// # Errors
-    /// More than 100 definitions or results asked for, an unknown status, a token that is not ours.
+    /// More than 100 definitions or results asked for, `jobDefinitions` beside another member, an unknown status, a token that
+    /// is not ours.
     pub fn describe_job_definitions(&self, request: &DescribeJobDefinitions) -> Result<DefinitionList, Refusal> {
         if !request.job_definitions.is_empty() {
+            check_alone(request)?;
             return self.named_definitions(&request.job_definitions);
         }
         let size = page_size(request.max_results)?;
@@ -164,6 +166,22 @@ impl Model {
             Some(self.definition(name, revision)?.describe(name, revision))
         };
         Ok(DefinitionList { job_definitions: given.iter().filter_map(find).collect(), next_token: None })
+    }
+}
+
+/// AWS takes `jobDefinitions` with nothing else.
+fn check_alone(request: &DescribeJobDefinitions) -> Result<(), Refusal> {
+    let others = [
+        ("jobDefinitionName", request.job_definition_name.is_some()),
+        ("status", request.status.is_some()),
+        ("maxResults", request.max_results.is_some()),
+        ("nextToken", request.next_token.is_some()),
+    ];
+    match others.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((field, _)) => {
+            Err(Refusal(format!("jobDefinitions cannot be combined with {field}; leave one of the two out")))
+        }
     }
 }
 

@@ -150,8 +150,13 @@ impl Model {
         if let Some((index, number, _)) = last.filter(|(_, number, _)| *number > 0) {
             task["taskArn"] = json!(ids::task_arn(&ids::task_id(&job.id, index, number)));
         }
-        for (place, container) in job.containers.iter().enumerate() {
-            let detail = &mut task["containers"][place];
+        // The revision may be gone, and its list of containers with it: 180 days after it was deregistered.
+        let mut details = task["containers"].as_array().cloned().unwrap_or_default();
+        details.resize_with(job.containers.len(), || json!({}));
+        for (place, (container, detail)) in job.containers.iter().zip(&mut details).enumerate() {
+            if let Some(image) = &container.image {
+                detail["image"] = json!(image);
+            }
             detail["name"] = json!(container.name);
             detail["command"] = json!(container.command);
             detail["environment"] = json!(container.environment);
@@ -163,6 +168,7 @@ impl Model {
                 *detail = with(detail.take(), &left);
             }
         }
+        task["containers"] = Value::Array(details);
         json!({"taskProperties": [task]})
     }
 

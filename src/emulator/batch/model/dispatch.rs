@@ -98,7 +98,7 @@ impl Model {
             queue.line.share(share).leave(place, &mut self.jobs);
             queue.line.moved_at = self.now;
         }
-        self.take_room(place.job, environment);
+        self.take_room(place.job, place.child, environment);
         let environment = self.texts.intern(environment);
         let now = self.now;
         let job = self.jobs.get_mut(&place.job).expect("the head of the line is a job of ours");

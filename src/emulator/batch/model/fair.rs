@@ -48,7 +48,8 @@ impl Rules<'_> {
     /// What decides whose turn it is; the least comes next.
     fn charge(&self, name: &str, share: &Share, now: u64) -> u128 {
         let present = u128::from(share.used) * u128::from(self.window_ms());
-        (u128::from(share.charged(now, self.window_ms())) + present) * u128::from(self.weight(name))
+        let charged = u128::from(share.charged(now, self.window_ms()));
+        charged.saturating_add(present).saturating_mul(u128::from(self.weight(name)))
     }
 
     /// The percentage of vCPUs that is kept for shares without jobs, as a fraction of all.
@@ -129,10 +130,10 @@ impl Model {
         let all: u64 = environments
             .filter(|environment| environment.enabled)
             .map(|environment| environment.capacity.map_or(u64::from(self.slots) * 1000, |it| it.milli_vcpus))
-            .sum();
-        let used: u64 = queue.line.shares.values().map(|share| share.used).sum();
+            .fold(0, u64::saturating_add);
+        let used = queue.line.shares.values().map(|share| share.used).fold(0, u64::saturating_add);
         let open = (all as f64 / 1000.0 * (1.0 - reserved)).ceil() * 1000.0;
-        used > 0 && (used + job.vcpus()) as f64 > open
+        used > 0 && used.saturating_add(job.vcpus()) as f64 > open
     }
 
     /// Refuses a share too many, and forgets those that are of no consequence any more.
@@ -176,7 +177,7 @@ impl Model {
             let next = standing.min_by_key(|(name, _)| (rules.charge(name, &shares[*name], self.now), **name));
             let Some((name, place)) = next.and_then(|(name, places)| Some((*name, places.pop()?))) else { break };
             if let Some(share) = shares.get_mut(name) {
-                share.used += self.jobs.get(&place.job).map_or(0, Job::vcpus);
+                share.used = share.used.saturating_add(self.jobs.get(&place.job).map_or(0, Job::vcpus));
             }
             front.push(place);
         }

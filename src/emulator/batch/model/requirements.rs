@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Refusal;
 use super::api::{RegisterJobDefinition, ResourceRequirement};
+use super::check::check_most;
 use super::container::{self, Container};
 use super::places::Amount;
 
@@ -118,10 +119,12 @@ fn given(value: &Value) -> bool {
 /// Checks what containers ask for against their platform: of a definition, or of a job with its overrides applied.
 ///
 /// EC2 takes whole vCPUs, at least 4 MiB and whole GPUs. Fargate takes certain pairs of vCPUs and memory, which must be there.
+/// No amount is above AWS's Integer, whatever the form it was given in: only then may they be summed up.
 ///
 /// # Errors
 /// The first requirement that the platform does not allow.
 pub(super) fn check_amounts(platforms: &[String], containers: &[Container]) -> Result<(), Refusal> {
+    containers.iter().flat_map(Container::requirements).try_for_each(|one| check_most("resourceRequirements", &one))?;
     if is_fargate(platforms) {
         return check_fargate(containers);
     }

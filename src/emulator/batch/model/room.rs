@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Model;
-use super::places::{Amount, ConsumableKind, Environment};
+use super::places::{Amount, Environment};
 
 /// What a head of a queue may expect.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,42 +61,39 @@ impl Model {
         })
     }
 
-    /// Takes what an attempt of `job` needs.
-    pub(super) fn take_room(&mut self, job: u32, environment: &str) {
-        let Some(job) = self.jobs.get(&job) else { return };
+    /// Takes what an attempt of a child needs.
+    pub(super) fn take_room(&mut self, key: u32, child: u32, environment: &str) {
+        let Some(job) = self.jobs.get(&key) else { return };
         self.live += 1;
         if let Some(environment) = self.environments.get_mut(environment) {
             environment.used += job.need;
         }
         for (name, quantity) in &job.consumables {
             if let Some(resource) = self.consumables.get_mut(name) {
-                resource.in_use += quantity;
+                resource.take((key, child), *quantity);
             }
         }
         let window = self.window_ms(&job.queue);
         if let Some(queue) = self.queues.get_mut(&job.queue) {
             let share = queue.line.share(&job.share);
-            share.set_used(share.used + job.vcpus(), self.now, window);
+            share.set_used(share.used.saturating_add(job.vcpus()), self.now, window);
         }
     }
 
     /// Gives back what the attempt under way of a child has. A child that will start again gives it back too, and takes it
     /// anew: AWS does not say, and a child that waits in line should not keep others from what it does not use. What is
     /// used up stays used up.
-    pub(super) fn give_room_back(&mut self, job: u32, child: u32) {
-        let Some(job) = self.jobs.get(&job) else { return };
+    pub(super) fn give_room_back(&mut self, key: u32, child: u32) {
+        let Some(job) = self.jobs.get(&key) else { return };
         self.live -= 1;
         let name = job.child(child).and_then(|record| self.texts.get(record.environment));
-        // A place that was deleted meanwhile, and made anew under its name, never had it.
+        // A place that is deleted stays until its last child is gone, so this one had it.
         if let Some(environment) = name.and_then(|name| self.environments.get_mut(name)) {
-            environment.used = less(environment.used, job.need);
+            environment.used -= job.need;
         }
         for (name, quantity) in &job.consumables {
             if let Some(resource) = self.consumables.get_mut(name) {
-                resource.in_use = resource.in_use.saturating_sub(*quantity);
-                if resource.kind == ConsumableKind::NonReplenishable {
-                    resource.total = resource.total.saturating_sub(*quantity);
-                }
+                resource.give_back((key, child), *quantity);
             }
         }
         let window = self.window_ms(&job.queue);
@@ -119,12 +116,4 @@ fn never<'a>(need: Amount, enabled: impl Iterator<Item = &'a Environment> + Clon
     let vcpus = |capacity: Amount| need.milli_vcpus <= capacity.milli_vcpus;
     let vcpus_fit = enabled.clone().any(|environment| environment.capacity.is_none_or(vcpus));
     Some(if vcpus_fit { TOO_LARGE } else { TOO_MANY_VCPUS })
-}
-
-fn less(used: Amount, part: Amount) -> Amount {
-    Amount {
-        milli_vcpus: used.milli_vcpus.saturating_sub(part.milli_vcpus),
-        memory_mib: used.memory_mib.saturating_sub(part.memory_mib),
-        gpus: used.gpus.saturating_sub(part.gpus),
-    }
 }

@@ -31,7 +31,7 @@ impl Model {
             job_arn: ids::arn("job", &self.child_id(place.job, place.child)),
             earliest_time_at_position: line.moved_at.max(self.jobs[&place.job].created_at),
         });
-        let used = line.shares.values().map(|share| share.used).sum();
+        let used = line.shares.values().map(|share| share.used).fold(0, u64::saturating_add);
         Ok(QueueSnapshot {
             front_of_queue: FrontOfQueue { jobs: jobs.collect(), last_updated_at: self.now },
             queue_utilization: QueueUtilization {

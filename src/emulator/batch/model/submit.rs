@@ -10,6 +10,8 @@ use super::api::{ConsumableProperties, KeyValue, RegisterJobDefinition, SubmitJo
 use super::definition::check_timeout;
 use super::job::{Attempt, Child, Job, Status};
 use super::places::Queue;
+use super::places::page::check_range;
+use super::places::tags;
 use super::reply::Submitted;
 use super::requirements::{amount, check_amounts};
 use super::texts::Text;
@@ -172,6 +174,9 @@ fn check(request: &SubmitJob) -> Result<Option<u32>, Refusal> {
     if let Some(overrides) = &request.container_overrides {
         check_overrides("containerOverrides", overrides.command.as_deref(), &overrides.environment)?;
         check_resources("containerOverrides.resourceRequirements", &overrides.resource_requirements)?;
+        for (field, value) in [("vcpus", overrides.vcpus), ("memory", overrides.memory)] {
+            check_range(&format!("containerOverrides.{field}"), value, 0, i64::from(i32::MAX))?;
+        }
     }
     let tasks = request.ecs_properties_override.iter().flat_map(|given| &given.task_properties);
     for overrides in tasks.flat_map(|task| &task.containers) {
@@ -181,9 +186,7 @@ fn check(request: &SubmitJob) -> Result<Option<u32>, Refusal> {
     }
     request.retry_strategy.as_ref().map_or(Ok(()), retry::check)?;
     request.timeout.as_ref().map_or(Ok(()), check_timeout)?;
-    if request.tags.len() > 50 {
-        return Err(Refusal(format!("tags may hold at most 50 entries, but has {}", request.tags.len())));
-    }
+    tags::check(&request.tags)?;
     let bytes = serde_json::to_vec(request).map_or(0, |body| body.len());
     if bytes > MAX_BYTES {
         return Err(Refusal(format!("a SubmitJob request may have at most {MAX_BYTES} bytes, but has {bytes}")));
@@ -206,15 +209,13 @@ fn check_overrides(field: &str, command: Option<&[String]>, environment: &[KeyVa
 
 /// A queue with a scheduling policy needs to know whose share a job is; another one has no shares.
 fn check_share(request: &SubmitJob, queue: &Queue) -> Result<(), Refusal> {
+    // The priority is of no effect in a queue without shares, but no error.
+    check_range("schedulingPriorityOverride", request.scheduling_priority_override, 0, 9999)?;
     if queue.policy.is_none() {
-        let given = [
-            ("shareIdentifier", request.share_identifier.is_some()),
-            ("schedulingPriorityOverride", request.scheduling_priority_override.is_some()),
-        ];
-        return match given.iter().find(|(_, given)| *given) {
+        return match request.share_identifier {
             None => Ok(()),
-            Some((field, _)) => Err(Refusal(format!(
-                "{field} may only be given for a job queue with a scheduling policy; {} has none",
+            Some(_) => Err(Refusal(format!(
+                "shareIdentifier may only be given for a job queue with a scheduling policy; {} has none",
                 request.job_queue
             ))),
         };
@@ -228,12 +229,7 @@ fn check_share(request: &SubmitJob, queue: &Queue) -> Result<(), Refusal> {
             request.job_queue
         )));
     }
-    match request.scheduling_priority_override {
-        Some(priority) if !(0..=9999).contains(&priority) => {
-            Err(Refusal(format!("schedulingPriorityOverride must be between 0 and 9999, but was {priority}")))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Refuses what does not run here, whatever its definition says.

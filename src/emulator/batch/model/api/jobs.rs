@@ -146,7 +146,7 @@ pub struct SubmitJob {
     /// Due for a queue with a scheduling policy, refused for one without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share_identifier: Option<String>,
-    /// 0..=9999, for a queue with a scheduling policy.
+    /// 0..=9999; of no effect in a queue without a scheduling policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduling_priority_override: Option<i64>,
     /// Refused: multi-node jobs do not run here.

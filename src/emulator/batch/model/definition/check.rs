@@ -118,6 +118,6 @@ pub(in super::super) fn check_timeout(timeout: &JobTimeout) -> Result<(), Refusa
         Some(seconds) if seconds < 60 => {
             Err(Refusal(format!("timeout.attemptDurationSeconds must be at least 60, but was {seconds}")))
         }
-        _ => Ok(()),
+        seconds => check_range("timeout.attemptDurationSeconds", seconds, 60, i64::from(i32::MAX)),
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Container {
     linux_parameters: Option<LinuxParameters>,
     log_configuration: Option<LogConfiguration>,
     ephemeral_storage: Option<EphemeralStorage>,
+    start_timeout: Option<i64>,
+    stop_timeout: Option<i64>,
 }
 
 /// What a container waits for before it starts.
@@ -77,9 +79,16 @@ struct Secret {
 struct LinuxParameters {
     #[serde(rename = "devices")]
     _devices: Vec<IgnoredAny>,
-    #[serde(rename = "tmpfs")]
-    _tmpfs: Vec<IgnoredAny>,
+    tmpfs: Vec<Tmpfs>,
+    shared_memory_size: Option<i64>,
+    max_swap: Option<i64>,
     swappiness: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Tmpfs {
+    size: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,11 +161,27 @@ impl Container {
                 log.log_driver
             )));
         }
+        for limit in &self.ulimits {
+            check_integer(&format!("{field}.ulimits.softLimit"), Some(limit.soft_limit))?;
+            check_integer(&format!("{field}.ulimits.hardLimit"), Some(limit.hard_limit))?;
+        }
+        check_integer(&format!("{field}.startTimeout"), self.start_timeout)?;
+        check_integer(&format!("{field}.stopTimeout"), self.stop_timeout)?;
         if let Some(linux) = &self.linux_parameters {
+            check_integer(&format!("{field}.linuxParameters.sharedMemorySize"), linux.shared_memory_size)?;
+            check_integer(&format!("{field}.linuxParameters.maxSwap"), linux.max_swap)?;
+            for tmpfs in &linux.tmpfs {
+                check_integer(&format!("{field}.linuxParameters.tmpfs.size"), tmpfs.size)?;
+            }
             check_range(&format!("{field}.linuxParameters.swappiness"), linux.swappiness, 0, 100)?;
         }
         self.ephemeral_storage.as_ref().map_or(Ok(()), |storage| storage.check(field))
     }
+}
+
+/// Refuses what AWS's Integer does not hold.
+fn check_integer(field: &str, value: Option<i64>) -> Result<(), Refusal> {
+    check_range(field, value, i64::from(i32::MIN), i64::from(i32::MAX))
 }
 
 impl EphemeralStorage {

@@ -4,7 +4,7 @@ use std::ops::{AddAssign, SubAssign};
 
 use serde::{Deserialize, Serialize};
 
-/// vCPUs, memory and GPUs.
+/// vCPUs, memory and GPUs. Sums stay at the largest number rather than overflow: no request may bring the endpoint down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) struct Amount {
     /// Thousandths of a vCPU.
@@ -17,25 +17,25 @@ pub(in super::super) struct Amount {
 impl Amount {
     /// Whether this much more fits into `capacity` beside what is `used`.
     pub(in super::super) fn fits(self, used: Amount, capacity: Amount) -> bool {
-        used.milli_vcpus + self.milli_vcpus <= capacity.milli_vcpus
-            && used.memory_mib + self.memory_mib <= capacity.memory_mib
-            && used.gpus + self.gpus <= capacity.gpus
+        used.milli_vcpus.saturating_add(self.milli_vcpus) <= capacity.milli_vcpus
+            && used.memory_mib.saturating_add(self.memory_mib) <= capacity.memory_mib
+            && used.gpus.saturating_add(self.gpus) <= capacity.gpus
     }
 }
 
 impl AddAssign for Amount {
     fn add_assign(&mut self, other: Amount) {
-        self.milli_vcpus += other.milli_vcpus;
-        self.memory_mib += other.memory_mib;
-        self.gpus += other.gpus;
+        self.milli_vcpus = self.milli_vcpus.saturating_add(other.milli_vcpus);
+        self.memory_mib = self.memory_mib.saturating_add(other.memory_mib);
+        self.gpus = self.gpus.saturating_add(other.gpus);
     }
 }
 
 impl SubAssign for Amount {
     fn sub_assign(&mut self, other: Amount) {
-        self.milli_vcpus -= other.milli_vcpus;
-        self.memory_mib -= other.memory_mib;
-        self.gpus -= other.gpus;
+        self.milli_vcpus = self.milli_vcpus.saturating_sub(other.milli_vcpus);
+        self.memory_mib = self.memory_mib.saturating_sub(other.memory_mib);
+        self.gpus = self.gpus.saturating_sub(other.gpus);
     }
 }
 
@@ -55,5 +55,17 @@ mod tests {
         used += amount(250, 1, 1);
         used -= amount(500, 256, 0);
         assert_eq!(used, amount(250, 1, 1));
+    }
+
+    #[test]
+    fn the_largest_amounts_do_not_overflow() {
+        let most = Amount { milli_vcpus: u64::MAX, memory_mib: u64::MAX, gpus: u64::MAX };
+        let mut used = most;
+        used += most;
+        assert_eq!(used, most);
+        assert!(!most.fits(Amount { gpus: 1, ..Amount::default() }, Amount { gpus: 1, ..Amount::default() }));
+        let mut used = Amount::default();
+        used -= most;
+        assert_eq!(used, Amount::default());
     }
 }

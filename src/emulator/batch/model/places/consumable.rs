@@ -1,5 +1,7 @@
 //! Consumable resources: what jobs may hold beside vCPUs and memory, such as licences.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -46,6 +48,9 @@ pub(in super::super) struct Consumable {
     pub(in super::super) total: u64,
     /// Units of children that are STARTING or RUNNING. More than `total` once that was lowered below them.
     pub(in super::super) in_use: u64,
+    /// The children that have units, by job and index. A resource that is made anew under an old name knows none of the
+    /// children that took from the old one, so they give nothing back to it.
+    pub(in super::super) holders: BTreeSet<(u32, u32)>,
     /// What is only told or remembered.
     pub(in super::super) record: Record,
 }
@@ -59,9 +64,32 @@ pub(in super::super) struct Record {
 }
 
 impl Consumable {
+    /// One that nobody has units of.
+    pub(in super::super) fn new(kind: ConsumableKind, total: u64) -> Consumable {
+        Consumable { kind, total, in_use: 0, holders: BTreeSet::new(), record: Record::default() }
+    }
+
     /// Units that the next child may take.
     pub(in super::super) fn available(&self) -> u64 {
         self.total.saturating_sub(self.in_use)
+    }
+
+    /// Has a child, by job and index, take units.
+    pub(in super::super) fn take(&mut self, child: (u32, u32), quantity: u64) {
+        if quantity > 0 && self.holders.insert(child) {
+            self.in_use = self.in_use.saturating_add(quantity);
+        }
+    }
+
+    /// Has a child give back what it took from this very resource; what is used up is gone.
+    pub(in super::super) fn give_back(&mut self, child: (u32, u32), quantity: u64) {
+        if !self.holders.remove(&child) {
+            return;
+        }
+        self.in_use = self.in_use.saturating_sub(quantity);
+        if self.kind == ConsumableKind::NonReplenishable {
+            self.total = self.total.saturating_sub(quantity);
+        }
     }
 }
 
@@ -89,7 +117,7 @@ impl Model {
         let total = not_negative("totalQuantity", request.total_quantity.unwrap_or(0))?;
         tags::check(&request.tags)?;
         let record = Record { created_at: self.now, ..Record::default() };
-        self.consumables.insert(name.clone(), Consumable { kind, total, in_use: 0, record });
+        self.consumables.insert(name.clone(), Consumable { record, ..Consumable::new(kind, total) });
         self.set_tags(ARN, name, request.tags.clone());
         Ok(json!({ "consumableResourceName": name, "consumableResourceArn": ids::arn(ARN, name) }))
     }
@@ -114,7 +142,7 @@ impl Model {
         }))
     }
 
-    /// DeleteConsumableResource. Jobs that need it and have not started wait for one of its name.
+    /// DeleteConsumableResource. Jobs that need it and have not started wait for one of its name; what runs goes on.
     pub(super) fn delete_consumable(&mut self, request: &DeleteConsumableResource) -> Result<Value, Refusal> {
         let name = ids::name_of(ARN, &request.consumable_resource);
         if self.consumables.remove(name).is_none() {

@@ -29,7 +29,7 @@ fn a_description_echoes_the_definition_and_its_changes() {
         "logConfiguration": {"logDriver": "awslogs", "options": {"a": "b"}},
         "linuxParameters": {"initProcessEnabled": true},
         "environment": [{"name": "A", "value": "1"}],
-        "vcpus": 1, "memory": 512,
+        "vcpus": 1, "memory": 512, "resourceRequirements": [],
     });
     bench.input(Input::Register(of(definition(properties.clone())))).unwrap();
     let overrides = json!({"vcpus": 2, "environment": [{"name": "B", "value": "2"}], "command": ["x"]});
@@ -53,6 +53,49 @@ fn a_description_echoes_the_definition_and_its_changes() {
     assert!(told.get("ecsProperties").is_none() && told.get("shareIdentifier").is_none());
     bench.run(bench.started[0].attempt);
     assert!(bench.detail(&id).container.last.log_stream_name.unwrap().starts_with("d/default/"));
+}
+
+#[test]
+fn no_amount_is_above_an_integer() {
+    let mut bench = Bench::new(1);
+    let most = i32::MAX.to_string();
+    let new_form = |kind: &str, value: &str| json!([{"type": kind, "value": value}]);
+    for value in ["18446744073709551615", "2147483648", "1e300"] {
+        for kind in ["VCPU", "MEMORY", "GPU"] {
+            let container = json!({"resourceRequirements": new_form(kind, value)});
+            refused(bench.input(Input::Register(of(definition(container.clone())))), "at most 2147483647");
+            let mut fargate = definition(container.clone());
+            fargate["platformCapabilities"] = json!(["FARGATE"]);
+            refused(bench.input(Input::Register(of(fargate))), "at most 2147483647");
+            refused(bench.try_submit(json!({"containerOverrides": container})), "at most 2147483647");
+        }
+    }
+    for field in ["vcpus", "memory"] {
+        for value in [i64::from(i32::MAX) + 1, i64::MAX, -1] {
+            let mut old_form = json!({"resourceRequirements": []});
+            old_form[field] = json!(value);
+            refused(bench.input(Input::Register(of(definition(old_form)))), field);
+            // Even where the definition's new form would win.
+            let mut overrides = json!({});
+            overrides[field] = json!(value);
+            refused(bench.try_submit(json!({"containerOverrides": overrides})), field);
+        }
+    }
+    let all: Vec<Value> = (0..10)
+        .map(|n| json!({"name": format!("c{n}"), "image": "i", "resourceRequirements": resources(&most, &most)}))
+        .collect();
+    task(&mut bench, json!(all));
+    bench.submit(json!({"jobDefinition": "t"}));
+    bench.submit(json!({"jobDefinition": "t"}));
+    bench.finish_next(0);
+    assert_eq!(bench.started.len(), 1, "their sums are large and no more");
+    let mut wrong = all.clone();
+    wrong[9]["resourceRequirements"] = resources("18446744073709551615", &most);
+    let body = json!({"jobDefinitionName": "t", "type": "container", "ecsProperties": {"taskProperties": [{"containers": wrong}]}});
+    refused(bench.input(Input::Register(of(body))), "at most 2147483647");
+    let name = json!({"name": "c3", "resourceRequirements": new_form("MEMORY", "18446744073709551615")});
+    let overrides = json!({"taskProperties": [{"containers": [name]}]});
+    refused(bench.try_submit(json!({"jobDefinition": "t", "ecsPropertiesOverride": overrides})), "at most 2147483647");
 }
 
 #[test]
@@ -125,9 +168,30 @@ fn a_task_of_several_containers_is_handed_on_whole() {
 }
 
 #[test]
+fn a_task_is_told_when_its_revision_is_gone() {
+    let mut bench = Bench::new(1);
+    let one = |name: &str| json!({"name": name, "image": "i", "resourceRequirements": resources("1", "4")});
+    task(&mut bench, json!([one("a"), one("b")]));
+    let ids = [bench.submit(json!({"jobDefinition": "t"})), bench.submit(json!({}))];
+    bench.run(bench.started[0].attempt);
+    for name in ["t:1", "d:1"] {
+        bench.input(Input::Deregister(of(json!({"jobDefinition": name})))).unwrap();
+    }
+    bench.tick_at(1000 + 181 * 24 * 3600 * 1000);
+    let told = serde_json::to_value(bench.detail(&ids[0])).unwrap();
+    let containers = told["ecsProperties"]["taskProperties"][0]["containers"].as_array().unwrap();
+    let names: Vec<&Value> = containers.iter().map(|container| &container["name"]).collect();
+    assert_eq!((names, &containers[1]["image"]), (vec![&json!("a"), &json!("b")], &json!("i")));
+    assert_eq!(bench.detail(&ids[1]).container.image.as_deref(), Some("i"));
+}
+
+#[test]
 fn overrides_fit_their_definition() {
     let mut bench = Bench::new(1);
-    task(&mut bench, json!([{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]));
+    let sized = |name: &str| json!({"name": name, "image": "i", "resourceRequirements": resources("1", "4")});
+    task(&mut bench, json!([sized("a"), sized("b")]));
+    let old_form = json!({"resourceRequirements": [], "vcpus": 1, "memory": 4});
+    bench.input(Input::Register(of(definition(old_form)))).unwrap();
     let of_task = |containers: Value| json!({"jobDefinition": "t", "ecsPropertiesOverride": {"taskProperties": [{"containers": containers}]}});
     for (more, part) in [
         (json!({"jobDefinition": "t", "containerOverrides": {"command": ["x"]}}), "use ecsPropertiesOverride"),

@@ -62,11 +62,11 @@ fn definitions_are_checked() {
         (with("containerProperties", Value::Null), "should not be empty"),
         (with("containerProperties", json!({"command": ["x"]})), "containerProperties.image"),
         (with("containerProperties", json!({"image": 1})), "containerProperties.image is not valid"),
-        (with("containerProperties", json!({"image": "x".repeat(25_000)})), "24576 bytes"),
+        (container(json!({"image": "x".repeat(25_000)})), "24576 bytes"),
         (both, "containerProperties and ecsProperties must not be given together"),
         (with("platformCapabilities", json!(["MOON"])), "platformCapabilities"),
         (with("platformCapabilities", json!(["MANAGED_INSTANCES"])), "needs ecsProperties"),
-        (with("platformCapabilities", json!(["FARGATE"])), "Fargate has no 0 vCPU"),
+        (with("platformCapabilities", json!(["FARGATE"])), "Fargate has no 1 vCPU with 128 MiB"),
         (with("timeout", json!({"attemptDurationSeconds": 1})), "at least 60"),
         (with("retryStrategy", json!({"attempts": 0})), "attempts"),
         (with("schedulingPriority", json!(10_000)), "schedulingPriority"),
@@ -79,6 +79,12 @@ fn definitions_are_checked() {
         (container(json!({"environment": [{"name": "A", "value": 1}]})), "containerProperties.environment[0].value"),
         (container(json!({"mountPoints": [{"sourceVolume": "v"}]})), "'v' is not one of the volumes"),
         (container(json!({"ulimits": [{"name": "n", "softLimit": 2, "hardLimit": 1}]})), "softLimit of 2"),
+        (with("timeout", json!({"attemptDurationSeconds": 1_i64 << 40})), "attemptDurationSeconds must be between"),
+        (with("retryStrategy", json!({"attempts": 1_i64 << 40})), "attempts"),
+        (container(json!({"ulimits": [{"name": "n", "softLimit": 1, "hardLimit": 1_i64 << 40}]})), "ulimits.hardLimit"),
+        (container(json!({"linuxParameters": {"maxSwap": 1_i64 << 40}})), "linuxParameters.maxSwap"),
+        (container(json!({"linuxParameters": {"sharedMemorySize": 1_i64 << 40}})), "sharedMemorySize"),
+        (container(json!({"linuxParameters": {"tmpfs": [{"size": 1_i64 << 40}]}})), "tmpfs.size"),
         (container(json!({"volumes": "x"})), "containerProperties.volumes is not valid"),
         (container(json!({"secrets": [{"name": "S"}]})), "valueFrom"),
         (container(json!({"memory": 3})), "containerProperties.memory"),
@@ -115,7 +121,8 @@ fn described(bench: &Bench, name: &str) -> Value {
 fn tasks_are_checked_and_echoed() {
     let mut bench = Bench::new(1);
     let one = |name: &str, more: Value| {
-        let mut container = json!({"image": "i", "name": name});
+        let resources = json!([{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "4"}]);
+        let mut container = json!({"image": "i", "name": name, "resourceRequirements": resources});
         container.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         container
     };
@@ -145,6 +152,22 @@ fn tasks_are_checked_and_echoed() {
     let told = described(&bench, "t:1");
     let container = &told["ecsProperties"]["taskProperties"][0]["containers"][0];
     assert_eq!((&container["image"], &container["environment"]), (&json!("i"), &json!([])));
+}
+
+#[test]
+fn definitions_are_named_or_searched() {
+    let bench = Bench::new(1);
+    for (field, value) in [
+        ("jobDefinitionName", json!("d")),
+        ("status", json!("ACTIVE")),
+        ("maxResults", json!(1)),
+        ("nextToken", json!("00")),
+    ] {
+        let mut body = json!({"jobDefinitions": ["d:1"]});
+        body[field] = value;
+        let error = bench.model.describe_job_definitions(&of(body)).unwrap_err();
+        assert!(error.0.contains(&format!("cannot be combined with {field}")), "{error}");
+    }
 }
 
 #[test]
@@ -192,6 +215,7 @@ fn definitions_are_echoed_as_aws_does() {
     let mut bench = Bench::new(1);
     let mut body = definition(json!({
         "linuxParameters": {"initProcessEnabled": true}, "logConfiguration": {"logDriver": "awslogs"}, "user": "nobody",
+        "resourceRequirements": [], "vcpus": 1, "memory": 4,
     }));
     for (field, value) in [
         ("parameters", json!({"what": "x"})),

@@ -93,8 +93,7 @@ fn a_snapshot_is_the_order_of_starts() {
 fn jobs_are_listed_by_what_they_consume() {
     let mut bench = Bench::new(200);
     for name in ["a", "b"] {
-        let resource =
-            Consumable { kind: ConsumableKind::Replenishable, total: 150, in_use: 0, record: Default::default() };
+        let resource = Consumable::new(ConsumableKind::Replenishable, 150);
         bench.model.consumables.insert(name.to_owned(), resource);
     }
     let uses = |name: &str| {

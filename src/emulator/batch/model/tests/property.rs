@@ -46,6 +46,8 @@ enum Step {
     HostLost,
     Hold,
     Release(usize),
+    /// The consumable resource is deleted and made anew.
+    Renew,
 }
 
 const QUEUES: [&str; 4] = [MAIN, INTERRUPTIBLE, "small", "fair"];
@@ -76,6 +78,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::HostLost),
         1 => Just(Step::Hold),
         2 => any::<usize>().prop_map(Step::Release),
+        1 => Just(Step::Renew),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -100,7 +103,7 @@ fn furnished(slots: u32) -> Model {
     model.policies.insert("p".to_owned(), Policy::default());
     model.queues.insert("small".to_owned(), small);
     model.queues.insert("fair".to_owned(), fair);
-    let units = Consumable { kind: ConsumableKind::Replenishable, total: 3, in_use: 0, record: Default::default() };
+    let units = Consumable::new(ConsumableKind::Replenishable, 3);
     model.consumables.insert("units".to_owned(), units);
     model.apply(1000, Input::Register(of(definition(json!({}))))).unwrap();
     model
@@ -157,6 +160,8 @@ struct Seen {
 
 fn check_invariants(model: &Model, seen: &mut Seen) {
     let (mut live, mut units) = (0, 0);
+    let none = BTreeSet::new();
+    let holders = model.consumables.get("units").map_or(&none, |resource| &resource.holders);
     let mut used: BTreeMap<String, Amount> = BTreeMap::new();
     let mut shares: BTreeMap<(String, String), u64> = BTreeMap::new();
     for (key, job) in &model.jobs {
@@ -167,7 +172,9 @@ fn check_invariants(model: &Model, seen: &mut Seen) {
                 live += 1;
                 *used.entry(model.texts.owned(child.environment).unwrap()).or_default() += job.need;
                 *shares.entry((job.queue.clone(), job.share.clone())).or_default() += job.vcpus();
-                units += job.consumables.iter().map(|(_, quantity)| quantity).sum::<u64>();
+                if holders.contains(&(*key, index)) {
+                    units += job.consumables.iter().map(|(_, quantity)| quantity).sum::<u64>();
+                }
             }
             assert!(i64::from(child.attempt) <= job.retry.attempts.unwrap_or(1), "attempts are limited");
             let place = (*key, index);
@@ -202,8 +209,10 @@ fn check_invariants(model: &Model, seen: &mut Seen) {
             assert_eq!(record.used, shares.get(&(name.clone(), share.clone())).copied().unwrap_or_default());
         }
     }
-    assert_eq!(model.consumables["units"].in_use, units);
+    assert_eq!(model.consumables.get("units").map_or(0, |resource| resource.in_use), units);
     assert!(units <= 3);
+    let is_live = |(job, child): &(u32, u32)| model.jobs[job].children[*child as usize].status.is_live();
+    assert!(holders.iter().all(is_live), "only those that run hold units");
     assert!(model.settled.is_empty());
 }
 
@@ -233,6 +242,15 @@ impl Recorder {
         }
         check_invariants(&self.bench.model, &mut self.seen);
         reply
+    }
+
+    /// Deletes the consumable resource and makes it anew: who runs with units of the old one has none of the new one.
+    fn renew(&mut self) {
+        let delete = of(json!({"consumableResource": "units"}));
+        let create = of(json!({"consumableResourceName": "units", "totalQuantity": 3}));
+        for change in [PlaceChange::DeleteConsumableResource(delete), PlaceChange::CreateConsumableResource(create)] {
+            self.input(Input::Place(Box::new(change))).unwrap();
+        }
     }
 
     fn live(&self) -> Vec<AttemptKey> {
@@ -280,6 +298,10 @@ impl Recorder {
             Step::HostLost => Some(Input::HostLost),
             Step::Hold => Some(Input::Hold),
             Step::Release(n) => job(n).map(|id| Input::Release(vec![id])),
+            Step::Renew => {
+                self.renew();
+                None
+            }
         };
         if let Some(input) = input {
             self.input(input).unwrap();

@@ -26,9 +26,7 @@ impl Bench {
     }
 
     fn consumable(&mut self, name: &str, kind: ConsumableKind, total: u64) {
-        self.model
-            .consumables
-            .insert(name.to_owned(), Consumable { kind, total, in_use: 0, record: Default::default() });
+        self.model.consumables.insert(name.to_owned(), Consumable::new(kind, total));
     }
 
     fn environment_of(&self, start: usize) -> String {
@@ -201,6 +199,36 @@ fn what_does_not_come_back_is_used_up() {
     bench.model.consumables.get_mut("tokens").unwrap().total = 1;
     bench.tick_at(2000);
     assert_eq!(bench.started.len(), 1);
+}
+
+#[test]
+fn what_was_taken_from_a_deleted_resource_is_not_given_to_a_new_one() {
+    for kind in ["REPLENISHABLE", "NON_REPLENISHABLE"] {
+        let mut bench = Bench::new(9);
+        let make = || {
+            PlaceChange::CreateConsumableResource(of(
+                json!({"consumableResourceName": "lic", "totalQuantity": 2, "resourceType": kind}),
+            ))
+        };
+        let delete = || PlaceChange::DeleteConsumableResource(of(json!({"consumableResource": "lic"})));
+        let uses = json!({"consumableResourceList": [{"consumableResource": "lic", "quantity": 1}]});
+        let body = json!({"arrayProperties": {"size": 2}, "consumableResourcePropertiesOverride": uses});
+        bench.input(Input::Place(Box::new(make()))).unwrap();
+        bench.submit(body.clone());
+        bench.input(Input::Place(Box::new(delete()))).unwrap();
+        bench.input(Input::Place(Box::new(make()))).unwrap();
+        bench.submit(body.clone());
+        assert_eq!(bench.started.len(), 4, "the new one is all there");
+        bench.submit(body);
+        bench.finish_next(0);
+        bench.finish_next(0);
+        let now = &bench.model.consumables["lic"];
+        assert_eq!((now.total, now.in_use, bench.started.len()), (2, 2, 2), "{kind}: nobody may take what others have");
+        bench.finish_next(0);
+        let left = if kind == "REPLENISHABLE" { (2, 2) } else { (1, 1) };
+        let now = &bench.model.consumables["lic"];
+        assert_eq!((now.total, now.in_use), left, "{kind}: what was taken from it comes back or is used up");
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn share_identifiers_belong_to_scheduling_policies() {
         refused(bench.try_submit(more), "between 0 and 9999");
     }
     refused(bench.try_submit(json!({"shareIdentifier": "a"})), "scheduling policy");
-    refused(bench.try_submit(json!({"schedulingPriorityOverride": 1})), "scheduling policy");
+    refused(bench.try_submit(json!({"schedulingPriorityOverride": 10_000})), "between 0 and 9999");
     let id = bench.submit(json!({"jobQueue": "fair", "shareIdentifier": "a1*", "schedulingPriorityOverride": 9999}));
     let detail = bench.detail(&id);
     assert_eq!((detail.share_identifier.as_deref(), detail.scheduling_priority), (Some("a1*"), Some(9999)));
@@ -50,6 +50,16 @@ fn share_identifiers_belong_to_scheduling_policies() {
         (listed(json!({"jobStatus": "STARTING"})).len(), listed(json!({"jobStatus": "RUNNABLE"})).len()),
         (1, 0)
     );
+}
+
+#[test]
+fn a_priority_is_of_no_effect_without_a_policy() {
+    let mut bench = Bench::new(0);
+    let first = bench.submit(json!({"schedulingPriorityOverride": 1}));
+    let second = bench.submit(json!({"schedulingPriorityOverride": 9}));
+    bench.input(Input::Slots(2)).unwrap();
+    let ids: Vec<&str> = bench.started.iter().map(|start| start.job_id.as_str()).collect();
+    assert_eq!(ids, [&first, &second]);
 }
 
 #[test]
@@ -117,10 +127,7 @@ fn the_higher_priority_goes_first_within_its_share() {
 #[test]
 fn a_share_that_cannot_start_lets_others_pass() {
     let mut bench = fair(9, json!({}));
-    bench.model.consumables.insert(
-        "r".to_owned(),
-        Consumable { kind: ConsumableKind::Replenishable, total: 0, in_use: 0, record: Default::default() },
-    );
+    bench.model.consumables.insert("r".to_owned(), Consumable::new(ConsumableKind::Replenishable, 0));
     let uses = json!({"consumableResourceList": [{"consumableResource": "r", "quantity": 1}]});
     bench.submit(json!({"jobQueue": "fair", "shareIdentifier": "a", "consumableResourcePropertiesOverride": uses}));
     bench.submit_share("b", 2);

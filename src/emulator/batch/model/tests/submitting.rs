@@ -71,7 +71,13 @@ fn submissions_are_checked_at_once() {
         (json!({"retryStrategy": {"attempts": 11}}), "between 1 and 10"),
         (json!({"retryStrategy": {"evaluateOnExit": [rule]}}), "RetryAttempts must be provided"),
         (json!({"timeout": {"attemptDurationSeconds": 59}}), "at least 60"),
+        (json!({"timeout": {"attemptDurationSeconds": 1_i64 << 40}}), "attemptDurationSeconds must be between"),
+        (json!({"retryStrategy": {"attempts": 1_i64 << 40}}), "between 1 and 10"),
         (json!({"tags": many}), "at most 50"),
+        (json!({"tags": {"aws:a": "b"}}), "aws:"),
+        (json!({"tags": {"k".repeat(129): "b"}}), "1 to 128 characters"),
+        (json!({"tags": {"": "b"}}), "1 to 128 characters"),
+        (json!({"tags": {"k": "v".repeat(257)}}), "at most 256 characters"),
         (json!({"dependsOn": [{"jobId": "x"}]}), "dependsOn job x does not exist"),
         (json!({"shareIdentifier": "x"}), "scheduling policy"),
     ] {
