@@ -118,20 +118,28 @@ fn tell(told: &mut BTreeMap<u32, Told>, jobs: &BTreeMap<u32, Job>, now: u64, wit
 }
 
 impl Model {
-    /// Begins or ends to be late, with what is known now.
-    pub(super) fn begin_lag(&mut self) {
-        let (set, now) = (&self.drills.set, self.now);
-        let (summaries, listings) = (set.summary_lag.is_some(), set.listing_lag.is_some());
-        let mut lag = Lag { met: self.next_job, ..Lag::default() };
-        for (key, job) in self.jobs.iter().filter(|(_, job)| !job.status().is_terminal()) {
-            if summaries && job.is_array {
-                lag.summaries.insert(*key, Told::seen(job, now, false));
-            }
-            if listings {
-                lag.listings.insert(*key, Told::seen(job, now, true));
-            }
-        }
-        self.drills.lag = lag;
+    /// Begins or ends to be late about arrays, with what is known now.
+    pub(super) fn begin_summary_lag(&mut self) {
+        self.drills.lag.summaries = match self.drills.set.summary_lag {
+            Some(_) => self.tell_unended(|job| job.is_array, false),
+            None => BTreeMap::new(),
+        };
+        self.drills.lag.met = self.next_job;
+    }
+
+    /// The same about listings.
+    pub(super) fn begin_listing_lag(&mut self) {
+        self.drills.lag.listings = match self.drills.set.listing_lag {
+            Some(_) => self.tell_unended(|_| true, true),
+            None => BTreeMap::new(),
+        };
+        self.drills.lag.met = self.next_job;
+    }
+
+    /// What there is to tell now of jobs that may still change.
+    fn tell_unended(&self, which: impl Fn(&Job) -> bool, with_children: bool) -> BTreeMap<u32, Told> {
+        let jobs = self.jobs.iter().filter(|(_, job)| !job.status().is_terminal() && which(job));
+        jobs.map(|(key, job)| (*key, Told::seen(job, self.now, with_children))).collect()
     }
 
     /// Tells everything as it is.

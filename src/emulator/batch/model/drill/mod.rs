@@ -99,14 +99,24 @@ impl Model {
         &self.drills.struck
     }
 
-    /// Sets what goes wrong from now on. What was drawn for attempts under way holds, but for losses still to come.
+    /// Sets what goes wrong from now on. A fault that is set as it was goes on; of one that is set anew, what was drawn for
+    /// attempts under way holds, but for losses still to come.
     pub(super) fn set_drill(&mut self, drill: Drill) {
-        self.drills.due.retain(|(_, _, due)| *due != Due::Loss);
-        if self.drills.set.seed != drill.seed {
+        let before = std::mem::replace(&mut self.drills.set, drill);
+        let set = &self.drills.set;
+        if before.spot_loss != set.spot_loss {
+            self.drills.due.retain(|(_, _, due)| *due != Due::Loss);
+        }
+        if before.seed != set.seed {
             self.drills.struck.clear();
         }
-        self.drills.set = drill;
-        self.begin_lag();
+        let (summaries, listings) = (before.summary_lag != set.summary_lag, before.listing_lag != set.listing_lag);
+        if summaries {
+            self.begin_summary_lag();
+        }
+        if listings {
+            self.begin_listing_lag();
+        }
     }
 
     /// Gives an attempt to the runner, unless it is to fail or to wait first.

@@ -268,6 +268,37 @@ fn a_listing_is_late_for_new_jobs_and_for_childrens_states() {
 }
 
 #[test]
+fn a_fault_that_is_set_as_it_was_goes_on() {
+    let lags = json!({"listing_lag": "1h", "summary_lag": "1h", "spot_loss": {"share": 1, "after": "10s"}});
+    let mut bench = Bench::new(lags.clone());
+    let id = bench.submit("batchmap", 2, 1);
+    let started = bench.run_all();
+    let by_name = json!({"jobQueue": "batchmap", "filters": [{"name": "JOB_NAME", "values": ["j"]}]});
+    let with = |name: &str, value: Value| {
+        let mut faults = lags.clone();
+        faults[name] = value;
+        faults
+    };
+    bench.set(with("image_pull", json!(0)));
+    assert!(bench.listed(by_name.clone()).is_empty(), "it is as late as it was");
+    assert_eq!(bench.detail(&id).status, Status::Submitted);
+    // Each of the lags by itself.
+    bench.set(with("summary_lag", json!("2h")));
+    assert!(bench.listed(by_name.clone()).is_empty());
+    assert_eq!(bench.detail(&id).status, Status::Pending);
+    bench.set(with("listing_lag", json!("2h")));
+    assert_eq!(bench.listed(by_name), [id]);
+    bench.wait(10_000);
+    assert_eq!(bench.killed, started, "the losses that were drawn come");
+    bench.set(json!({"spot_loss": {"share": 1, "after": "10s"}}));
+    bench.submit("batchmap", 1, 1);
+    bench.run_all();
+    bench.set(json!({}));
+    bench.wait(10_000);
+    assert_eq!(bench.killed, started, "those of a fault that is taken away do not");
+}
+
+#[test]
 fn a_drill_survives_a_snapshot() {
     let faults = json!({"spot_loss": {"share": 0.5, "after": "1s..9s"}, "slow_start": "2s", "summary_lag": "1s..4s",
         "listing_lag": "2s", "image_pull": 0.2});
