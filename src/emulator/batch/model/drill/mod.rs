@@ -78,6 +78,11 @@ impl Drills {
         self.due.first().map(|(at, _, _)| *at).into_iter().chain(self.lag.wake_at()).min()
     }
 
+    /// A child of this job has changed its state: to be said of every [`super::job::Job::set_status`].
+    pub(super) fn moved(&mut self, job: u32) {
+        self.lag.moved(job);
+    }
+
     fn strike(&mut self, fault: &str) {
         *self.struck.entry(fault.to_owned()).or_default() += 1;
     }
