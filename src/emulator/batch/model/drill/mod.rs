@@ -17,6 +17,9 @@ use super::{Model, Refusal, Reply};
 use crate::emulator::faults::draw::Draw;
 use crate::emulator::faults::{ImagePull, ListingLag, Shortage, SlowStart, SpotLoss, SummaryLag};
 
+/// How many hosts there are to lose. What a lost attempt is told of its host is kept, so their names must not be new for ever.
+const HOSTS: u64 = 4096;
+
 /// What goes wrong with jobs on purpose. What is absent does not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -223,7 +226,8 @@ impl Model {
     fn lose(&mut self, attempts: &[AttemptKey], effects: &mut Vec<Effect>) {
         let mut kill = Vec::new();
         for attempt in attempts {
-            let instance = self.drills.draw("instance", *attempt).bits();
+            let host = self.drills.draw("instance", *attempt).between(0, HOSTS - 1);
+            let instance = Draw::of(self.drills.set.seed, "instance", &[host]).bits();
             let status_reason = format!("Host EC2 (instance i-{instance:017x}) terminated.");
             if !self.drills.waiting.remove(attempt) {
                 kill.push(*attempt);

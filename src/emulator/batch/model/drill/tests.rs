@@ -361,6 +361,17 @@ fn many_jobs_are_told_late() {
 }
 
 #[test]
+fn hosts_have_no_more_names_than_there_are_hosts() {
+    let mut bench = Bench::new(json!({}));
+    bench.submit("batchmap", 10_000, 1);
+    bench.input(Input::LoseHosts(vec![]));
+    let job = &bench.model.jobs[&0];
+    let reason = |child: &super::super::job::Child| bench.model.texts.get(child.last.status_reason).unwrap().to_owned();
+    let reasons: BTreeSet<String> = job.children.iter().map(reason).collect();
+    assert!((3000..=4096).contains(&reasons.len()), "{}", reasons.len());
+}
+
+#[test]
 fn a_drill_survives_a_snapshot() {
     let faults = json!({"spot_loss": {"share": 0.5, "after": "1s..9s"}, "slow_start": "2s", "summary_lag": "1s..4s",
         "listing_lag": "2s", "image_pull": 0.2});
