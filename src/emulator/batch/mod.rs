@@ -14,5 +14,4 @@ pub mod port;
 mod service;
 
 pub use self::clock::Clock;
-pub use self::face::is_ours;
 pub use self::service::{Fault, JOURNAL_BYTES, Service, ServiceConfig};

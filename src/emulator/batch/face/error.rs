@@ -1,7 +1,7 @@
 //! Errors as AWS's clients read them.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -19,6 +19,11 @@ pub(super) struct Error {
 impl Error {
     pub(super) fn client(message: String) -> Error {
         Error { status: StatusCode::BAD_REQUEST, kind: "ClientException", message }
+    }
+
+    /// A path or query that is no text.
+    pub(super) fn unreadable(uri: &Uri, why: &str) -> Error {
+        Error::client(format!("the URL '{uri}' cannot be read: {why}; its escapes must be those of UTF-8"))
     }
 
     pub(super) fn too_large(error: &axum::Error) -> Error {

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, Request, Uri};
+use axum::http::{Method, Request, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use serde::Serialize;
@@ -26,8 +27,6 @@ use crate::emulator::logs;
 
 /// Well above the largest valid request (30 KiB): what is larger than a limit is told so, not cut off.
 const MAX_BODY: usize = 1024 * 1024;
-
-const LOGS_TARGET: &str = "Logs_20140328.";
 
 /// The operations of the Batch API for what this endpoint has none of.
 const ABSENT: [&str; 15] = [
@@ -47,20 +46,6 @@ const ABSENT: [&str; 15] = [
     "UpdateServiceEnvironment",
     "UpdateServiceJob",
 ];
-
-/// Whether a request on a shared port is Batch's or the logs', and not S3's: by the service its signature names, else by its
-/// target or path.
-pub fn is_ours(method: &Method, path: &str, headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if let Some(scope) = text("authorization").split("Credential=").nth(1) {
-        // key/date/region/service/aws4_request
-        let service = scope.split(',').next().and_then(|scope| scope.trim().rsplit('/').nth(1));
-        if let Some(service) = service {
-            return matches!(service, "batch" | "logs");
-        }
-    }
-    text("x-amz-target").starts_with(LOGS_TARGET) || (method == Method::POST && path.starts_with("/v1/"))
-}
 
 pub(super) fn router(service: Arc<Service>) -> Router {
     Router::new()
@@ -87,7 +72,15 @@ async fn read_logs(State(service): State<Arc<Service>>, request: Request<Body>) 
     }
 }
 
-async fn batch(State(service): State<Arc<Service>>, Path(operation): Path<String>, request: Request<Body>) -> Response {
+async fn batch(
+    State(service): State<Arc<Service>>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request<Body>,
+) -> Response {
+    let operation = match path {
+        Ok(Path(operation)) => operation,
+        Err(rejection) => return Error::unreadable(request.uri(), &rejection.body_text()).into_response(),
+    };
     if request.method() != Method::POST {
         return unknown(&format!("{} /v1/{operation}", request.method())).into_response();
     }
@@ -124,31 +117,4 @@ fn change(service: &Arc<Service>, input: Input) -> Result<Response, Error> {
 
 fn ok(answer: impl Serialize) -> Result<Response, Error> {
     Ok(Json(answer).into_response())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_are_told_apart_by_their_signature() {
-        let signed = |service: &str| {
-            let value =
-                format!("AWS4-HMAC-SHA256 Credential=x/20261122/us-east-1/{service}/aws4_request, SignedHeaders=host");
-            HeaderMap::from_iter([("authorization".parse().unwrap(), value.parse().unwrap())])
-        };
-        let target =
-            HeaderMap::from_iter([("x-amz-target".parse().unwrap(), "Logs_20140328.GetLogEvents".parse().unwrap())]);
-        for (method, path, headers, ours) in [
-            (Method::POST, "/v1/submitjob", signed("batch"), true),
-            (Method::GET, "/v1/tags/x", signed("batch"), true),
-            (Method::POST, "/", signed("logs"), true),
-            (Method::POST, "/v1/object?uploads", signed("s3"), false),
-            (Method::POST, "/", target, true),
-            (Method::POST, "/v1/submitjob", HeaderMap::new(), true),
-            (Method::GET, "/v1/object", HeaderMap::new(), false),
-        ] {
-            assert_eq!(is_ours(&method, path, &headers), ours, "{method} {path} {headers:?}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, Request};
 use axum::response::{IntoResponse, Response};
@@ -17,13 +18,20 @@ use crate::emulator::batch::service::Service;
 /// TagResource, UntagResource or ListTagsForResource. The path's ARN comes decoded.
 pub(super) async fn tags(
     State(service): State<Arc<Service>>,
-    Path(arn): Path<String>,
-    query: Query<Vec<(String, String)>>,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
     request: Request<Body>,
 ) -> Response {
-    let method = request.method().clone();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let unreadable = |why: String| Error::unreadable(&uri, &why);
+    let path = path.map_err(|rejection| unreadable(rejection.body_text()));
+    let query = query.map_err(|rejection| unreadable(rejection.body_text()));
+    let (arn, query) = match path.and_then(|Path(arn)| query.map(|Query(query)| (arn, query))) {
+        Ok(read) => read,
+        Err(error) => return error.into_response(),
+    };
     match to_bytes(request.into_body(), MAX_BODY).await {
-        Ok(body) => durably(&service, || answer(&service, &method, arn, query.0, &body)).await,
+        Ok(body) => durably(&service, || answer(&service, &method, arn, query, &body)).await,
         Err(error) => Error::too_large(&error).into_response(),
     }
 }

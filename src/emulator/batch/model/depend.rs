@@ -212,6 +212,7 @@ impl Model {
                 job.set_status(child, Status::Runnable, now);
             }
         }
+        self.drills.moved(key);
         self.line_up_all(key);
     }
 
@@ -224,6 +225,7 @@ impl Model {
                 let now = self.now;
                 if let Some(job) = self.jobs.get_mut(&key) {
                     job.set_status(child, Status::Runnable, now);
+                    self.drills.moved(key);
                 }
                 self.line_up(key, child);
             }
@@ -278,6 +280,7 @@ impl Model {
             record.last.stopped_at = now;
         }
         job.set_status(child, status, now);
+        self.drills.moved(key);
         self.settled.push_back((key, child));
     }
 }

@@ -111,6 +111,7 @@ impl Model {
         record.environment = environment;
         let attempt = AttemptKey { job: place.job, child: place.child, attempt: u32::from(record.attempt) };
         job.set_status(place.child, Status::Starting, now);
+        self.drills.moved(place.job);
         self.describe_start(attempt)
     }
 

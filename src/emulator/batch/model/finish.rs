@@ -42,6 +42,7 @@ impl Model {
             self.deadlines.insert((now.saturating_add(timeout), attempt, Deadline::Timeout));
         }
         job.set_status(attempt.child, Status::Running, now);
+        self.drills.moved(attempt.job);
     }
 
     /// The attempt is over: its child succeeds, fails or waits to start again.
@@ -81,6 +82,7 @@ impl Model {
         };
         if status == Status::Runnable {
             job.set_status(attempt.child, status, now);
+            self.drills.moved(attempt.job);
             self.line_up_again(attempt.job, attempt.child);
             return;
         }

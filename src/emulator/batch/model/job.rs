@@ -243,7 +243,7 @@ impl Job {
     }
 
     /// Moves a child to another state, in its own record and in the summary. The end of a child goes through
-    /// [`super::Model::settle`], which tells those that wait for it.
+    /// [`super::Model::settle`], which tells those that wait for it. Whoever calls this says so to [`super::drill::Drills::moved`].
     pub(super) fn set_status(&mut self, index: u32, status: Status, now: u64) {
         let child = &mut self.children[index as usize];
         self.counts[child.status as usize] -= 1;

@@ -1,6 +1,6 @@
 //! What callers are told late: a change is told some time after it was made, and with it all that was made since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,14 +16,25 @@ pub(super) struct Lag {
     /// Jobs below this number have been met.
     met: u32,
     /// By DescribeJobs, of arrays.
-    summaries: BTreeMap<u32, Told>,
+    pub(super) summaries: Late,
     /// By ListJobs.
-    listings: BTreeMap<u32, Told>,
+    pub(super) listings: Late,
+    /// Jobs whose children changed their states during this input; empty between inputs.
+    #[serde(skip)]
+    moved: Vec<u32>,
+}
+
+/// Jobs as they are told. No input looks at more of them than it changes or makes due.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Late {
+    pub(super) told: BTreeMap<u32, Told>,
+    /// When each is next to be told as it is: those of `told` that are due at all.
+    pub(super) due: BTreeSet<(u64, u32)>,
 }
 
 /// A job as it was.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Told {
+pub(super) struct Told {
     /// When it was like this.
     at: u64,
     status: Status,
@@ -31,9 +42,9 @@ struct Told {
     /// Children's states, where they are told one by one; none before the job is listed at all.
     children: Option<Vec<u8>>,
     /// [`Job::moves`] then; none before it was first told.
-    moves: Option<u64>,
+    pub(super) moves: Option<u64>,
     /// When it is next to be told as it is.
-    due: Option<u64>,
+    pub(super) due: Option<u64>,
 }
 
 impl Told {
@@ -81,57 +92,82 @@ fn cover_state(status: Status, view: &mut View<'_>) {
 
 impl Lag {
     pub(super) fn wake_at(&self) -> Option<u64> {
-        self.summaries.values().chain(self.listings.values()).filter_map(|told| told.due).min()
+        [&self.summaries, &self.listings].into_iter().filter_map(|late| late.due.first()).map(|(at, _)| *at).min()
     }
 
-    fn is_idle(&self) -> bool {
-        self.summaries.is_empty() && self.listings.is_empty()
-    }
-}
-
-/// Meets new jobs, and draws when a change will be told.
-fn note(
-    told: &mut BTreeMap<u32, Told>,
-    jobs: &BTreeMap<u32, Job>,
-    new: impl Iterator<Item = u32>,
-    now: u64,
-    draw: impl Fn(u32, u64) -> u64,
-) {
-    told.extend(new.map(|key| (key, Told::unseen(&jobs[&key]))));
-    for (key, told) in told.iter_mut().filter(|(_, told)| told.due.is_none()) {
-        if let Some(job) = jobs.get(key).filter(|job| Some(job.moves) != told.moves) {
-            told.due = Some(now.saturating_add(draw(*key, job.moves)));
+    /// A child of this job has changed its state.
+    pub(super) fn moved(&mut self, key: u32) {
+        if self.moved.last() != Some(&key) {
+            self.moved.push(key);
         }
     }
 }
 
-fn tell(told: &mut BTreeMap<u32, Told>, jobs: &BTreeMap<u32, Job>, now: u64, with_children: bool) {
-    told.retain(|key, told| {
-        let Some(job) = jobs.get(key) else { return false };
-        if told.due.is_none_or(|due| due > now) {
-            return true;
+impl Late {
+    /// Meets new jobs, and draws when a change will be told.
+    fn note(
+        &mut self,
+        jobs: &BTreeMap<u32, Job>,
+        new: impl Iterator<Item = u32>,
+        moved: &[u32],
+        now: u64,
+        draw: impl Fn(u32, u64) -> u64,
+    ) {
+        let new: Vec<u32> = new.collect();
+        self.told.extend(new.iter().map(|key| (*key, Told::unseen(&jobs[key]))));
+        for key in new.iter().chain(moved) {
+            let Some(told) = self.told.get_mut(key).filter(|told| told.due.is_none()) else { continue };
+            if let Some(job) = jobs.get(key).filter(|job| Some(job.moves) != told.moves) {
+                let due = now.saturating_add(draw(*key, job.moves));
+                told.due = Some(due);
+                self.due.insert((due, *key));
+            }
         }
-        *told = Told::seen(job, now, with_children);
-        // An ended job does not change any more.
-        !told.status.is_terminal()
-    });
+    }
+
+    /// Tells what is due as it is now.
+    fn tell(&mut self, jobs: &BTreeMap<u32, Job>, now: u64, with_children: bool) {
+        while let Some((_, key)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.due.pop_first();
+            let told = jobs.get(&key).map(|job| Told::seen(job, now, with_children));
+            // An ended job does not change any more, nor does one that is forgotten.
+            match told.filter(|told| !told.status.is_terminal()) {
+                Some(told) => drop(self.told.insert(key, told)),
+                None => drop(self.told.remove(&key)),
+            }
+        }
+    }
+
+    /// What is told of a job, if it is told late.
+    fn get(&self, key: u32) -> Option<&Told> {
+        self.told.get(&key)
+    }
 }
 
 impl Model {
-    /// Begins or ends to be late, with what is known now.
-    pub(super) fn begin_lag(&mut self) {
-        let (set, now) = (&self.drills.set, self.now);
-        let (summaries, listings) = (set.summary_lag.is_some(), set.listing_lag.is_some());
-        let mut lag = Lag { met: self.next_job, ..Lag::default() };
-        for (key, job) in self.jobs.iter().filter(|(_, job)| !job.status().is_terminal()) {
-            if summaries && job.is_array {
-                lag.summaries.insert(*key, Told::seen(job, now, false));
-            }
-            if listings {
-                lag.listings.insert(*key, Told::seen(job, now, true));
-            }
-        }
-        self.drills.lag = lag;
+    /// Begins or ends to be late about arrays, with what is known now.
+    pub(super) fn begin_summary_lag(&mut self) {
+        self.drills.lag.summaries = match self.drills.set.summary_lag {
+            Some(_) => self.tell_unended(|job| job.is_array, false),
+            None => Late::default(),
+        };
+        self.drills.lag.met = self.next_job;
+    }
+
+    /// The same about listings.
+    pub(super) fn begin_listing_lag(&mut self) {
+        self.drills.lag.listings = match self.drills.set.listing_lag {
+            Some(_) => self.tell_unended(|_| true, true),
+            None => Late::default(),
+        };
+        self.drills.lag.met = self.next_job;
+    }
+
+    /// What there is to tell now of jobs that may still change.
+    fn tell_unended(&self, which: impl Fn(&Job) -> bool, with_children: bool) -> Late {
+        let jobs = self.jobs.iter().filter(|(_, job)| !job.status().is_terminal() && which(job));
+        let told = jobs.map(|(key, job)| (*key, Told::seen(job, self.now, with_children))).collect();
+        Late { told, due: BTreeSet::new() }
     }
 
     /// Tells everything as it is.
@@ -142,32 +178,31 @@ impl Model {
     /// Before an input: tells what is due as it is now.
     pub(in super::super) fn tell_what_is_due(&mut self) {
         let lag = &mut self.drills.lag;
-        if !lag.is_idle() {
-            tell(&mut lag.summaries, &self.jobs, self.now, false);
-            tell(&mut lag.listings, &self.jobs, self.now, true);
-        }
+        lag.summaries.tell(&self.jobs, self.now, false);
+        lag.listings.tell(&self.jobs, self.now, true);
     }
 
     /// After an input: finds what has changed.
     pub(in super::super) fn note_changes(&mut self) {
         let (set, lag, now, jobs) = (&self.drills.set, &mut self.drills.lag, self.now, &self.jobs);
         let (seed, met) = (set.seed, std::mem::replace(&mut lag.met, self.next_job));
+        let moved = std::mem::take(&mut lag.moved);
         let lateness = |what: &'static str, time: Span| {
             move |key: u32, moves: u64| time.draw(&mut Draw::of(seed, what, &[u64::from(key), moves]))
         };
         if let Some(summary) = &set.summary_lag {
             let new = jobs.range(met..).filter(|(_, job)| job.is_array).map(|(key, _)| *key);
-            note(&mut lag.summaries, jobs, new, now, lateness("summary_lag", summary.time));
+            lag.summaries.note(jobs, new, &moved, now, lateness("summary_lag", summary.time));
         }
         if let Some(listing) = &set.listing_lag {
             let new = jobs.range(met..).map(|(key, _)| *key);
-            note(&mut lag.listings, jobs, new, now, lateness("listing_lag", listing.time));
+            lag.listings.note(jobs, new, &moved, now, lateness("listing_lag", listing.time));
         }
     }
 
     /// A parent as DescribeJobs tells it.
     pub(in super::super) fn summary_told<'a>(&self, key: u32, child: Option<u32>, mut view: View<'a>) -> View<'a> {
-        if let Some(told) = self.drills.lag.summaries.get(&key).filter(|_| child.is_none()) {
+        if let Some(told) = self.drills.lag.summaries.get(key).filter(|_| child.is_none()) {
             told.cover(&mut view);
         }
         view
@@ -175,7 +210,7 @@ impl Model {
 
     /// A job as ListJobs tells it.
     pub(in super::super) fn listing_told<'a>(&self, key: u32, child: Option<u32>, mut view: View<'a>) -> View<'a> {
-        match (self.drills.lag.listings.get(&key), child) {
+        match (self.drills.lag.listings.get(key), child) {
             (Some(told), None) => told.cover(&mut view),
             (Some(told), Some(index)) => cover_state(told.child(index), &mut view),
             (None, _) => {}
@@ -185,16 +220,16 @@ impl Model {
 
     /// Whether ListJobs knows of a job.
     pub(in super::super) fn is_listed(&self, key: u32) -> bool {
-        self.drills.lag.listings.get(&key).is_none_or(|told| told.children.is_some())
+        self.drills.lag.listings.get(key).is_none_or(|told| told.children.is_some())
     }
 
     /// The state that ListJobs tells of a job.
     pub(in super::super) fn listed_status(&self, key: u32, job: &Job) -> Status {
-        self.drills.lag.listings.get(&key).map_or_else(|| job.status(), |told| told.status)
+        self.drills.lag.listings.get(key).map_or_else(|| job.status(), |told| told.status)
     }
 
     /// The states that ListJobs tells of a job's children, where they are not those they have.
     pub(in super::super) fn listed_children(&self, key: u32) -> Option<impl Fn(u32) -> Status + '_> {
-        self.drills.lag.listings.get(&key).map(|told| |index| told.child(index))
+        self.drills.lag.listings.get(key).map(|told| |index| told.child(index))
     }
 }

@@ -17,6 +17,9 @@ use super::{Model, Refusal, Reply};
 use crate::emulator::faults::draw::Draw;
 use crate::emulator::faults::{ImagePull, ListingLag, Shortage, SlowStart, SpotLoss, SummaryLag};
 
+/// How many hosts there are to lose. What a lost attempt is told of its host is kept, so their names must not be new for ever.
+const HOSTS: u64 = 4096;
+
 /// What goes wrong with jobs on purpose. What is absent does not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -78,6 +81,11 @@ impl Drills {
         self.due.first().map(|(at, _, _)| *at).into_iter().chain(self.lag.wake_at()).min()
     }
 
+    /// A child of this job has changed its state: to be said of every [`super::job::Job::set_status`].
+    pub(super) fn moved(&mut self, job: u32) {
+        self.lag.moved(job);
+    }
+
     fn strike(&mut self, fault: &str) {
         *self.struck.entry(fault.to_owned()).or_default() += 1;
     }
@@ -99,14 +107,24 @@ impl Model {
         &self.drills.struck
     }
 
-    /// Sets what goes wrong from now on. What was drawn for attempts under way holds, but for losses still to come.
+    /// Sets what goes wrong from now on. A fault that is set as it was goes on; of one that is set anew, what was drawn for
+    /// attempts under way holds, but for losses still to come.
     pub(super) fn set_drill(&mut self, drill: Drill) {
-        self.drills.due.retain(|(_, _, due)| *due != Due::Loss);
-        if self.drills.set.seed != drill.seed {
+        let before = std::mem::replace(&mut self.drills.set, drill);
+        let set = &self.drills.set;
+        if before.spot_loss != set.spot_loss {
+            self.drills.due.retain(|(_, _, due)| *due != Due::Loss);
+        }
+        if before.seed != set.seed {
             self.drills.struck.clear();
         }
-        self.drills.set = drill;
-        self.begin_lag();
+        let (summaries, listings) = (before.summary_lag != set.summary_lag, before.listing_lag != set.listing_lag);
+        if summaries {
+            self.begin_summary_lag();
+        }
+        if listings {
+            self.begin_listing_lag();
+        }
     }
 
     /// Gives an attempt to the runner, unless it is to fail or to wait first.
@@ -208,7 +226,8 @@ impl Model {
     fn lose(&mut self, attempts: &[AttemptKey], effects: &mut Vec<Effect>) {
         let mut kill = Vec::new();
         for attempt in attempts {
-            let instance = self.drills.draw("instance", *attempt).bits();
+            let host = self.drills.draw("instance", *attempt).between(0, HOSTS - 1);
+            let instance = Draw::of(self.drills.set.seed, "instance", &[host]).bits();
             let status_reason = format!("Host EC2 (instance i-{instance:017x}) terminated.");
             if !self.drills.waiting.remove(attempt) {
                 kill.push(*attempt);

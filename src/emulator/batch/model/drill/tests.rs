@@ -268,6 +268,110 @@ fn a_listing_is_late_for_new_jobs_and_for_childrens_states() {
 }
 
 #[test]
+fn a_fault_that_is_set_as_it_was_goes_on() {
+    let lags = json!({"listing_lag": "1h", "summary_lag": "1h", "spot_loss": {"share": 1, "after": "10s"}});
+    let mut bench = Bench::new(lags.clone());
+    let id = bench.submit("batchmap", 2, 1);
+    let started = bench.run_all();
+    let by_name = json!({"jobQueue": "batchmap", "filters": [{"name": "JOB_NAME", "values": ["j"]}]});
+    let with = |name: &str, value: Value| {
+        let mut faults = lags.clone();
+        faults[name] = value;
+        faults
+    };
+    bench.set(with("image_pull", json!(0)));
+    assert!(bench.listed(by_name.clone()).is_empty(), "it is as late as it was");
+    assert_eq!(bench.detail(&id).status, Status::Submitted);
+    // Each of the lags by itself.
+    bench.set(with("summary_lag", json!("2h")));
+    assert!(bench.listed(by_name.clone()).is_empty());
+    assert_eq!(bench.detail(&id).status, Status::Pending);
+    bench.set(with("listing_lag", json!("2h")));
+    assert_eq!(bench.listed(by_name), [id]);
+    bench.wait(10_000);
+    assert_eq!(bench.killed, started, "the losses that were drawn come");
+    bench.set(json!({"spot_loss": {"share": 1, "after": "10s"}}));
+    bench.submit("batchmap", 1, 1);
+    bench.run_all();
+    bench.set(json!({}));
+    bench.wait(10_000);
+    assert_eq!(bench.killed, started, "those of a fault that is taken away do not");
+}
+
+/// Nothing changes unseen: what is not due is told as it is, and all that is due is in the order that it is told in.
+fn check_lag(model: &Model) {
+    for late in [&model.drills.lag.summaries, &model.drills.lag.listings] {
+        let due: BTreeSet<(u64, u32)> = late.told.iter().filter_map(|(key, told)| Some((told.due?, *key))).collect();
+        assert_eq!(late.due, due);
+        for (key, told) in late.told.iter().filter(|(_, told)| told.due.is_none()) {
+            assert_eq!(told.moves, model.jobs.get(key).map(|job| job.moves), "job {key}");
+        }
+    }
+}
+
+#[test]
+fn every_change_becomes_due() {
+    let lags =
+        json!({"listing_lag": "1s..4s", "summary_lag": "1s..4s", "spot_loss": {"share": 0.2, "after": "1s..3s"}});
+    let mut bench = Bench::new(lags);
+    for n in 0..60 {
+        let before = bench.submit("batchmap", 1 + n % 3, 2);
+        let mut waiting = json!({"jobName": "w", "jobQueue": "batchmap", "jobDefinition": "d",
+            "dependsOn": [{"jobId": before}]});
+        if n % 2 == 0 {
+            waiting["arrayProperties"] = json!({"size": 2});
+            waiting["dependsOn"] = json!([{"jobId": before}, {"type": "SEQUENTIAL"}]);
+        }
+        bench.input(Input::Submit(of(waiting)));
+        if n % 7 == 0 {
+            bench.input(Input::Terminate(StopJob { job_id: before, reason: "why".to_owned() }));
+        }
+        check_lag(&bench.model);
+        let attempts = bench.run_all();
+        check_lag(&bench.model);
+        attempts.iter().skip(1).for_each(|attempt| bench.end(*attempt));
+        check_lag(&bench.model);
+        bench.wait(700);
+        check_lag(&bench.model);
+    }
+    while bench.model.unfinished() > 0 {
+        bench.run_all().iter().for_each(|attempt| bench.end(*attempt));
+        bench.input(Input::LoseHosts(vec![]));
+        check_lag(&bench.model);
+        bench.wait(4000);
+    }
+    assert_eq!(bench.model.drills.wake_at(), None);
+    assert!(bench.model.drills.lag.listings.told.is_empty(), "all is told");
+}
+
+/// It took minutes when each input looked at all jobs.
+#[test]
+fn many_jobs_are_told_late() {
+    let mut bench = Bench::new(json!({"listing_lag": "1s..10s"}));
+    (0..30_000).for_each(|_| drop(bench.submit("batchmap", 1, 1)));
+    assert!(bench.listed(json!({"jobQueue": "batchmap", "jobStatus": "STARTING"})).is_empty());
+    bench.model.tell_what_is_due();
+    assert_eq!(bench.model.drills.lag.listings.due.len(), 30_000);
+    bench.wait(5000);
+    let left = bench.model.drills.lag.listings.due.len();
+    assert!((14_000..20_000).contains(&left), "{left}");
+    bench.wait(5000);
+    check_lag(&bench.model);
+    assert_eq!(bench.model.drills.wake_at(), None);
+}
+
+#[test]
+fn hosts_have_no_more_names_than_there_are_hosts() {
+    let mut bench = Bench::new(json!({}));
+    bench.submit("batchmap", 10_000, 1);
+    bench.input(Input::LoseHosts(vec![]));
+    let job = &bench.model.jobs[&0];
+    let reason = |child: &super::super::job::Child| bench.model.texts.get(child.last.status_reason).unwrap().to_owned();
+    let reasons: BTreeSet<String> = job.children.iter().map(reason).collect();
+    assert!((3000..=4096).contains(&reasons.len()), "{}", reasons.len());
+}
+
+#[test]
 fn a_drill_survives_a_snapshot() {
     let faults = json!({"spot_loss": {"share": 0.5, "after": "1s..9s"}, "slow_start": "2s", "summary_lag": "1s..4s",
         "listing_lag": "2s", "image_pull": 0.2});
