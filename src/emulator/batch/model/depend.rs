@@ -174,6 +174,7 @@ impl Model {
         for wait in waits {
             self.dependents.remove(&wait);
         }
+        self.leave_line(key);
         self.held.remove(&key);
         self.remember_end(key);
     }
@@ -279,8 +280,12 @@ impl Model {
         if record.attempt == 0 {
             record.last.stopped_at = now;
         }
+        let waited = record.status == Status::Runnable;
         job.set_status(child, status, now);
         self.drills.moved(key);
+        if waited && job.count(Status::Runnable) == 0 {
+            self.leave_line(key);
+        }
         self.settled.push_back((key, child));
     }
 }

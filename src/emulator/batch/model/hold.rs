@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Model;
+use super::job::Status;
+use super::line::runnable;
 
 /// A held job's places in its queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,14 +29,21 @@ impl Model {
         }
         for queue in self.queues.values_mut() {
             for share in queue.line.shares.values_mut() {
-                for (_, job) in std::mem::take(&mut share.fresh) {
-                    self.held.entry(job).or_default().fresh = true;
+                // Who is not RUNNABLE any more has no place to keep.
+                for (_, key) in std::mem::take(&mut share.fresh) {
+                    if self.jobs.get(&key).is_some_and(|job| job.count(Status::Runnable) > 0) {
+                        self.held.entry(key).or_default().fresh = true;
+                    }
                 }
                 for (_, job, child) in std::mem::take(&mut share.ready) {
-                    self.held.entry(job).or_default().ready.push(child);
+                    if runnable(&self.jobs, job, child) {
+                        self.held.entry(job).or_default().ready.push(child);
+                    }
                 }
                 for (job, child) in share.retries.drain(..) {
-                    self.held.entry(job).or_default().retries.push(child);
+                    if runnable(&self.jobs, job, child) {
+                        self.held.entry(job).or_default().retries.push(child);
+                    }
                 }
             }
         }

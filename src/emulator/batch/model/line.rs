@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::Model;
+use super::hold::Held;
 use super::job::{Job, Status};
 use super::texts::Text;
 
@@ -97,6 +98,23 @@ impl Model {
         }
     }
 
+    /// Takes a job none of whose children is RUNNABLE any more out of its line: behind a head that stands still nobody would
+    /// come across it.
+    pub(super) fn leave_line(&mut self, key: u32) {
+        if let Some(held) = self.held.get_mut(&key) {
+            *held = Held::default();
+        }
+        let Some(job) = self.jobs.get(&key) else { return };
+        let (queue, rank) = (self.queues.get_mut(&job.queue), job.rank());
+        let Some(share) = queue.and_then(|queue| queue.line.shares.get_mut(&job.share)) else { return };
+        share.fresh.remove(&(rank, key));
+        let stale: Vec<_> = share.ready.range((rank, key, 0)..=(rank, key, u32::MAX)).copied().collect();
+        for place in stale {
+            share.ready.remove(&place);
+        }
+        share.retries.retain(|(job, _)| *job != key);
+    }
+
     /// The share a job waits in, and its rank there; nothing when its queue is gone.
     fn share_of(&mut self, key: u32) -> Option<(&mut Share, i64)> {
         let job = self.jobs.get(&key)?;
@@ -174,6 +192,7 @@ impl Share {
     }
 }
 
-fn runnable(jobs: &BTreeMap<u32, Job>, job: u32, child: u32) -> bool {
+/// Whether a child is RUNNABLE.
+pub(super) fn runnable(jobs: &BTreeMap<u32, Job>, job: u32, child: u32) -> bool {
     jobs.get(&job).and_then(|job| job.child(child)).is_some_and(|child| child.status == Status::Runnable)
 }

@@ -203,6 +203,9 @@ impl Model {
         }
         self.forget_empty_environments();
         self.note_changes();
+        if self.texts.is_due() {
+            self.renew_texts();
+        }
         Ok(Output { reply, effects })
     }
 

@@ -20,8 +20,32 @@ impl Model {
             self.expiries.pop_first();
             if let Some(job) = self.jobs.remove(&key) {
                 self.by_id.remove(&job.id);
+                let attempts = job.children.len() + job.earlier.values().map(Vec::len).sum::<usize>();
+                self.texts.released(3 * attempts as u64);
             }
         }
+    }
+
+    /// Drops the texts of jobs that are forgotten, and whatever else nobody tells any more. Every [`super::texts::Text`] of
+    /// the model is met here.
+    pub(super) fn renew_texts(&mut self) {
+        let mut renewal = self.texts.renew();
+        for job in self.jobs.values_mut() {
+            renewal.keep(&mut job.reason);
+            for child in &mut job.children {
+                renewal.keep(&mut child.reason);
+                renewal.keep(&mut child.environment);
+            }
+            let last = job.children.iter_mut().map(|child| &mut child.last);
+            for attempt in last.chain(job.earlier.values_mut().flatten()) {
+                renewal.keep(&mut attempt.reason);
+                renewal.keep(&mut attempt.status_reason);
+            }
+        }
+        for blocked in self.queues.values_mut().filter_map(|queue| queue.line.blocked.as_mut()) {
+            renewal.keep(&mut blocked.reason);
+        }
+        self.texts = renewal.done();
     }
 
     /// When the next job is old enough.

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 pub(super) use self::amount::Amount;
 pub(super) use self::consumable::Consumable;
+#[cfg(test)]
 pub(super) use self::consumable::ConsumableKind;
 pub(super) use self::environment::Environment;
 pub(super) use self::policy::Policy;

@@ -31,3 +31,42 @@ fn a_held_job_can_be_terminated() {
     assert_eq!(bench.started.len(), 1);
     assert_eq!(bench.model.unfinished(), 0);
 }
+
+#[test]
+fn who_has_ended_leaves_the_line() {
+    let mut bench = Bench::new(0);
+    let head = bench.submit(json!({}));
+    let fresh = bench.array(3);
+    let ready = bench.submit(json!({"arrayProperties": {"size": 3}, "dependsOn": [{"type": "SEQUENTIAL"}]}));
+    let waiting = |bench: &Bench| {
+        let share = &bench.model.queues[MAIN].line.shares[""];
+        (share.fresh.len(), share.ready.len(), share.retries.len())
+    };
+    assert_eq!(waiting(&bench), (2, 1, 0));
+    bench.stop(&fresh, false);
+    bench.stop(&ready, true);
+    assert_eq!(waiting(&bench), (1, 0, 0), "only the head is left, which cannot start");
+    bench.input(Input::Hold).unwrap();
+    bench.tick_at(1000 + 8 * 24 * 3600 * 1000);
+    bench.input(Input::Hold).unwrap();
+    assert_eq!((bench.model.jobs.len(), bench.model.held.len()), (1, 1), "what is forgotten is not held");
+    bench.input(Input::Release(vec![head])).unwrap();
+    bench.input(Input::Slots(1)).unwrap();
+    bench.finish_next(0);
+    assert!(bench.model.held.is_empty());
+}
+
+#[test]
+fn retries_that_are_stopped_leave_the_line() {
+    let mut bench = Bench::new(2);
+    let retried = json!({"retryStrategy": {"attempts": 3}});
+    let (first, second) = (bench.submit(retried.clone()), bench.submit(retried));
+    for input in [Input::Slots(0), Input::HostLost] {
+        bench.input(input).unwrap();
+    }
+    bench.stop(&second, false);
+    assert_eq!(bench.model.queues[MAIN].line.shares[""].retries.len(), 1);
+    bench.input(Input::Hold).unwrap();
+    bench.stop(&first, false);
+    assert!(bench.model.held.is_empty() && bench.model.queues[MAIN].line.is_empty());
+}

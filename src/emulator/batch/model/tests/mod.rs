@@ -3,6 +3,7 @@
 mod containers;
 mod definitions;
 mod dependencies;
+mod forgetting;
 mod holding;
 mod listing;
 mod many;

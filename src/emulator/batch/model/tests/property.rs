@@ -204,8 +204,14 @@ fn check_invariants(model: &Model, seen: &mut Seen) {
         assert_eq!(environment.used, used.get(name).copied().unwrap_or_default(), "{name}");
         assert!(environment.capacity.is_none_or(|capacity| Amount::default().fits(environment.used, capacity)));
     }
+    let unfinished = |key: &u32| model.jobs.get(key).is_some_and(|job| !job.status().is_terminal());
+    assert!(model.held.keys().all(unfinished), "only what goes on is held");
     for (name, queue) in &model.queues {
         for (share, record) in &queue.line.shares {
+            let fresh = record.fresh.iter().map(|(_, job)| job);
+            let ready = record.ready.iter().map(|(_, job, _)| job);
+            let retries = record.retries.iter().map(|(job, _)| job);
+            assert!(fresh.chain(ready).chain(retries).all(unfinished), "only what goes on is in line");
             assert_eq!(record.used, shares.get(&(name.clone(), share.clone())).copied().unwrap_or_default());
         }
     }
