@@ -248,6 +248,14 @@ def multipart():
     second = s3.upload_part(PartNumber=1, Body=b"second", ChecksumAlgorithm="SHA1", **where)
     copied = s3.upload_part_copy(PartNumber=7, CopySource=f"{bucket}/whole", CopySourceRange="bytes=0-3", **where)
     refused("InvalidRange", 416, s3.upload_part_copy, PartNumber=8, CopySource=f"{bucket}/r", CopySourceRange="bytes=99-100", **where)
+    of = s3.head_object(Key="whole", **b)
+    now, hour = of["LastModified"], datetime.timedelta(hours=1)
+    same = dict(PartNumber=7, CopySource=f"{bucket}/whole", CopySourceRange="bytes=0-3", **where)
+    for wanted in [dict(IfMatch=of["ETag"]), dict(IfNoneMatch='"no"'), dict(IfModifiedSince=now - hour), dict(IfUnmodifiedSince=now + hour)]:
+        s3.upload_part_copy(**{"CopySource" + name: value for name, value in wanted.items()}, **same)
+    for wanted in [dict(IfMatch='"no"'), dict(IfNoneMatch=of["ETag"]), dict(IfModifiedSince=now), dict(IfUnmodifiedSince=now - hour)]:
+        other = {**same, "PartNumber": 8, **{"CopySource" + name: value for name, value in wanted.items()}}
+        refused("PreconditionFailed", 412, s3.upload_part_copy, **other)
     equal([p["PartNumber"] for p in s3.list_parts(**where)["Parts"]], [1, 7])
     s3.complete_multipart_upload(MultipartUpload=dict(Parts=[dict(PartNumber=1, ETag=second["ETag"])]), **where)
     equal(s3.get_object(Key="mixed", **b)["Body"].read(), b"second")
