@@ -272,3 +272,31 @@ async fn dispatch(State(services): State<Services>, request: Request<Body>, next
         Service::Unserved(name) => elsewhere::unserved(&name, &request, &services.id),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_no_answer_is_let_go() {
+        let endless = || async {
+            let piece = bytes::Bytes::from_static(&[b'x'; 1 << 16]);
+            Body::from_stream(futures::stream::repeat_with(move || Ok::<_, io::Error>(piece.clone())))
+        };
+        let service = Faulty::new(Router::new().fallback(endless), None, true);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let mut deaf = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        deaf.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (limits, end) = (Limits::default(), CancellationToken::new());
+        let given_up = converse(stream, service.for_connection(), limits, end);
+        // Virtual time: it passes when nothing else is left to do.
+        tokio::time::timeout(limits.answer * 10, given_up).await.expect("it does not wait for ever");
+        let mut answer = Vec::new();
+        // What the system held comes, and then an end, in whatever form.
+        let _ = deaf.read_to_end(&mut answer).await;
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "it was answered");
+    }
+}

@@ -176,6 +176,22 @@ def checksums():
         s3.put_object(Key="sum", Body=b"123456789", **{"Checksum" + name: value}, **b)
         equal(s3.head_object(Key="sum", ChecksumMode="ENABLED", **b)["Checksum" + name], value)
         refused("BadDigest", 400, s3.put_object, Key="bad", Body=b"12345678", **{"Checksum" + name: value}, **b)
+    # What is to be deleted is checked as well.
+    s3.put_object(Key="kept", Body=b"x", **b)
+    gone = dict(Delete={"Objects": [{"Key": "kept"}]}, **b)
+    for header, value in [("Content-MD5", b64(hashlib.md5(b"another").digest())), ("x-amz-checksum-crc32", crc32(b"another"))]:
+        other = boto3.client("s3", config=Config(retries={"max_attempts": 1}), **keys)
+
+        def replace(request, **_):
+            for name in [name for name in request.headers if name.lower() in ("content-md5", "x-amz-sdk-checksum-algorithm") or name.lower().startswith("x-amz-checksum-")]:
+                del request.headers[name]
+            request.headers[header] = value
+
+        other.meta.events.register("before-sign.s3.DeleteObjects", replace)
+        refused("BadDigest", 400, other.delete_objects, **gone)
+    s3.head_object(Key="kept", **b)
+    s3.delete_objects(ChecksumAlgorithm="SHA256", **gone)
+    refused("NotFound", 404, s3.head_object, Key="kept", **b)
     # Without any, S3 computes its own.
     quiet = boto3.client("s3", config=Config(request_checksum_calculation="when_required"), **keys)
     equal(quiet.put_object(Key="sum", Body=b"123456789", **b)["ChecksumCRC64NVME"], "rosUhgp5mIg=")
@@ -248,6 +264,14 @@ def multipart():
     second = s3.upload_part(PartNumber=1, Body=b"second", ChecksumAlgorithm="SHA1", **where)
     copied = s3.upload_part_copy(PartNumber=7, CopySource=f"{bucket}/whole", CopySourceRange="bytes=0-3", **where)
     refused("InvalidRange", 416, s3.upload_part_copy, PartNumber=8, CopySource=f"{bucket}/r", CopySourceRange="bytes=99-100", **where)
+    of = s3.head_object(Key="whole", **b)
+    now, hour = of["LastModified"], datetime.timedelta(hours=1)
+    same = dict(PartNumber=7, CopySource=f"{bucket}/whole", CopySourceRange="bytes=0-3", **where)
+    for wanted in [dict(IfMatch=of["ETag"]), dict(IfNoneMatch='"no"'), dict(IfModifiedSince=now - hour), dict(IfUnmodifiedSince=now + hour)]:
+        s3.upload_part_copy(**{"CopySource" + name: value for name, value in wanted.items()}, **same)
+    for wanted in [dict(IfMatch='"no"'), dict(IfNoneMatch=of["ETag"]), dict(IfModifiedSince=now), dict(IfUnmodifiedSince=now - hour)]:
+        other = {**same, "PartNumber": 8, **{"CopySource" + name: value for name, value in wanted.items()}}
+        refused("PreconditionFailed", 412, s3.upload_part_copy, **other)
     equal([p["PartNumber"] for p in s3.list_parts(**where)["Parts"]], [1, 7])
     s3.complete_multipart_upload(MultipartUpload=dict(Parts=[dict(PartNumber=1, ETag=second["ETag"])]), **where)
     equal(s3.get_object(Key="mixed", **b)["Body"].read(), b"second")

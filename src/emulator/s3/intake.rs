@@ -4,14 +4,14 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 
-use axum::http::{Extensions, HeaderMap, StatusCode};
+use axum::http::{Extensions, HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use futures::StreamExt;
 use s3s::dto::StreamingBlob;
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use super::chunked::Trailers;
-use super::digest::{Algorithm, Checksum, base64, unbase64};
+use super::digest::{Algorithm, Checksum, Digester, base64, unbase64};
 use super::object::{Closed, Draft};
 
 /// Bytes gathered before they are digested and written, off the threads that serve.
@@ -177,6 +177,26 @@ impl Intake {
         self.claims.check(size, payload.as_deref(), &md5, checksum.as_ref())?;
         Ok(Stored { md5, checksum, closed })
     }
+}
+
+/// The largest body that is taken as a whole: 1,000 keys of 1,024 characters, all escaped, are 6 MB.
+const WHOLE: usize = 20 * 1024 * 1024;
+
+/// Checks a body that `s3s` reads itself, of a request that names objects to delete.
+///
+/// # Errors
+/// The body is not whole, or not the one that the headers speak of.
+pub(super) async fn check_whole(request: &mut Request<s3s::Body>) -> S3Result<()> {
+    let claims = Claims::read(request.headers(), request.extensions(), None)?;
+    let body = request.body_mut().store_all_limited(WHOLE).await.map_err(broken)?;
+    let mut digester = Digester::new(claims.algorithm);
+    if claims.payload.is_some() {
+        digester = digester.with_payload();
+    }
+    digester.update(&body);
+    let payload = digester.payload();
+    let (md5, checksum) = digester.finish();
+    claims.check(body.len() as u64, payload.as_deref(), &md5, checksum.as_ref())
 }
 
 /// A body that ended before it was whole, or of which nothing came for too long.

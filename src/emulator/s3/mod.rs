@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response, StatusCode};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 
@@ -67,7 +67,7 @@ impl Service {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let id = format!("{:016X}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let answer = match request::prepare(request, time::OffsetDateTime::now_utc()) {
-            Ok(request) => self.0.call(request).await.map_err(|cause| format!("{cause:?}")),
+            Ok(request) => self.answer(request).await,
             Err(refused) => refused.to_http_response().map_err(|cause| cause.to_string()),
         };
         let mut answer = match answer {
@@ -86,6 +86,18 @@ impl Service {
             answer.headers_mut().insert("x-amz-request-id", id);
         }
         answer
+    }
+
+    async fn answer(&self, mut request: Request<s3s::Body>) -> Result<Response<s3s::Body>, String> {
+        let names = |query: &str| query.split('&').any(|pair| pair.split('=').next() == Some("delete"));
+        // What is deleted is gone: a request for it must have come as it was sent.
+        if request.method() == Method::POST
+            && request.uri().query().is_some_and(names)
+            && let Err(refused) = intake::check_whole(&mut request).await
+        {
+            return refused.to_http_response().map_err(|cause| cause.to_string());
+        }
+        self.0.call(request).await.map_err(|cause| format!("{cause:?}"))
     }
 }
 

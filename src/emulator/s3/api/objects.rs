@@ -2,11 +2,10 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
-use futures::TryFutureExt;
 use s3s::dto::*;
 use s3s::{S3Request, S3Result, s3_error};
 
-use super::super::bucket::{Condition, Refusal};
+use super::super::bucket::Condition;
 use super::super::digest::{Algorithm, hex};
 use super::super::intake::{Intake, blocking};
 use super::super::object::{Draft, Meta};
@@ -14,7 +13,7 @@ use super::super::request::EXPIRES;
 use super::super::upload::copy;
 use super::Api;
 use super::convert::{checked, checksum_type, conditions, disk, etag, refused, time};
-use super::read::{Wanted, open};
+use super::read::open;
 
 /// Bytes of user metadata, names and values together.
 const USER: usize = 2048;
@@ -126,6 +125,20 @@ pub(super) fn source(source: &CopySource) -> S3Result<(String, String)> {
     }
 }
 
+/// Holds the conditions of a copy against its source. Of a copy, whatever does not hold is a failed precondition.
+macro_rules! check_source {
+    ($input:expr, $meta:expr) => {{
+        let wanted = super::read::Wanted {
+            if_match: $input.copy_source_if_match.as_ref(),
+            if_none_match: $input.copy_source_if_none_match.as_ref(),
+            if_modified_since: $input.copy_source_if_modified_since.as_ref(),
+            if_unmodified_since: $input.copy_source_if_unmodified_since.as_ref(),
+        };
+        wanted.check($meta).map_err(|_| super::convert::refused(super::super::bucket::Refusal::Precondition))
+    }};
+}
+pub(super) use check_source;
+
 /// The conditions on what is overwritten: newer than the API's shapes.
 fn on_target(headers: &HeaderMap) -> S3Result<Vec<Condition>> {
     let condition = |name| {
@@ -167,17 +180,8 @@ pub(super) async fn copy_object(api: &Api, request: S3Request<CopyObjectInput>) 
     let (from, to) = (api.bucket(&from)?, api.bucket(&input.bucket)?);
     to.writable().map_err(refused)?;
     let on_target = on_target(&request.headers)?;
-    let object = open(from, from_key).and_then(|object| async {
-        let wanted = Wanted {
-            if_match: input.copy_source_if_match.as_ref(),
-            if_none_match: input.copy_source_if_none_match.as_ref(),
-            if_modified_since: input.copy_source_if_modified_since.as_ref(),
-            if_unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
-        };
-        // Of a copy, whatever does not hold is a failed precondition.
-        wanted.check(&object.meta).map_err(|_| refused(Refusal::Precondition)).map(|()| object)
-    });
-    let object = object.await?;
+    let object = open(from, from_key).await?;
+    check_source!(input, &object.meta)?;
     let mut meta = described(&mut input, &request.headers, &object.meta, itself)?;
     let named = input.checksum_algorithm.as_ref().and_then(|given| Algorithm::named(given.as_str()));
     let algorithm = named.or(object.meta.checksum.as_ref().map(|(algorithm, _)| *algorithm));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use s3s::dto::*;
 use s3s::{S3Request, S3Result, s3_error};
 
-use super::super::bucket::{Bucket as Objects, Refusal, now_ms};
+use super::super::bucket::{Bucket as Objects, now_ms};
 use super::super::digest::Algorithm;
 use super::super::intake::{Intake, Stored, blocking};
 use super::super::listing::{self, After, Keys, Line, Query};
@@ -17,7 +17,7 @@ use super::convert::{
     time,
 };
 use super::listings::Writer;
-use super::objects::{said, source};
+use super::objects::{check_source, said, source};
 
 /// The highest number of a part.
 const PARTS: i32 = 10_000;
@@ -114,15 +114,9 @@ pub(super) async fn upload_part_copy(
     let range = input.copy_source_range.as_deref().map(|text| Range::parse(text).map_err(|_| bad(text))).transpose()?;
     let meta = blocking(move || {
         let object = from.read(&from_key).map_err(disk)?.ok_or_else(no_key)?;
+        check_source!(input, &object.meta)?;
         let size = object.meta.size;
         let covered = range.map_or(Ok(0..size), |range| range.check(size))?;
-        if input
-            .copy_source_if_match
-            .as_ref()
-            .is_some_and(|wanted| wanted.as_etag().is_some_and(|e| e.value() != object.meta.etag))
-        {
-            return Err(refused(Refusal::Precondition));
-        }
         let mut draft = Draft::new(to.draft_path(), begun.algorithm);
         upload::copy(&object, covered, &mut draft).map_err(disk)?;
         let (md5, checksum, closed) = draft.close();
