@@ -42,6 +42,9 @@ impl Model {
         if let Some(reason) = never(job.need, enabled().map(|(_, environment)| environment)) {
             return Outlook::Waits(Some(Cow::Borrowed(reason)));
         }
+        if let Some(reason) = self.starved(&job.consumables) {
+            return Outlook::Waits(Some(Cow::Owned(reason)));
+        }
         if full || !self.consumables_suffice(&job.consumables) || self.is_reserved(queue, job) {
             return Outlook::Waits(None);
         }
@@ -58,6 +61,22 @@ impl Model {
     fn consumables_suffice(&self, needed: &[(String, u64)]) -> bool {
         needed.iter().all(|(name, quantity)| {
             *quantity == 0 || self.consumables.get(name).is_some_and(|resource| resource.available() >= *quantity)
+        })
+    }
+
+    /// Why a job will not get its units before somebody does something. AWS has no word for it, and a queue that stands still
+    /// in silence helps nobody.
+    fn starved(&self, needed: &[(String, u64)]) -> Option<String> {
+        let (name, quantity, total) =
+            needed.iter().filter(|(_, quantity)| *quantity > 0).find_map(|(name, quantity)| {
+                let total = self.consumables.get(name).map(|resource| resource.total);
+                total.is_none_or(|total| total < *quantity).then_some((name, quantity, total))
+            })?;
+        Some(match total {
+            None => format!("ACTION_REQUIRED - The consumable resource {name}, which the job needs, does not exist."),
+            Some(total) => format!(
+                "ACTION_REQUIRED - The job needs {quantity} of the consumable resource {name}, which has {total} in all."
+            ),
         })
     }
 

@@ -94,6 +94,21 @@ pub(super) fn conditions(if_match: Option<&ETagCondition>, if_none_match: Option
     one.into_iter().chain(other).collect()
 }
 
+/// The conditions of a write, of whose `If-None-Match` S3 knows `*` only: to let another through would overwrite what the
+/// client meant to keep.
+///
+/// # Errors
+/// An ETag in `If-None-Match`.
+pub(super) fn write_conditions(
+    if_match: Option<&ETagCondition>,
+    if_none_match: Option<&ETagCondition>,
+) -> S3Result<Vec<Condition>> {
+    if matches!(if_none_match, Some(ETagCondition::ETag(_))) {
+        return Err(s3_error!(NotImplemented, "If-None-Match of a write takes * only, as on AWS"));
+    }
+    Ok(conditions(if_match, if_none_match))
+}
+
 /// A change that was not made.
 pub(super) fn refused(refusal: Refusal) -> S3Error {
     match refusal {

@@ -12,7 +12,7 @@ use super::super::object::{Draft, Meta};
 use super::super::request::EXPIRES;
 use super::super::upload::copy;
 use super::Api;
-use super::convert::{checked, checksum_type, conditions, disk, etag, refused, time};
+use super::convert::{checked, checksum_type, conditions, disk, etag, refused, time, write_conditions};
 use super::read::open;
 
 /// Bytes of user metadata, names and values together.
@@ -63,7 +63,7 @@ pub(super) async fn put_object(api: &Api, request: S3Request<PutObjectInput>) ->
     let mut input = request.input;
     let bucket = api.bucket(&input.bucket)?;
     bucket.writable().map_err(refused)?;
-    let wanted = conditions(input.if_match.as_ref(), input.if_none_match.as_ref());
+    let wanted = write_conditions(input.if_match.as_ref(), input.if_none_match.as_ref())?;
     let said = said!(input, &request.headers);
     // Without an algorithm of the client's, S3 takes this one.
     let algorithm = Some(Algorithm::Crc64nvme);
@@ -146,7 +146,7 @@ fn on_target(headers: &HeaderMap) -> S3Result<Vec<Condition>> {
         let bad = |_| s3_error!(InvalidArgument, "{name} is {value:?}; expected an ETag or *");
         ETagCondition::parse_http_header(value.as_bytes()).map(Some).map_err(bad)
     };
-    Ok(conditions(condition(IF_MATCH)?.as_ref(), condition(IF_NONE_MATCH)?.as_ref()))
+    write_conditions(condition(IF_MATCH)?.as_ref(), condition(IF_NONE_MATCH)?.as_ref())
 }
 
 /// What the copy is described by: what the source is, or what the request says instead.

@@ -13,8 +13,8 @@ use super::super::object::{Draft, Meta};
 use super::super::upload::{self, Begun, Completion, Wanted};
 use super::Api;
 use super::convert::{
-    self, checked, checksum_type, claimed, conditions, disk, etag, incomplete, no_key, no_upload, page_size, refused,
-    time,
+    self, checked, checksum_type, claimed, disk, etag, incomplete, no_key, no_upload, page_size, refused, time,
+    write_conditions,
 };
 use super::listings::Writer;
 use super::objects::{check_source, said, source};
@@ -164,7 +164,7 @@ pub(super) async fn complete_multipart_upload(
         parts,
         checksum: claimed!(input),
         size: input.mpu_object_size.and_then(|size| u64::try_from(size).ok()),
-        conditions: conditions(input.if_match.as_ref(), input.if_none_match.as_ref()),
+        conditions: write_conditions(input.if_match.as_ref(), input.if_none_match.as_ref())?,
     };
     let id = input.upload_id;
     let meta = blocking(move || upload::complete(&bucket, begun, &id, &completion).map_err(incomplete)).await?;

@@ -271,3 +271,26 @@ fn a_queue_takes_what_its_environments_are_for() {
     bench.submit(json!({"jobDefinition": "f"}));
     assert_eq!(bench.started.len(), 3);
 }
+
+#[test]
+fn a_job_that_will_never_get_its_units_says_so() {
+    let mut bench = Bench::new(4);
+    bench.consumable("licence", ConsumableKind::Replenishable, 1);
+    let needs = |quantity: u64| {
+        let list = json!({"consumableResourceList": [{"consumableResource": "licence", "quantity": quantity}]});
+        json!({"consumableResourcePropertiesOverride": list})
+    };
+    let two = bench.submit(needs(2));
+    let behind = bench.submit(json!({}));
+    assert!(bench.reason(&two).unwrap().contains("needs 2 of the consumable resource licence, which has 1 in all"));
+    bench.model.consumables.clear();
+    bench.input(Input::Tick).unwrap();
+    assert!(bench.reason(&two).unwrap().contains("licence, which the job needs, does not exist"));
+    assert_eq!(bench.status(&behind), Status::Runnable);
+    bench.stop(&two, true);
+    assert_eq!(bench.status(&behind), Status::Starting);
+    // One that only waits for another to end has nothing to say.
+    bench.consumable("licence", ConsumableKind::Replenishable, 1);
+    let (_first, second) = (bench.submit(needs(1)), bench.submit(needs(1)));
+    assert_eq!((bench.status(&second), bench.reason(&second)), (Status::Runnable, None));
+}
