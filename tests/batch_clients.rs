@@ -48,3 +48,16 @@ fn the_example_of_a_test_double_prints_what_its_children_said() {
     let child = |index| format!("{index} SUCCEEDED hello from child {index}\n");
     assert_eq!(printed, format!("{}{}{}SUCCEEDED\n", child(0), child(1), child(2)));
 }
+
+/// What the README shows is what is tried here.
+#[test]
+fn the_readme_quotes_the_test_double() {
+    let read =
+        |name: &str| std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let double = read("tests/clients/double.py");
+    let code = &double[double.find("import time").unwrap()..];
+    assert!(
+        read("README.md").contains(&format!("```python\n{code}```")),
+        "README.md quotes another tests/clients/double.py"
+    );
+}
