@@ -65,7 +65,7 @@ fn state_that_cannot_be_read_is_named_and_kept() {
     assert!(snapshot.exists());
     std::fs::write(&snapshot, b"rubbish\n").unwrap();
     let ran = place.run(["emulator", "--listen", "127.0.0.1:0", "--data", "served"]).exits(5);
-    let ran = ran.says(&["snapshot.json", "move it away"]);
+    let ran = ran.says(&["snapshot.json", "move the whole directory served/batch away"]);
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     assert_eq!(std::fs::read(snapshot).unwrap(), b"rubbish\n");
 }
