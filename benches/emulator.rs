@@ -140,19 +140,18 @@ fn measure(addr: SocketAddr, queue: &str, rounds: usize) -> Calls {
     let body = json!({
         "jobName": "bench", "jobQueue": queue, "jobDefinition": "bench", "arrayProperties": {"size": CHILDREN},
     });
-    let mut last = Value::Null;
-    let submit = median(rounds, || last = post(addr, "/v1/submitjob", &body)["jobId"].clone());
+    // An answer is read whole while the clock runs, and parsed when it has stopped.
+    let mut answer = String::new();
+    let submit = median(rounds, || answer = ask(addr, "/v1/submitjob", &body));
+    let last = parsed(&answer)["jobId"].clone();
     let body = json!({ "jobs": [last] });
-    let describe = median(rounds, || {
-        assert_eq!(post(addr, "/v1/describejobs", &body)["jobs"][0]["arrayProperties"]["size"], CHILDREN);
-    });
+    let describe = median(rounds, || answer = ask(addr, "/v1/describejobs", &body));
+    assert_eq!(parsed(&answer)["jobs"][0]["arrayProperties"]["size"], CHILDREN);
     // Ours wait; moto's have succeeded by then, and are all in one page.
     let status = post(addr, "/v1/describejobs", &json!({"jobs": [format!("{}:9999", last.as_str().expect("an id"))]}));
     let body = json!({"arrayJobId": last, "jobStatus": status["jobs"][0]["status"], "maxResults": 1000});
-    let list = median(rounds, || {
-        let page = post(addr, "/v1/listjobs", &body);
-        assert!(page["jobSummaryList"].as_array().is_some_and(|jobs| jobs.len() >= 1000), "{page}");
-    });
+    let list = median(rounds, || answer = ask(addr, "/v1/listjobs", &body));
+    assert!(parsed(&answer)["jobSummaryList"].as_array().is_some_and(|jobs| jobs.len() >= 1000), "{answer}");
     Calls { submit, describe, list }
 }
 
@@ -310,8 +309,16 @@ fn peak_mib() -> f64 {
     kib.map_or(f64::NAN, |kib| kib / 1024.0)
 }
 
-/// One request, signed for Batch as far as telling services apart needs it.
 fn post(addr: SocketAddr, path: &str, body: &Value) -> Value {
+    parsed(&ask(addr, path, body))
+}
+
+fn parsed(answer: &str) -> Value {
+    serde_json::from_str(answer).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
+/// The body that one request is answered with; signed for Batch as far as telling services apart needs it.
+fn ask(addr: SocketAddr, path: &str, body: &Value) -> String {
     let body = body.to_string();
     let mut stream = TcpStream::connect(addr).expect("a connection");
     let scope =
@@ -324,9 +331,8 @@ fn post(addr: SocketAddr, path: &str, body: &Value) -> Value {
     stream.write_all(format!("{head}{body}").as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    assert!(head.starts_with("HTTP/1.1 2"), "{path}: {answer}");
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"))
+    assert!(answer.starts_with("HTTP/1.1 2"), "{path}: {answer}");
+    answer.split_off(answer.find("\r\n\r\n").expect("a head") + 4)
 }
 
 fn median(rounds: usize, mut work: impl FnMut()) -> Duration {
