@@ -144,13 +144,18 @@ pub fn requirements(resources: &Resources, platform: Platform) -> Result<Require
         }
         Platform::Fargate if gpus > 0 => Err(ResourcesError::GpuOnFargate(gpus)),
         Platform::Fargate => {
-            let (nearest_milli, nearest_mib) = fargate_size(cpu_milli, memory_mib);
-            if (nearest_milli, nearest_mib) != (cpu_milli, memory_mib) {
+            if !is_fargate_size(cpu_milli, memory_mib) {
+                let (nearest_milli, nearest_mib) = fargate_size(cpu_milli, memory_mib);
                 return Err(ResourcesError::NoFargateSize { cpu_milli, memory_mib, nearest_milli, nearest_mib });
             }
             Ok(Requirements { vcpus: vcpus(cpu_milli), memory_mib, gpus: 0, note: None })
         }
     }
+}
+
+/// Whether Fargate has exactly this size: thousandths of a vCPU, and MiB.
+pub fn is_fargate_size(cpu_milli: u32, memory_mib: u32) -> bool {
+    fargate_size(cpu_milli, memory_mib) == (cpu_milli, memory_mib)
 }
 
 /// The smallest size with at least that much; the largest where none has.

@@ -7,19 +7,7 @@ use super::api::{RegisterJobDefinition, ResourceRequirement};
 use super::check::check_most;
 use super::container::{self, Container};
 use super::places::Amount;
-
-/// What Fargate offers: thousandths of a vCPU, and the memory in MiB from, to and in steps of; 0 stands for a list of its own.
-const FARGATE: [(u64, u64, u64, u64); 7] = [
-    (500, 1024, 4096, 1024),
-    (1000, 2048, 8192, 1024),
-    (2000, 4096, 16_384, 1024),
-    (4000, 8192, 30_720, 1024),
-    (8000, 16_384, 61_440, 4096),
-    (16_000, 32_768, 122_880, 8192),
-    (250, 512, 2048, 0),
-];
-const FARGATE_SMALLEST: [u64; 3] = [512, 1024, 2048];
-const FARGATE_LARGEST: (u64, [u64; 3]) = (32_000, [61_440, 122_880, 249_856]);
+use crate::map::resources::is_fargate_size;
 
 /// Whether a definition of these `platformCapabilities` runs on Fargate.
 pub(super) fn is_fargate(platforms: &[String]) -> bool {
@@ -162,16 +150,8 @@ fn check_fargate(containers: &[Container]) -> Result<(), Refusal> {
 }
 
 fn offers(milli_vcpus: u64, memory: u64) -> bool {
-    if milli_vcpus == FARGATE_LARGEST.0 {
-        return FARGATE_LARGEST.1.contains(&memory);
-    }
-    FARGATE.iter().any(|(vcpus, from, to, step)| {
-        let stepped = match step {
-            0 => FARGATE_SMALLEST.contains(&memory),
-            step => (memory.saturating_sub(*from)).is_multiple_of(*step),
-        };
-        *vcpus == milli_vcpus && (from..=to).contains(&&memory) && stepped
-    })
+    let both = u32::try_from(milli_vcpus).ok().zip(u32::try_from(memory).ok());
+    both.is_some_and(|(milli, mib)| is_fargate_size(milli, mib))
 }
 
 #[cfg(test)]
