@@ -43,13 +43,26 @@ pub async fn follow(session: &Session, root: &Root, deadline: Option<tokio::time
     let mut known = launch::read(&session.ports.store, root).await?;
     let mut cadence = Cadence::new(session.patience.pace);
     let mut records = known.records;
+    let mut last = known.times.map(|(_, last)| last);
     loop {
+        // Asked before the reading: whoever drives it may write the end and leave between the two.
+        let driven = last.is_some_and(|last| session.may_be_driven(last));
+        let news =
+            journal::read_from(&session.ports.store, root, records + 1).await.map_err(launch::LaunchError::from)?;
+        cadence.polled(!news.is_empty());
+        records += news.len() as u64;
+        for record in &news {
+            last = Some(record.now_ms);
+            for event in &record.events {
+                known.execution.handle(event).map_err(launch::LaunchError::from)?;
+            }
+        }
         if let Some(decision) = known.execution.finished() {
             let summary = known.execution.summary();
             note!("{}", report::report(root.id(), &summary));
             return Ok(finish::exit_of(&summary, decision));
         }
-        if known.times.is_none_or(|(_, last)| !session.may_be_driven(last)) {
+        if !driven && news.is_empty() {
             let id = root.id();
             let message = format!("{id} is not over, and nothing drives it: take it up with `batchmap resume {id}`");
             return Err(Failure { message, exit: Exit::Detached });
@@ -59,12 +72,5 @@ pub async fn follow(session: &Session, root: &Root, deadline: Option<tokio::time
             return Ok(Exit::Detached);
         }
         tokio::time::sleep(cadence.interval()).await;
-        let news =
-            journal::read_from(&session.ports.store, root, records + 1).await.map_err(launch::LaunchError::from)?;
-        cadence.polled(!news.is_empty());
-        records += news.len() as u64;
-        for event in news.iter().flat_map(|record| &record.events) {
-            known.execution.handle(event).map_err(launch::LaunchError::from)?;
-        }
     }
 }
