@@ -101,6 +101,7 @@ mod tests {
         };
         let summary = Summary {
             phase: Phase::Succeeded,
+            reused: 0,
             reason: None,
             size: 10,
             min_successes: 8,

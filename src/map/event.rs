@@ -29,6 +29,13 @@ pub enum Event {
         /// Name or ARN of the interruptible queue, where there is one.
         interruptible_queue: Option<String>,
     },
+    /// Subtasks that need not run, for their outputs are there already. Only before the first array.
+    Reused {
+        /// Which ones.
+        indices: Ranges,
+        /// Where the outputs come from.
+        source: Source,
+    },
     /// An array is about to be submitted: the intent.
     Planned {
         /// Its number: one more than the last.
@@ -73,6 +80,11 @@ pub enum Event {
         /// Whether the array is over: nothing of it runs, and every child has been judged.
         ended: bool,
     },
+    /// The execution has run into its deadline.
+    Expired {
+        /// What the deadline was, in a sentence.
+        reason: String,
+    },
     /// Somebody asked for the end.
     AbortRequested {
         /// Their words.
@@ -97,6 +109,16 @@ impl Event {
             _ => true,
         }
     }
+}
+
+/// Where outputs come from that this execution has not made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The cache: each output was copied to where its subtask would have left it.
+    Cache,
+    /// An earlier execution, by its id: the outputs stay where they are.
+    Execution(String),
 }
 
 /// Subtasks that failed in the same way.

@@ -83,6 +83,8 @@ pub struct Summary {
     pub min_successes: u64,
     /// Subtasks that have.
     pub succeeded: u64,
+    /// Subtasks among those whose outputs were there before anything ran.
+    pub reused: u64,
     /// Subtasks that have failed for good.
     pub failed: u64,
     /// Subtasks whose children run, by Batch's newest counts.
@@ -121,6 +123,7 @@ impl Summary {
             size: outcomes.size(),
             min_successes: execution.terms().min_successes,
             succeeded: outcomes.succeeded(),
+            reused: execution.reused().values().map(Ranges::len).sum(),
             failed: outcomes.failed(),
             running,
             settling: members.saturating_sub(held),

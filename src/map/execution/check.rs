@@ -1,6 +1,7 @@
 //! Whether an event fits. The journal may be damaged and the driver may be wrong, so nothing is taken on trust: an
 //! event that would lose a subtask, or run one twice, is refused before it changes anything.
 
+use super::super::bitset::Outcome;
 use super::super::event::{Event, Failure, Queue};
 use super::super::plan::{MAX_ARRAY, Members};
 use super::super::ranges::Ranges;
@@ -14,6 +15,7 @@ impl Execution {
         }
         match event {
             Event::Started { .. } if !self.arrays.is_empty() => Err("it has started".to_owned()),
+            Event::Reused { indices, .. } => self.check_reused(indices),
             Event::Planned { array, members, queue, .. } => self.check_planned(*array, members, *queue),
             Event::Submitted { array, .. } | Event::SubmitUnknown { array } | Event::NotSubmitted { array } => {
                 match self.known(*array)?.state {
@@ -30,14 +32,30 @@ impl Execution {
                 Some(array) => Err(format!("array {array} has not ended")),
                 None => Ok(()),
             },
-            Event::Started { .. } | Event::Refused { .. } | Event::AbortRequested { .. } | Event::Decided { .. } => {
-                Ok(())
-            }
+            Event::Started { .. }
+            | Event::Refused { .. }
+            | Event::Expired { .. }
+            | Event::AbortRequested { .. }
+            | Event::Decided { .. } => Ok(()),
         }
     }
 
     fn known(&self, array: u32) -> Result<&Array, String> {
         self.arrays.get(array as usize).ok_or_else(|| format!("array {array} is not planned"))
+    }
+
+    /// Reuse comes before all work: an array that holds a reused subtask would run it again.
+    fn check_reused(&self, indices: &Ranges) -> Result<(), String> {
+        if !self.arrays.is_empty() || self.decision.is_some() {
+            return Err("it has begun to run".to_owned());
+        }
+        if indices.is_empty() || !indices.is_valid(self.outcomes.size()) {
+            return Err("it names no subtasks".to_owned());
+        }
+        match indices.iter().find(|index| self.outcomes.get(*index) != Outcome::Outstanding) {
+            Some(index) => Err(format!("subtask {index} has settled already")),
+            None => Ok(()),
+        }
     }
 
     /// An array takes the next stretch of new work, or subtasks that wait to be run again: never one that runs or has
@@ -63,8 +81,7 @@ impl Execution {
         }
         let again = self.again.get(&queue);
         let waits = |index| again.is_some_and(|set| set.contains(&index));
-        let is_new = ranges.spans().len() == 1 && ranges.spans()[0].0 == self.fresh;
-        if is_new || ranges.iter().all(waits) {
+        if self.is_next_fresh(&ranges) || ranges.iter().all(waits) {
             return Ok(());
         }
         Err("its members do not wait to be run".to_owned())

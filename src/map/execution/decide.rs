@@ -1,5 +1,6 @@
 //! What the machine decides by itself: the outcome, and which array comes next.
 
+use super::super::bitset::Outcome;
 use super::super::event::{Decision, Event, Queue};
 use super::super::index::OriginalIndex;
 use super::super::plan::{MAX_ARRAY, Members, rolling_group};
@@ -27,6 +28,9 @@ impl Execution {
         if let Some(reason) = &self.abort {
             return Some(Decision::Aborted { reason: reason.clone() });
         }
+        if let Some(reason) = &self.expired {
+            return Some(Decision::Failed { reason: reason.clone() });
+        }
         if let Some(reason) = &self.refusal {
             return Some(Decision::Refused { reason: reason.clone() });
         }
@@ -47,7 +51,7 @@ impl Execution {
 
     /// The next array, when there is work and room for it: retries ahead of new work.
     fn plan(&self) -> Option<Event> {
-        let fresh = self.outcomes.size() - self.fresh;
+        let fresh = self.unstarted();
         let work = self.waiting_again() + fresh;
         let room = self.room(work);
         if room == 0 {
@@ -60,7 +64,7 @@ impl Execution {
                 let taken: Ranges = indices.iter().copied().take(limit).collect();
                 (*queue, self.packs.members(taken))
             }
-            None => (self.first_queue(), self.packs.range_from(OriginalIndex(self.fresh), room)),
+            None => (self.first_queue(), self.next_fresh(room)),
         };
         let attempts = match queue {
             // The last attempt of an interruptible subtask is a new array on the on-demand queue: just that one.
@@ -105,13 +109,48 @@ impl Execution {
         if self.terms.interruptible && !last { Queue::Interruptible } else { Queue::Default }
     }
 
+    /// Subtasks that no array has taken yet.
+    fn unstarted(&self) -> u64 {
+        let beyond = |ranges: &Ranges| {
+            ranges.spans().iter().map(|&(first, last)| (last + 1).saturating_sub(first.max(self.fresh))).sum::<u64>()
+        };
+        self.outcomes.size() - self.fresh - self.reused.values().map(beyond).sum::<u64>()
+    }
+
+    /// The next array of new work, at most `room` children: a stretch of a pack or, where reused subtasks lie between, a
+    /// compacted one.
+    fn next_fresh(&self, room: u64) -> Members {
+        let first = OriginalIndex(self.fresh);
+        if self.reused.is_empty() {
+            return self.packs.range_from(first, room);
+        }
+        let limit = room.min(u64::from(MAX_ARRAY)) as usize;
+        self.packs.members(self.fresh_from(first).take(limit).collect())
+    }
+
+    /// New work from `first` on, in order.
+    fn fresh_from(&self, first: OriginalIndex) -> impl Iterator<Item = OriginalIndex> + '_ {
+        let outstanding = |index: &OriginalIndex| self.outcomes.get(*index) == Outcome::Outstanding;
+        (first.0..self.outcomes.size()).map(OriginalIndex).filter(outstanding)
+    }
+
+    /// Whether `ranges` are the next new work, none of it left out.
+    pub(super) fn is_next_fresh(&self, ranges: &Ranges) -> bool {
+        ranges.iter().eq(self.fresh_from(OriginalIndex(self.fresh)).take(ranges.len() as usize))
+    }
+
+    /// Moves on to the first subtask that is new work.
+    pub(super) fn skip_reused(&mut self) {
+        let next = self.fresh_from(OriginalIndex(self.fresh)).next();
+        self.fresh = next.map_or(self.outcomes.size(), |index| index.0);
+    }
+
     /// Marks the subtasks of a planned array as taken.
     pub(super) fn take(&mut self, members: &Members) {
         let ranges = members.ranges();
-        for &(first, last) in ranges.spans() {
-            if first <= self.fresh && last >= self.fresh {
-                self.fresh = last + 1;
-            }
+        if let Some(&(_, last)) = ranges.spans().last().filter(|_| self.is_next_fresh(&ranges)) {
+            self.fresh = last + 1;
+            self.skip_reused();
         }
         if self.again.values().any(|set| !set.is_empty()) {
             for index in ranges.iter() {

@@ -27,9 +27,10 @@ pub use decide::SYSTEM_ATTEMPTS;
 pub use settle::ended_unjudged;
 
 use super::bitset::Outcomes;
-use super::event::{Decision, Event, Queue};
+use super::event::{Decision, Event, Queue, Source};
 use super::index::OriginalIndex;
 use super::plan::Packs;
+use super::ranges::Ranges;
 use super::summary::{FailureFold, Summary};
 use super::task::{Completion, ConcurrencyMode};
 
@@ -101,7 +102,7 @@ pub struct Execution {
     terms: Terms,
     packs: Packs,
     outcomes: Outcomes,
-    /// The first index that no array has taken yet.
+    /// The first index that no array has taken yet and that is not reused.
     fresh: u64,
     /// Indices to run again, by the queue they go to.
     again: BTreeMap<Queue, BTreeSet<OriginalIndex>>,
@@ -110,7 +111,11 @@ pub struct Execution {
     /// The arrays that have not ended: over a long rolling execution a small part of all.
     open: BTreeSet<u32>,
     failures: FailureFold,
+    /// Outputs that were there before anything ran, by where they come from.
+    reused: BTreeMap<Source, Ranges>,
     abort: Option<String>,
+    /// Why the deadline has ended it.
+    expired: Option<String>,
     refusal: Option<String>,
     decision: Option<Decision>,
     finished: bool,
@@ -130,7 +135,9 @@ impl Execution {
             arrays: Vec::new(),
             open: BTreeSet::new(),
             failures: FailureFold::default(),
+            reused: BTreeMap::new(),
             abort: None,
+            expired: None,
             refusal: None,
             decision: None,
             finished: false,
@@ -146,6 +153,12 @@ impl Execution {
         match event {
             // Names are the driver's affair; they bear on no decision.
             Event::Started { .. } => {}
+            Event::Reused { indices, source } => {
+                self.outcomes.succeed_all(indices);
+                let all = self.reused.entry(source.clone()).or_default();
+                *all = all.union(indices);
+                self.skip_reused();
+            }
             Event::Planned { array, members, queue, attempts } => {
                 self.take(members);
                 self.open.insert(*array);
@@ -162,6 +175,9 @@ impl Execution {
                 self.refusal.get_or_insert_with(|| message.clone());
             }
             Event::Settled { array, succeeded, failures, ended } => self.settle(*array, succeeded, failures, *ended),
+            Event::Expired { reason } => {
+                self.expired.get_or_insert_with(|| reason.clone());
+            }
             Event::AbortRequested { reason } => {
                 self.abort.get_or_insert_with(|| reason.clone());
             }
@@ -228,6 +244,11 @@ impl Execution {
     /// What is known of every subtask.
     pub fn outcomes(&self) -> &Outcomes {
         &self.outcomes
+    }
+
+    /// Subtasks whose outputs were there before anything ran, by where those come from.
+    pub fn reused(&self) -> &BTreeMap<Source, Ranges> {
+        &self.reused
     }
 
     /// Where the staged inputs are.

@@ -8,5 +8,6 @@ mod outcome;
 mod planning;
 mod properties;
 mod retry;
+mod reuse;
 mod script;
 mod world;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::script::{Script, fatal, packs, ranges, terms};
-use crate::map::event::{Decision, Event, Queue};
+use crate::map::event::{Decision, Event, Queue, Source};
 use crate::map::execution::{Execution, Terms, ended_unjudged};
 use crate::map::index::OriginalIndex;
 use crate::map::plan::Members;
@@ -115,6 +115,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         }),
         1 => Just(Event::AbortRequested { reason: "enough".to_owned() }),
         1 => Just(Event::Decided { decision: Decision::Succeeded }),
+        1 => any_ranges().prop_map(|indices| Event::Reused { indices, source: Source::Cache }),
         1 => Just(Event::Finished),
     ]
 }

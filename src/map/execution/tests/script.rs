@@ -1,6 +1,6 @@
 //! A machine under test: what goes in and what comes out, a line each.
 
-use crate::map::event::{Decision, Event, Failure, Queue};
+use crate::map::event::{Decision, Event, Failure, Queue, Source};
 use crate::map::execution::{Action, Execution, IllegalEvent, Look, Seen, Terms};
 use crate::map::index::OriginalIndex;
 use crate::map::plan::Packs;
@@ -39,6 +39,13 @@ impl Script {
     pub fn new(terms: Terms, size: u64) -> Self {
         let mut script = Script { machine: Execution::new(terms, packs(size)), journal: Vec::new(), lines: Vec::new() };
         script.drain();
+        script
+    }
+
+    /// A new execution that has the outputs of `indices` already.
+    pub fn reusing(terms: Terms, size: u64, indices: &[u64]) -> Self {
+        let mut script = Script { machine: Execution::new(terms, packs(size)), journal: Vec::new(), lines: Vec::new() };
+        script.feed(Event::Reused { indices: ranges(indices), source: Source::Cache });
         script
     }
 
