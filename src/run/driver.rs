@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::journal::{Journal, JournalError};
 use super::settle::{Case, Judged, OUR_REASON, SettleError};
 use super::submit::Template;
-use super::{Ports, now_ms, observe};
+use super::{Ports, observe};
 use crate::aws::batch::{BatchError, JobDetail};
 use crate::aws::store::StoreError;
 use crate::idl::record::TaskRecord;
@@ -255,7 +255,7 @@ impl Driver {
     async fn flush(&mut self) -> Result<(), DriveError> {
         match std::mem::take(&mut self.unwritten) {
             none if none.is_empty() => self.journal.flush().await?,
-            events => self.journal.append(now_ms(), events).await?,
+            events => self.journal.append(self.ports.clock.now_ms(), events).await?,
         }
         let summary = self.execution.counts();
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
