@@ -102,6 +102,16 @@ pub struct TaskArgs {
         help_heading = "Policy"
     )]
     pub run_all_sub_nodes: Option<OsString>,
+    /// Give each attempt the directory $BATCHMAP_CHECKPOINT_DIR with what the attempt before it left there
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Policy"
+    )]
+    pub checkpoint: Option<OsString>,
 
     /// The command; {{.inputs.NAME}} stands for an input's value
     #[arg(last = true, value_name = "COMMAND")]
@@ -171,6 +181,7 @@ impl TaskArgs {
             ("timeout", &self.timeout),
             ("interruptible", &self.interruptible),
             ("run_all_sub_nodes", &self.run_all_sub_nodes),
+            ("checkpoint", &self.checkpoint),
         ];
         let policy = object(&texts, |text| Value::from(text), all).into_iter().chain(object(&scalars, scalar, all));
         set("policy", non_empty(policy.collect()));

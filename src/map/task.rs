@@ -112,6 +112,8 @@ pub struct Policy {
     pub interruptible: bool,
     /// Run every subtask even when success has become impossible.
     pub run_all_sub_nodes: bool,
+    /// Give each attempt a directory that is saved for the next one.
+    pub checkpoint: bool,
 }
 
 impl Default for Policy {
@@ -125,6 +127,7 @@ impl Default for Policy {
             timeout: None,
             interruptible: false,
             run_all_sub_nodes: false,
+            checkpoint: false,
         }
     }
 }

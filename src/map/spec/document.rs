@@ -81,6 +81,9 @@ pub struct Policy {
     pub interruptible: Option<bool>,
     /// Run every subtask even when success has become impossible. Default: false.
     pub run_all_sub_nodes: Option<bool>,
+    /// Give each attempt the directory `$BATCHMAP_CHECKPOINT_DIR` with what the attempt before it left there. Default:
+    /// false, unless the command has `{{.checkpointDir}}`.
+    pub checkpoint: Option<bool>,
 }
 
 /// A length of time.
