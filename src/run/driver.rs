@@ -20,9 +20,9 @@ pub use error::DriveError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::Ports;
 use super::journal::Journal;
 use super::submit::Template;
-use super::Ports;
 use crate::idl::record::TaskRecord;
 use crate::map::cadence::{Cadence, Pace};
 use crate::map::event::{Decision, Event};

@@ -24,7 +24,7 @@ use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::{self, Place, RECORD_VERSION, Root};
 use batchmap::run::driver::{Driver, Ended, Patience};
 use batchmap::run::launch::{self, Names};
-use batchmap::run::{Clock, Ports};
+use batchmap::run::{self, Ports};
 use prost::Message;
 use tokio::sync::mpsc;
 
@@ -102,7 +102,7 @@ impl World {
             watch: watch(&service, script.concurrency),
         };
         let ports =
-            Ports { batch: Arc::new(network), store: store.clone(), logs: Arc::new(port), clock: Clock::wall() };
+            Ports { batch: Arc::new(network), store: store.clone(), logs: Arc::new(port), clock: run::Clock::wall() };
         World { script, store, service, ports, definition, last: None, _data: data }
     }
 
