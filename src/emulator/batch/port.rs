@@ -8,15 +8,16 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::model::api::{
-    ArrayProperties, ContainerOverrides, DescribeJobDefinitions, DescribeJobs, EvaluateOnExit, Filter, JobTimeout,
-    KeyValue, ListJobs, RegisterJobDefinition, RetryStrategy, StopJob, SubmitJob,
+    ArrayProperties, ContainerOverrides, DescribeComputeEnvironments, DescribeJobDefinitions, DescribeJobQueues,
+    DescribeJobs, EvaluateOnExit, Filter, JobTimeout, KeyValue, ListJobs, RegisterJobDefinition, RetryStrategy,
+    StopJob, SubmitJob,
 };
 use super::model::{Input, Reply, Status, reply};
 use super::service::{Fault, Service};
 use crate::aws::about;
 use crate::aws::batch::{
-    AttemptDetail, Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, JobSummary, PLACEHOLDER, RetryRule,
-    SubmitRequest,
+    AttemptDetail, Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, JobSummary,
+    PLACEHOLDER, QueueDetail, RetryRule, SubmitRequest,
 };
 use crate::aws::logs::{LogEvent, LogPage, Logs, LogsError};
 use crate::emulator::logs::Window;
@@ -141,6 +142,30 @@ impl Batch for InProcess {
             other => Err(hollow(OPERATION, &other)),
         }
     }
+
+    async fn queues(&self, names: &[String]) -> Result<Vec<QueueDetail>, BatchError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = DescribeJobQueues { job_queues: names.to_vec(), ..DescribeJobQueues::default() };
+        let found = self.0.read(|model| model.describe_job_queues(&request));
+        let found = found.map_err(|refusal| told("DescribeJobQueues", &about::queues(names), refusal))?;
+        Ok(list(&found["jobQueues"]).map(queue).collect())
+    }
+
+    async fn environments(&self, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = DescribeComputeEnvironments {
+            compute_environments: names.to_vec(),
+            ..DescribeComputeEnvironments::default()
+        };
+        let found = self.0.read(|model| model.describe_compute_environments(&request));
+        let about = about::environments(names);
+        let found = found.map_err(|refusal| told("DescribeComputeEnvironments", &about, refusal))?;
+        Ok(list(&found["computeEnvironments"]).map(environment).collect())
+    }
 }
 
 #[async_trait]
@@ -171,6 +196,40 @@ impl Logs for InProcess {
             message: event.message,
         });
         Ok(LogPage { events: events.collect(), next: Some(format!("f/{}", page.end)) })
+    }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// A queue as the model tells it, its environments in order already.
+fn queue(told: &Value) -> QueueDetail {
+    QueueDetail {
+        name: text(&told["jobQueueName"]),
+        arn: text(&told["jobQueueArn"]),
+        state: text(&told["state"]),
+        status: text(&told["status"]),
+        status_reason: told["statusReason"].as_str().map(str::to_owned),
+        environments: list(&told["computeEnvironmentOrder"]).map(|entry| text(&entry["computeEnvironment"])).collect(),
+    }
+}
+
+fn environment(told: &Value) -> EnvironmentDetail {
+    let resources = &told["computeResources"];
+    EnvironmentDetail {
+        name: text(&told["computeEnvironmentName"]),
+        arn: text(&told["computeEnvironmentArn"]),
+        state: text(&told["state"]),
+        status: text(&told["status"]),
+        status_reason: told["statusReason"].as_str().map(str::to_owned),
+        kind: text(&resources["type"]),
+        max_vcpus: resources["maxvCpus"].as_u64().and_then(|most| u32::try_from(most).ok()),
+        instance_types: list(&resources["instanceTypes"]).map(text).collect(),
     }
 }
 
