@@ -220,6 +220,13 @@ impl Store for Watched {
         self.note("list", prefix);
         self.inner.list_directories(prefix).await
     }
+    async fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.note("delete", &keys.join(" "));
+        self.inner.delete_many(keys).await
+    }
+    async fn now(&self) -> Result<u64, StoreError> {
+        self.inner.now().await
+    }
     async fn upload(&self, key: &str, file: &Path) -> Result<(), StoreError> {
         self.write(key).await;
         self.inner.upload(key, file).await?;

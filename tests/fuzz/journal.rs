@@ -82,6 +82,7 @@ fn next(machine: &mut Execution) -> Option<Event> {
         indices: failed,
         origin: Origin::User,
         recoverable: true,
+        starts: 1,
         code: "USER:Recoverable".to_owned(),
         message: "again".to_owned(),
     });
