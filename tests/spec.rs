@@ -64,7 +64,8 @@ fn everything_that_a_spec_can_say() {
         },
         "policy": {
             "concurrency": 4, "concurrency_mode": "batches", "min_success_ratio": 0.75, "completion": "satisfied",
-            "retries": 2, "timeout": "5m", "interruptible": true, "run_all_sub_nodes": true
+            "retries": 2, "timeout": "5m", "interruptible": true, "run_all_sub_nodes": true,
+            "checkpoint": true
         },
         "resources": {"cpu": "500m", "mem": "2Gi", "gpu": 1},
         "environment": {"MODE": "fast"},
@@ -150,6 +151,7 @@ fn policy_at_its_edges() {
         ("timeout", json!(-5), "leaves no time"),
         ("timeout", json!("soon"), "is not a length of time"),
         ("run_all_sub_nodes", json!(1), "is not true or false"),
+        ("checkpoint", json!("yes"), "is not true or false"),
     ] {
         let found = with(&format!("policy/{key}"), value.clone());
         assert_eq!(found.len(), 1, "{found:?}");

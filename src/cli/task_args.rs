@@ -82,7 +82,17 @@ pub struct TaskArgs {
     /// Time limit of one attempt: 90s, 5m, or seconds [default: none]
     #[arg(long, value_name = "TIME", help_heading = "Policy", allow_hyphen_values = true)]
     pub timeout: Option<OsString>,
-    /// Run on the interruptible (spot) queue
+    /// Run a subtask that ran into the time limit again, within the retries
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Policy"
+    )]
+    pub retry_timeouts: Option<OsString>,
+    /// Run on the interruptible (spot) queue, the last attempt on the ordinary one
     #[arg(
         long,
         value_name = "BOOL",
@@ -102,6 +112,16 @@ pub struct TaskArgs {
         help_heading = "Policy"
     )]
     pub run_all_sub_nodes: Option<OsString>,
+    /// Give each attempt the directory $BATCHMAP_CHECKPOINT_DIR with what the attempt before it left there
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Policy"
+    )]
+    pub checkpoint: Option<OsString>,
 
     /// The command; {{.inputs.NAME}} stands for an input's value
     #[arg(last = true, value_name = "COMMAND")]
@@ -169,8 +189,10 @@ impl TaskArgs {
             ("min_successes", &self.min_successes),
             ("retries", &self.retries),
             ("timeout", &self.timeout),
+            ("retry_timeouts", &self.retry_timeouts),
             ("interruptible", &self.interruptible),
             ("run_all_sub_nodes", &self.run_all_sub_nodes),
+            ("checkpoint", &self.checkpoint),
         ];
         let policy = object(&texts, |text| Value::from(text), all).into_iter().chain(object(&scalars, scalar, all));
         set("policy", non_empty(policy.collect()));

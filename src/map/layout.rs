@@ -8,6 +8,7 @@
 //! <prefix>/executions/<id>/inputs/<p>.pb, <p>.idx
 //! <prefix>/executions/<id>/arrays/<k>/indices
 //! <prefix>/executions/<id>/subtasks/<index>/outputs.pb, <attempt>/error.pb
+//! <prefix>/executions/<id>/subtasks/<index>/checkpoint/<attempt>/..., <attempt>.saved/...
 //! <prefix>/raw/<id>/...
 //! ```
 
@@ -21,6 +22,9 @@ pub const ENV_ARRAY: &str = "BATCHMAP_ARRAY";
 pub const ENV_PLACE: &str = "BATCHMAP_PLACE";
 /// Bytes of one entry of a pack's index, decimal: see [`index_width`].
 pub const ENV_WIDTH: &str = "BATCHMAP_WIDTH";
+
+/// The directory whose files the next attempt is given: set by the worker for the command, where the task uses it.
+pub const ENV_CHECKPOINT_DIR: &str = "BATCHMAP_CHECKPOINT_DIR";
 
 /// The format of `task.pb`, the packs and the arrays that this program writes, and the only one it reads.
 pub const RECORD_VERSION: u32 = 1;
@@ -182,6 +186,21 @@ impl Root {
         format!("{}{attempt}/error.pb", self.subtask(index))
     }
 
+    /// The prefix of all that a subtask's attempts leave for the next ones.
+    pub fn checkpoints(&self, index: OriginalIndex) -> String {
+        format!("{}checkpoint/", self.subtask(index))
+    }
+
+    /// The prefix under which the command of an attempt itself leaves something for the next one.
+    pub fn checkpoint(&self, index: OriginalIndex, attempt: &str) -> String {
+        format!("{}{attempt}/", self.checkpoints(index))
+    }
+
+    /// The prefix under which the worker saves an attempt's checkpoint directory.
+    pub fn saved_checkpoint(&self, index: OriginalIndex, attempt: &str) -> String {
+        format!("{}{attempt}{SAVED}/", self.checkpoints(index))
+    }
+
     /// The prefix of one attempt's files.
     pub fn raw_attempt(&self, index: OriginalIndex, attempt: &str) -> String {
         format!("{}{:010}/{attempt}/", self.raw(), index.0)
@@ -208,9 +227,17 @@ impl Root {
     }
 }
 
+/// What follows an attempt's name where the worker saves its checkpoint directory.
+pub const SAVED: &str = ".saved";
+
 /// The name of one attempt: the array's number, then Batch's own attempt within it, so that later ones sort later.
 pub fn attempt(array: u32, batch_attempt: u32) -> String {
     format!("{array:06}-{batch_attempt:02}")
+}
+
+/// Batch's own attempt, from 1, in the name that [`attempt`] has given.
+pub fn batch_attempt(name: &str) -> Option<u32> {
+    name.split_once('-')?.1.parse().ok()
 }
 
 /// What the names of all attempts of array `array` begin with.
@@ -245,6 +272,13 @@ mod tests {
         for url in ["", "s3://", "s3://b", "s3://b/executions/", "s3://b/xexecutions/id", "file://b/executions/id"] {
             assert!(Root::parse(url).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn an_attempts_name_tells_its_number() {
+        assert_eq!(batch_attempt(&attempt(7, 3)), Some(3));
+        assert_eq!(batch_attempt(&attempt(1_234_567, 123)), Some(123));
+        assert_eq!(batch_attempt("elsewhere"), None);
     }
 
     #[test]

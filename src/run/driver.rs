@@ -8,24 +8,25 @@
 //!        └── drain: journal, then submit / look up / terminate ◄──┘
 //! ```
 
+mod error;
+mod polling;
 mod submitting;
+mod terminating;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub use error::DriveError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::journal::{Journal, JournalError};
-use super::settle::{Case, Judged, OUR_REASON, SettleError};
+use super::Ports;
+use super::journal::Journal;
 use super::submit::Template;
-use super::{Ports, observe};
-use crate::aws::batch::{BatchError, JobDetail};
-use crate::aws::store::StoreError;
 use crate::idl::record::TaskRecord;
 use crate::map::cadence::{Cadence, Pace};
 use crate::map::event::{Decision, Event};
-use crate::map::execution::{Action, Execution, IllegalEvent, Look, ended_unjudged};
+use crate::map::execution::{Action, Execution};
 use crate::map::summary::Summary;
 
 /// What somebody else wants of a running driver.
@@ -47,52 +48,6 @@ pub enum Ended {
     Finished(Decision),
     /// It was told to stop driving; the execution is not over.
     Detached,
-}
-
-/// Why a driver could not go on. The execution is not over: another driver can take it up from the journal.
-#[derive(Debug, thiserror::Error)]
-pub enum DriveError {
-    /// The journal.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// AWS Batch.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// S3.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A damaged journal, or a bug.
-    #[error(transparent)]
-    Illegal(#[from] IllegalEvent),
-}
-
-impl DriveError {
-    /// Whether waiting may help.
-    fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            DriveError::Batch(
-                BatchError::Throttled { .. } | BatchError::Unauthenticated { .. } | BatchError::Unknown { .. }
-            )
-                | DriveError::Store(StoreError::Unreachable { .. })
-                // The journal keeps the record, and finds out whether it was written after all.
-                | DriveError::Journal(JournalError::Store(StoreError::Unreachable { .. }))
-        )
-    }
-
-    /// Whether AWS has answered, and only asks for patience.
-    fn is_throttle(&self) -> bool {
-        matches!(self, DriveError::Batch(BatchError::Throttled { .. }))
-    }
-}
-
-impl From<SettleError> for DriveError {
-    fn from(error: SettleError) -> Self {
-        match error {
-            SettleError::Batch(error) => DriveError::Batch(error),
-            SettleError::Store(error) => DriveError::Store(error),
-        }
-    }
 }
 
 /// How a driver waits.
@@ -297,100 +252,5 @@ impl Driver {
             self.execution.ask_again(array);
         }
         answer
-    }
-
-    async fn terminate(&mut self, array: u32, job: &str) -> Result<(), DriveError> {
-        self.flush().await?;
-        let reason = match self.execution.decision() {
-            Some(Decision::Succeeded) => "enough subtasks have succeeded".to_owned(),
-            Some(Decision::Failed { reason } | Decision::Aborted { reason } | Decision::Refused { reason }) => {
-                reason.clone()
-            }
-            None => "not needed any more".to_owned(),
-        };
-        let reason: String = format!("{OUR_REASON}{reason}").chars().take(1000).collect();
-        self.ports.batch.terminate(job, &reason).await?;
-        tracing::debug!(array, job, "terminated");
-        self.cadence.hurry();
-        Ok(())
-    }
-
-    /// One poll: asks about every array that Batch holds and judges what has ended.
-    async fn poll(&mut self) -> Result<(), DriveError> {
-        let running: Vec<(u32, String)> =
-            self.execution.running().map(|(number, _, job)| (number, job.to_owned())).collect();
-        if running.is_empty() {
-            return Ok(());
-        }
-        self.polls += 1;
-        let jobs: Vec<String> = running.iter().map(|(_, job)| job.clone()).collect();
-        let answers = observe::poll(self.ports.batch.as_ref(), &jobs).await?;
-        let before = self.execution.counts();
-        for (number, job) in running {
-            let detail = answers.get(&job);
-            if detail.is_none() && self.may_lag(number) {
-                continue;
-            }
-            self.warn_if_stuck(detail);
-            let seen = detail.map(observe::seen).unwrap_or_default();
-            let look = self.execution.observe(number, &seen);
-            if look == Look::Away {
-                self.behind.remove(&number);
-            } else {
-                self.look_closely(number, &job, detail, look).await?;
-            }
-        }
-        self.cadence.polled(self.execution.counts() != before);
-        Ok(())
-    }
-
-    async fn look_closely(
-        &mut self,
-        number: u32,
-        job: &str,
-        detail: Option<&JobDetail>,
-        look: Look,
-    ) -> Result<(), DriveError> {
-        // Once the outcome is decided, no result changes it: that the array is over is all there is to know.
-        if self.execution.decision().is_some() {
-            return self.take_in(ended_unjudged(number));
-        }
-        let patient = self.behind.get(&number).is_none_or(|since| since.elapsed() < self.patience.lag);
-        let interface = self.record.interface.as_ref().and_then(|interface| interface.outputs.as_ref());
-        let case = Case {
-            root: &self.template.root,
-            number,
-            array: &self.execution.arrays()[number as usize],
-            job,
-            detail,
-            outputs_due: interface.is_some_and(|outputs| !outputs.variables.is_empty()),
-            patient,
-        };
-        let Some(Judged { event, listed_failed }) = case.judge(&self.ports, look).await? else {
-            self.may_lag(number);
-            return Ok(());
-        };
-        self.behind.remove(&number);
-        // A look that has found nothing new is no news for the journal either.
-        if event.settles_something() {
-            self.take_in(event)?;
-        }
-        self.execution.listed(number, listed_failed);
-        Ok(())
-    }
-
-    /// Whether a job that Batch does not show, or not whole, may merely be too new.
-    fn may_lag(&mut self, number: u32) -> bool {
-        let since = *self.behind.entry(number).or_insert_with(Instant::now);
-        since.elapsed() < self.patience.lag
-    }
-
-    fn warn_if_stuck(&mut self, detail: Option<&JobDetail>) {
-        if let Some(reason) = detail.and_then(observe::stuck)
-            && self.warned.as_deref() != Some(reason)
-        {
-            tracing::warn!(reason, "AWS Batch cannot place the job: nothing will run until this is mended");
-            self.warned = Some(reason.to_owned());
-        }
     }
 }

@@ -4,14 +4,15 @@
 use serde_json::{Value, json};
 
 use super::model::api::{
-    ArrayProperties, ContainerOverrides, DescribeJobDefinitions, DescribeJobs, EvaluateOnExit, Filter, JobTimeout,
-    KeyValue, ListJobs, RegisterJobDefinition, RetryStrategy, StopJob, SubmitJob,
+    ArrayProperties, ContainerOverrides, DescribeComputeEnvironments, DescribeJobDefinitions, DescribeJobQueues,
+    DescribeJobs, EvaluateOnExit, Filter, JobTimeout, KeyValue, ListJobs, RegisterJobDefinition, RetryStrategy,
+    StopJob, SubmitJob,
 };
 use super::model::{Input, Model, Refusal, Status, reply};
 use crate::aws::about;
 use crate::aws::batch::{
-    AttemptDetail, BatchError, Definition, JobDetail, JobPage, JobStatus, JobSummary, PLACEHOLDER, RetryRule,
-    SubmitRequest,
+    AttemptDetail, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, JobSummary, PLACEHOLDER,
+    QueueDetail, RetryRule, SubmitRequest,
 };
 
 /// What the SDK's adapter makes of the face's answer to a refused request `about` something.
@@ -102,6 +103,70 @@ pub fn find_definition(model: &Model, name: &str) -> Result<Option<String>, Batc
         if request.next_token.is_none() {
             return Ok(newest.map(|(_, arn)| arn));
         }
+    }
+}
+
+/// DescribeJobQueues.
+///
+/// # Errors
+/// What the model refuses.
+pub fn queues(model: &Model, names: &[String]) -> Result<Vec<QueueDetail>, BatchError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let request = DescribeJobQueues { job_queues: names.to_vec(), ..DescribeJobQueues::default() };
+    let found = model.describe_job_queues(&request);
+    let found = found.map_err(|refusal| refused("DescribeJobQueues", &about::queues(names), &refusal))?;
+    Ok(list(&found["jobQueues"]).map(queue).collect())
+}
+
+/// DescribeComputeEnvironments.
+///
+/// # Errors
+/// What the model refuses.
+pub fn environments(model: &Model, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let request =
+        DescribeComputeEnvironments { compute_environments: names.to_vec(), ..DescribeComputeEnvironments::default() };
+    let found = model.describe_compute_environments(&request);
+    let about = about::environments(names);
+    let found = found.map_err(|refusal| refused("DescribeComputeEnvironments", &about, &refusal))?;
+    Ok(list(&found["computeEnvironments"]).map(environment).collect())
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// A queue as the model tells it, its environments in order already.
+fn queue(told: &Value) -> QueueDetail {
+    QueueDetail {
+        name: text(&told["jobQueueName"]),
+        arn: text(&told["jobQueueArn"]),
+        state: text(&told["state"]),
+        status: text(&told["status"]),
+        status_reason: told["statusReason"].as_str().map(str::to_owned),
+        environments: list(&told["computeEnvironmentOrder"]).map(|entry| text(&entry["computeEnvironment"])).collect(),
+    }
+}
+
+fn environment(told: &Value) -> EnvironmentDetail {
+    let resources = &told["computeResources"];
+    EnvironmentDetail {
+        name: text(&told["computeEnvironmentName"]),
+        arn: text(&told["computeEnvironmentArn"]),
+        state: text(&told["state"]),
+        status: text(&told["status"]),
+        status_reason: told["statusReason"].as_str().map(str::to_owned),
+        kind: text(&resources["type"]),
+        max_vcpus: resources["maxvCpus"].as_u64().and_then(|most| u32::try_from(most).ok()),
+        instance_types: list(&resources["instanceTypes"]).map(text).collect(),
     }
 }
 

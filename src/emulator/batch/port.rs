@@ -8,7 +8,9 @@ use super::ask;
 use super::model::{Input, Reply};
 use super::service::{Fault, Service};
 use crate::aws::about;
-use crate::aws::batch::{Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, SubmitRequest};
+use crate::aws::batch::{
+    Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
+};
 use crate::aws::logs::{LogEvent, LogPage, Logs, LogsError};
 use crate::emulator::logs::Window;
 use async_trait::async_trait;
@@ -91,6 +93,14 @@ impl Batch for InProcess {
             Reply::Registered(registered) => Ok(registered.job_definition_arn),
             other => Err(hollow(OPERATION, &other)),
         }
+    }
+
+    async fn queues(&self, names: &[String]) -> Result<Vec<QueueDetail>, BatchError> {
+        self.0.read(|model| ask::queues(model, names))
+    }
+
+    async fn environments(&self, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError> {
+        self.0.read(|model| ask::environments(model, names))
     }
 }
 

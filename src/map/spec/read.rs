@@ -38,8 +38,10 @@ pub(super) const POLICY_KEYS: &[&str] = &[
     "completion",
     "retries",
     "timeout",
+    "retry_timeouts",
     "interruptible",
     "run_all_sub_nodes",
+    "checkpoint",
 ];
 /// The keys of `resources`.
 pub(super) const RESOURCES_KEYS: &[&str] = &["cpu", "mem", "gpu"];
@@ -179,8 +181,10 @@ fn policy(fields: &Fields, faults: &mut Faults) -> Policy {
         completion: policy.choice("completion", &completions, faults).unwrap_or(default.completion),
         retries: retries.unwrap_or_default() as u32,
         timeout: policy.read("timeout", faults, quantity::timeout),
+        retry_timeouts: policy.boolean("retry_timeouts", faults).unwrap_or_default(),
         interruptible: policy.boolean("interruptible", faults).unwrap_or_default(),
         run_all_sub_nodes: policy.boolean("run_all_sub_nodes", faults).unwrap_or_default(),
+        checkpoint: policy.boolean("checkpoint", faults).unwrap_or_default(),
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) fn record(
         environment: task.environment.clone(),
         input_dir: task.input_dir.clone().unwrap_or_default(),
         output_dir: task.output_dir.clone().unwrap_or_default(),
+        checkpoint: task.policy.checkpoint,
     }
 }
 
@@ -61,6 +62,7 @@ fn policy(task: &MapTask, size: u64) -> Policy {
         timeout_ms: policy.timeout.map_or(0, |timeout| timeout.as_millis() as u64),
         interruptible: policy.interruptible,
         run_all_sub_nodes: policy.run_all_sub_nodes,
+        retry_timeouts: policy.retry_timeouts,
     }
 }
 

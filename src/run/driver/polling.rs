@@ -1,0 +1,91 @@
+//! The driver's look at Batch: one DescribeJobs for every hundred arrays, and a closer look where it is worth it.
+
+use tokio::time::Instant;
+
+use super::{DriveError, Driver};
+use crate::aws::batch::JobDetail;
+use crate::map::execution::{Look, ended_unjudged};
+use crate::run::observe;
+use crate::run::settle::{Case, Judged};
+
+impl Driver {
+    /// One poll: asks about every array that Batch holds and judges what has ended.
+    pub(super) async fn poll(&mut self) -> Result<(), DriveError> {
+        let running: Vec<(u32, String)> =
+            self.execution.running().map(|(number, _, job)| (number, job.to_owned())).collect();
+        if running.is_empty() {
+            return Ok(());
+        }
+        self.polls += 1;
+        let jobs: Vec<String> = running.iter().map(|(_, job)| job.clone()).collect();
+        let answers = observe::poll(self.ports.batch.as_ref(), &jobs).await?;
+        let before = self.execution.counts();
+        for (number, job) in running {
+            let detail = answers.get(&job);
+            if detail.is_none() && self.may_lag(number) {
+                continue;
+            }
+            self.warn_if_stuck(detail);
+            let seen = detail.map(observe::seen).unwrap_or_default();
+            let look = self.execution.observe(number, &seen);
+            if look == Look::Away {
+                self.behind.remove(&number);
+            } else {
+                self.look_closely(number, &job, detail, look).await?;
+            }
+        }
+        self.cadence.polled(self.execution.counts() != before);
+        Ok(())
+    }
+
+    async fn look_closely(
+        &mut self,
+        number: u32,
+        job: &str,
+        detail: Option<&JobDetail>,
+        look: Look,
+    ) -> Result<(), DriveError> {
+        // Once the outcome is decided, no result changes it: that the array is over is all there is to know.
+        if self.execution.decision().is_some() {
+            return self.take_in(ended_unjudged(number));
+        }
+        let patient = self.behind.get(&number).is_none_or(|since| since.elapsed() < self.patience.lag);
+        let interface = self.record.interface.as_ref().and_then(|interface| interface.outputs.as_ref());
+        let case = Case {
+            root: &self.template.root,
+            number,
+            array: &self.execution.arrays()[number as usize],
+            job,
+            detail,
+            outputs_due: interface.is_some_and(|outputs| !outputs.variables.is_empty()),
+            retry_timeouts: self.record.policy.is_some_and(|policy| policy.retry_timeouts),
+            patient,
+        };
+        let Some(Judged { event, listed_failed }) = case.judge(&self.ports, look).await? else {
+            self.may_lag(number);
+            return Ok(());
+        };
+        self.behind.remove(&number);
+        // A look that has found nothing new is no news for the journal either.
+        if event.settles_something() {
+            self.take_in(event)?;
+        }
+        self.execution.listed(number, listed_failed);
+        Ok(())
+    }
+
+    /// Whether a job that Batch does not show, or not whole, may merely be too new.
+    pub(super) fn may_lag(&mut self, number: u32) -> bool {
+        let since = *self.behind.entry(number).or_insert_with(Instant::now);
+        since.elapsed() < self.patience.lag
+    }
+
+    fn warn_if_stuck(&mut self, detail: Option<&JobDetail>) {
+        if let Some(reason) = detail.and_then(observe::stuck)
+            && self.warned.as_deref() != Some(reason)
+        {
+            tracing::warn!(reason, "AWS Batch cannot place the job: nothing will run until this is mended");
+            self.warned = Some(reason.to_owned());
+        }
+    }
+}
