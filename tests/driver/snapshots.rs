@@ -15,10 +15,10 @@ use super::store;
 
 /// Many small arrays, one after the other.
 fn long() -> TaskRecord {
-    with_policy(120, |policy| {
+    with_policy(300, |policy| {
         policy.concurrency = 2;
         policy.retries = 1;
-        policy.min_successes = 110;
+        policy.min_successes = 290;
     })
 }
 
@@ -97,8 +97,8 @@ async fn drivers_that_die_go_on_from_snapshots() {
     };
     assert_eq!(decision, Decision::Succeeded);
     assert!(lives > 3 && snapshots(&harness).len() >= 2);
-    assert_eq!(driver.execution().outcomes().succeeded(), 117);
-    assert_eq!(harness.batch.runs().values().sum::<u32>(), 123);
+    assert_eq!(driver.execution().outcomes().succeeded(), 297);
+    assert_eq!(harness.batch.runs().values().sum::<u32>(), 303);
 }
 
 #[tokio::test(start_paused = true)]
