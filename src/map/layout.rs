@@ -224,6 +224,11 @@ pub fn attempt(array: u32, batch_attempt: u32) -> String {
     format!("{array:06}-{batch_attempt:02}")
 }
 
+/// Batch's own attempt, from 1, in the name that [`attempt`] has given.
+pub fn batch_attempt(name: &str) -> Option<u32> {
+    name.split_once('-')?.1.parse().ok()
+}
+
 /// What the names of all attempts of array `array` begin with.
 pub fn attempt_prefix(array: u32) -> String {
     format!("{array:06}-")
@@ -275,6 +280,13 @@ mod tests {
         for name in others.into_iter().chain(["x-000001-000002", "x-000001 ", "x-4294967296", "-000001", "000001"]) {
             assert_eq!(array_of("x", name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn an_attempts_name_tells_its_number() {
+        assert_eq!(batch_attempt(&attempt(7, 3)), Some(3));
+        assert_eq!(batch_attempt(&attempt(1_234_567, 123)), Some(123));
+        assert_eq!(batch_attempt("elsewhere"), None);
     }
 
     #[test]

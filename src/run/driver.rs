@@ -24,9 +24,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::Ports;
 use super::journal::Journal;
 use super::submit::Template;
-use super::{Ports, now_ms};
 use crate::aws::batch::BatchError;
 use crate::idl::record::TaskRecord;
 use crate::map::cadence::{Cadence, Pace};
@@ -86,7 +86,7 @@ pub struct Driver {
     behind: BTreeMap<u32, Instant>,
     /// Arrays of unknown outcome that were looked for in vain this time.
     not_found: Vec<u32>,
-    /// Arrays that this driver has handed to SubmitJob: for any other of its own, not even the question is needed.
+    /// Arrays that this driver has handed to SubmitJob and knows nothing of yet: for any other of its own, not even the question is needed.
     issued: BTreeSet<u32>,
     /// Arrays that another driver had planned: its calls may still arrive.
     inherited: u32,
@@ -224,7 +224,7 @@ impl Driver {
     async fn flush(&mut self) -> Result<(), DriveError> {
         match std::mem::take(&mut self.unwritten) {
             none if none.is_empty() => self.journal.flush().await?,
-            events => self.journal.append(now_ms(), events).await?,
+            events => self.journal.append(self.ports.clock.now_ms(), events).await?,
         }
         self.save_if_due();
         let summary = self.execution.counts();

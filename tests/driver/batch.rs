@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use batchmap::aws::batch::{
-    AttemptDetail, Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, JobSummary, SubmitRequest,
+    AttemptDetail, Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, JobSummary,
+    QueueDetail, SubmitRequest,
 };
 use batchmap::aws::store::Store;
 use batchmap::idl::core::container_error::Kind;
@@ -32,7 +33,7 @@ pub enum Ending {
     Error { recoverable: bool },
     /// With this exit code and no document.
     Exit(i32),
-    /// With its host.
+    /// With its host: this Batch starts it again while the submission's attempts last, as its rules say.
     HostLost,
     /// With its host, after its outputs were written.
     HostLostLate,
@@ -80,6 +81,7 @@ pub enum Call {
     ListChildren,
     ListNamed,
     Terminate { array: u32 },
+    Queues,
 }
 
 #[derive(Default)]
@@ -92,6 +94,8 @@ struct State {
     runs: BTreeMap<u64, u32>,
     listing_lag: Duration,
     hidden_failures: u32,
+    queues: Vec<QueueDetail>,
+    environments: Vec<EnvironmentDetail>,
 }
 
 /// The endpoint.
@@ -356,10 +360,16 @@ impl Batch for ScriptedBatch {
         let mut state = self.state();
         let mut children = Vec::new();
         for index in subtasks {
+            let state = &mut *state;
             let run = state.runs.entry(index.0).or_insert(0);
-            let this = *run;
-            *run += 1;
-            let ending = state.endings.get(&(index.0, this)).copied().unwrap_or(Ending::Good);
+            let mut ending = Ending::HostLost;
+            for _ in 0..request.attempts {
+                ending = state.endings.get(&(index.0, *run)).copied().unwrap_or(Ending::Good);
+                *run += 1;
+                if ending != Ending::HostLost {
+                    break;
+                }
+            }
             let ends = now + state.durations.get(&index.0).copied().unwrap_or(Duration::from_secs(1));
             children.push(Child { index, ends, ending, left: false, terminated: false });
         }
@@ -447,5 +457,20 @@ impl Batch for ScriptedBatch {
 
     async fn register(&self, definition: &Definition) -> Result<String, BatchError> {
         Ok(definition.name.clone())
+    }
+
+    async fn queues(&self, names: &[String]) -> Result<Vec<QueueDetail>, BatchError> {
+        self.state().calls.push(Call::Queues);
+        if let Some(fault) = self.fault("DescribeJobQueues") {
+            return Err(Self::refuse("DescribeJobQueues", fault));
+        }
+        Ok(self.state().queues.iter().filter(|queue| names.contains(&queue.name)).cloned().collect())
+    }
+
+    async fn environments(&self, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError> {
+        if let Some(fault) = self.fault("DescribeComputeEnvironments") {
+            return Err(Self::refuse("DescribeComputeEnvironments", fault));
+        }
+        Ok(self.state().environments.iter().filter(|known| names.contains(&known.arn)).cloned().collect())
     }
 }

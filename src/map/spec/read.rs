@@ -38,6 +38,7 @@ pub(super) const POLICY_KEYS: &[&str] = &[
     "completion",
     "retries",
     "timeout",
+    "retry_timeouts",
     "interruptible",
     "run_all_sub_nodes",
 ];
@@ -179,6 +180,7 @@ fn policy(fields: &Fields, faults: &mut Faults) -> Policy {
         completion: policy.choice("completion", &completions, faults).unwrap_or(default.completion),
         retries: retries.unwrap_or_default() as u32,
         timeout: policy.read("timeout", faults, quantity::timeout),
+        retry_timeouts: policy.boolean("retry_timeouts", faults).unwrap_or_default(),
         interruptible: policy.boolean("interruptible", faults).unwrap_or_default(),
         run_all_sub_nodes: policy.boolean("run_all_sub_nodes", faults).unwrap_or_default(),
     }

@@ -43,7 +43,10 @@ impl Driver {
         let mut not_now = None;
         for (array, answer) in answers {
             match answer {
-                Ok(job) => self.take_in(Event::Submitted { array, job })?,
+                Ok(job) => {
+                    self.issued.remove(&array);
+                    self.take_in(Event::Submitted { array, job })?;
+                }
                 // Nothing has happened: it is asked for again, after whoever wants to stop this had a chance to say so.
                 Err(
                     error @ (DriveError::Batch(BatchError::Throttled { .. } | BatchError::Unauthenticated { .. })

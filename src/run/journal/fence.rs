@@ -50,9 +50,15 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Overtaken`] when another driver has written the next record; otherwise when S3 fails.
     pub async fn make_sure(&self) -> Result<(), JournalError> {
-        if self.sign.is_fresh() {
-            return Ok(());
-        }
+        if self.sign.is_fresh() { Ok(()) } else { self.look().await }
+    }
+
+    /// The same, asking S3 however fresh the last sign is. Who has seen something in Batch and then finds nothing here
+    /// knows that no later driver has made it: that one would have written first.
+    ///
+    /// # Errors
+    /// As [`Journal::make_sure`].
+    pub async fn look(&self) -> Result<(), JournalError> {
         let asked = (Instant::now(), now_ms());
         let after = (self.len() > 0).then(|| self.root.journal_record(self.len()));
         let page = self.store.list(&self.root.journal(), after.as_deref()).await?;
