@@ -2,8 +2,12 @@
 
 mod batch;
 mod crash;
+mod fence;
 mod harness;
 mod outage;
 mod outcomes;
+mod snapshots;
 mod store;
 mod submission;
+mod sweep;
+mod terminate;
