@@ -30,7 +30,7 @@ pub struct Run {
     pub lasts: Option<u64>,
 }
 
-/// How a child's array has failed it.
+/// Whose fault it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failed {
     User,
@@ -40,8 +40,8 @@ enum Failed {
 /// All children there ever were.
 pub struct Children {
     script: Arc<Script>,
-    /// By subtask, and by the array that failed it: how its last attempt there ended.
-    failed: BTreeMap<u64, BTreeMap<u32, Failed>>,
+    /// By subtask, and by the array and the attempt there: those that came to nothing.
+    failed: BTreeMap<u64, BTreeMap<(u32, u32), Failed>>,
     /// Attempts begun.
     pub begun: u64,
     /// Milliseconds of all attempts begun.
@@ -62,18 +62,29 @@ impl Children {
     pub fn begin(&mut self, store: &MemoryStore, start: &Start, watch: &Watch) -> Run {
         let (array, index) = place(store, start);
         watch.begins(array, index);
-        // What it is to be asked for is decided by the arrays before this one. Another job of this same array, from a
-        // driver that came too late, goes the same way.
+        // What has gone before decides. Another job of this same array, from a driver that came too late, goes the same way.
+        let attempt = start.attempt.attempt;
         let before = |kind| {
-            let failed = self.failed.get(&index).map(|arrays| arrays.range(..array));
+            let failed = self.failed.get(&index).map(|failed| failed.range(..(array, attempt)));
             failed.into_iter().flatten().filter(|(_, failed)| **failed == kind).count() as u32
         };
-        let ending = self.script.ending(index, before(Failed::User), before(Failed::System), start.attempt.attempt);
-        let lasts = self.script.duration(index, u64::from(array) << 8 | u64::from(start.attempt.attempt));
+        let there = at_once(store.get(&root().outputs(OriginalIndex(index)))).is_ok();
+        let ending = match self.script.ending(index, before(Failed::User), before(Failed::System)) {
+            _ if there => Ending::Good,
+            ending => ending,
+        };
+        let lasts = self.script.duration(index, u64::from(array) << 8 | u64::from(attempt));
         self.begun += 1;
         self.work += if ending == Ending::Hangs { self.script.policy.timeout_ms + 120_000 } else { lasts };
         let lasts = (ending != Ending::Hangs).then_some(lasts);
-        Run { index, array, attempt: start.attempt.attempt, ending, lasts }
+        Run { index, array, attempt, ending, lasts }
+    }
+
+    /// One is stopped before its end, and leaves nothing. What never ends by itself has run into its timeout.
+    pub fn stopped(&mut self, run: &Run) {
+        if run.ending == Ending::Hangs {
+            self.failed.entry(run.index).or_default().insert((run.array, run.attempt), Failed::User);
+        }
     }
 
     /// Leaves in the bucket what a worker leaves.
@@ -117,7 +128,7 @@ impl Children {
             }
         };
         if let Some(failed) = failed {
-            self.failed.entry(run.index).or_default().insert(run.array, failed);
+            self.failed.entry(run.index).or_default().insert((run.array, run.attempt), failed);
         }
         end
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use batchmap::aws::batch::Definition;
+use batchmap::aws::batch::{Definition, SubmitRequest};
 use batchmap::aws::memory::MemoryStore;
 use batchmap::aws::store::Store;
 use batchmap::emulator::batch::ask;
@@ -179,6 +179,12 @@ impl Inside {
         Ok(output.reply)
     }
 
+    /// SubmitJob; nothing of one that arrives when the execution has finished. Nobody looks for it then: no sweep can see
+    /// what comes after it, so that one is not asked for it.
+    pub fn submit(&mut self, request: &SubmitRequest) -> Option<Result<Reply, Refusal>> {
+        (!self.watch.is_finished()).then(|| self.apply(ask::submit(request)))
+    }
+
     fn begin(&mut self, start: &Start) -> Input {
         let run = self.children.begin(&self.store, start, &self.watch);
         if let Some(after) = run.lasts {
@@ -188,9 +194,10 @@ impl Inside {
         Input::Started(start.attempt)
     }
 
-    /// One that is signalled leaves nothing.
     fn stop(&mut self, attempt: AttemptKey) -> Option<Input> {
-        self.under_way.remove(&attempt).map(|_| Input::Ended(attempt, End::exited(143)))
+        let run = self.under_way.remove(&attempt)?;
+        self.children.stopped(&run);
+        Some(Input::Ended(attempt, End::exited(143)))
     }
 
     /// Asks the bucket, at once.

@@ -1,6 +1,6 @@
 //! Every place where a driver can die or fall asleep: before and after each of its calls, one at a time.
 
-use crate::gate::{Halt, How, longest_sleep};
+use crate::gate::{Halt, How, LONG_SLEEP};
 use crate::script::Script;
 use crate::seeds::{all, simulate};
 
@@ -15,7 +15,7 @@ struct Place {
 
 impl Place {
     fn script(&self) -> Script {
-        let how = if self.dies { How::Dies } else { How::Sleeps(longest_sleep()) };
+        let how = if self.dies { How::Dies } else { How::Sleeps(LONG_SLEEP) };
         quiet(self.size, vec![Halt { driver: 0, call: self.call, answered: self.answered, how }])
     }
 

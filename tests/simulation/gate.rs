@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use crate::dice::Dice;
 use crate::script::{HOUR, MINUTE, SECOND};
-use crate::world::LATE_SUBMISSIONS;
 
 /// What happens to a driver at one of its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,15 +30,12 @@ pub enum How {
     Sleeps(u64),
 }
 
-/// The longest sleep from which a driver must not come too late with a submission.
-pub fn longest_sleep() -> u64 {
-    if LATE_SUBMISSIONS { 2 * HOUR } else { 20 * SECOND }
-}
+/// Long enough for others to finish meanwhile.
+pub const LONG_SLEEP: u64 = 2 * HOUR;
 
 impl Halt {
     pub fn draw(dice: Dice, driver: u64) -> Halt {
-        let sleeps = [SECOND, 20 * SECOND, 5 * MINUTE, HOUR].map(|most| most.min(longest_sleep()));
-        let most = dice.pick("halt/most", &[driver], &sleeps);
+        let most = dice.pick("halt/most", &[driver], &[SECOND, 20 * SECOND, 5 * MINUTE, LONG_SLEEP]);
         Halt {
             driver,
             call: dice.roll("halt/call", &[driver], 1 << dice.roll("halt/far", &[driver], 9)),

@@ -178,15 +178,11 @@ impl Script {
         json!(faults)
     }
 
-    /// How the `attempt`-th start of a subtask goes in an array, after so many of its arrays that have failed by
-    /// themselves (`user`) and by the system's fault (`system`).
-    pub fn ending(&self, index: u64, user: u32, system: u32, attempt: u32) -> Ending {
-        // A storm may take a start that would have gone otherwise: then losses are not part of the question.
-        let system = if self.storms.is_empty() { system } else { 0 };
-        let place = [index, u64::from(user), u64::from(system)];
-        let start = [index, u64::from(user), u64::from(system), u64::from(attempt)];
-        if self.dice.hits("loss", &start, self.losses) {
-            return self.dice.pick("loss/kind", &start, &[Ending::Lost, Ending::Lost, Ending::Unpulled]);
+    /// How the next start of a subtask goes that has ended by itself `user` times, and been lost `lost` times.
+    pub fn ending(&self, index: u64, user: u32, lost: u32) -> Ending {
+        let place = [index, u64::from(user), u64::from(lost)];
+        if self.dice.hits("loss", &place, self.losses) {
+            return self.dice.pick("loss/kind", &place, &[Ending::Lost, Ending::Lost, Ending::Unpulled]);
         }
         if !self.dice.hits("failure", &place, self.failures * 10) {
             let other = self.outputs_due && self.dice.hits("good/kind", &place, 10);
@@ -252,6 +248,7 @@ fn policy(dice: Dice, size: u64) -> Policy {
         timeout_ms,
         interruptible: dice.hits("interruptible", &[], 35),
         run_all_sub_nodes: dice.hits("run_all", &[], 25),
+        retry_timeouts: dice.hits("retry_timeouts", &[], 50),
     }
 }
 

@@ -5,7 +5,6 @@ use batchmap::aws::store::StoreError;
 
 use crate::dice::Dice;
 use crate::script::{MINUTE, SECOND, Script};
-use crate::world::LATE_SUBMISSIONS;
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +34,8 @@ impl Fate {
             return Fate::Carried;
         }
         let trouble = &script.trouble;
-        let late = 1 + dice.roll("late", &[call], longest_delay());
+        let most = dice.pick("late/most", &[call], &[SECOND, 20 * SECOND, 10 * MINUTE]);
+        let late = 1 + dice.roll("late", &[call], most);
         let mut left = dice.roll("fate", &[call], 100);
         for (percent, fate) in [
             (trouble.throttled, Fate::Throttled),
@@ -52,11 +52,6 @@ impl Fate {
         }
         Fate::Carried
     }
-}
-
-/// How late a request may still arrive, in milliseconds.
-fn longest_delay() -> u64 {
-    if LATE_SUBMISSIONS { 10 * MINUTE } else { 20 * SECOND }
 }
 
 /// The errors of a port.

@@ -70,6 +70,11 @@ impl Watch {
         self.arrays.len() as u64
     }
 
+    /// Whether the execution is over.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
     /// A record of the journal has been written.
     pub fn record(&mut self, body: &[u8], model: &Model) {
         let record: Record = serde_json::from_slice(body).expect("a record is JSON");
@@ -121,7 +126,7 @@ impl Watch {
             subtask.within = Some(array);
             subtask.arrays += 1;
             // Everybody has the first.
-            let most = if subtask.arrays > 1 { self.script.fate(index.0).arrays + storms } else { 1 };
+            let most = if subtask.arrays > 1 { self.script.fate(index.0).starts + storms } else { 1 };
             assert!(subtask.arrays <= most, "array {array} runs subtask {index} beyond its budget of {most}");
         }
         self.arrays.push(Planned { members: members.clone(), adopted: None, ended: false });

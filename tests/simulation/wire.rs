@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use batchmap::aws::batch::{Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, SubmitRequest};
+use batchmap::aws::batch::{
+    Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
+};
 use batchmap::aws::logs::{LogPage, Logs, LogsError};
 use batchmap::aws::store::{Page, Store, StoreError};
 use batchmap::emulator::batch::ask;
 use batchmap::emulator::batch::model::Reply;
 use bytes::Bytes;
 
-use crate::cloud::{Cloud, Inside};
+use crate::cloud::{Cloud, EPOCH_MS, Inside};
 use crate::dice::Dice;
 use crate::gate::Gate;
 use crate::script::{SECOND, Script};
@@ -117,12 +119,13 @@ impl Batch for Wire {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
         let request = request.clone();
         let name = request.name.clone();
-        self.call("SubmitJob", &name, move |inside| match inside.apply(ask::submit(&request)) {
-            Ok(Reply::Submitted(submitted)) => {
+        self.call("SubmitJob", &name, move |inside| match inside.submit(&request) {
+            None => Err(BatchError::Unknown { operation: "SubmitJob", message: "too late".to_owned() }),
+            Some(Ok(Reply::Submitted(submitted))) => {
                 inside.watch.submitted(&request.name, request.size, &submitted.job_id, &inside.model);
                 Ok(submitted.job_id)
             }
-            other => panic!("a submission is refused: {other:?}"),
+            Some(other) => panic!("a submission is refused: {other:?}"),
         })
         .await
     }
@@ -162,6 +165,16 @@ impl Batch for Wire {
 
     async fn register(&self, definition: &Definition) -> Result<String, BatchError> {
         panic!("{} is registered already", definition.name)
+    }
+
+    async fn queues(&self, names: &[String]) -> Result<Vec<QueueDetail>, BatchError> {
+        let names = names.to_vec();
+        self.call("DescribeJobQueues", "", move |inside| ask::queues(&inside.model, &names)).await
+    }
+
+    async fn environments(&self, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError> {
+        let names = names.to_vec();
+        self.call("DescribeComputeEnvironments", "", move |inside| ask::environments(&inside.model, &names)).await
     }
 }
 
@@ -206,6 +219,16 @@ impl Store for Wire {
         let under = prefix.to_owned();
         let list = move |inside: &mut Inside| inside.ask(async |store| store.list_directories(&under).await);
         self.call("ListDirectories", prefix, list).await
+    }
+
+    async fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
+        let keys = keys.to_vec();
+        let delete = move |inside: &mut Inside| inside.ask(async |store| store.delete_many(&keys).await);
+        self.call("DeleteMany", "", delete).await
+    }
+
+    async fn now(&self) -> Result<u64, StoreError> {
+        self.call("Now", "", |inside| Ok(EPOCH_MS + inside.now)).await
     }
 
     async fn upload(&self, key: &str, _file: &Path) -> Result<(), StoreError> {

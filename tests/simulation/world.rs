@@ -24,10 +24,6 @@ use crate::script::{HOUR, MINUTE, SECOND, Script};
 use crate::trace::Trace;
 use crate::wire::Wire;
 
-/// Whether a submission may come when its array has been given up and submitted anew: the driver does not yet look for
-/// such arrays, so that none are made.
-pub const LATE_SUBMISSIONS: bool = false;
-
 /// More drivers than this are not needed by any execution.
 const MOST_DRIVERS: u64 = 100;
 
