@@ -1,12 +1,14 @@
 //! Make it happen: stage, submit, observe, settle, collect, journal.
 
 pub mod bound;
+pub mod cache;
 pub mod definition;
 pub mod driver;
 pub mod files;
 pub mod journal;
 pub mod launch;
 pub mod observe;
+pub mod recover;
 pub mod result;
 pub mod settle;
 pub mod source;
