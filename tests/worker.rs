@@ -369,6 +369,8 @@ fn a_command_that_takes_too_long_is_stopped() {
         ("USER:Timeout", Kind::NonRecoverable, ErrorKind::User)
     );
     assert!(error.message.contains("timeout of 50ms"), "{}", error.message);
+    let again = one().timeout_ms(50).retrying_timeouts().run(&["sleep", "1000"]).failed(124);
+    assert_eq!((again.kind(), again.origin()), (Kind::Recoverable, ErrorKind::User));
     assert_eq!(one().timeout_ms(600_000).run(&["true"]).succeeded(), json!({}));
 }
 
@@ -502,6 +504,12 @@ impl Store for Rounds {
     }
     async fn list_directories(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         self.inner.list_directories(prefix).await
+    }
+    async fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.inner.delete_many(keys).await
+    }
+    async fn now(&self) -> Result<u64, StoreError> {
+        self.inner.now().await
     }
     async fn upload(&self, key: &str, file: &Path) -> Result<(), StoreError> {
         self.inner.upload(key, file).await

@@ -52,7 +52,9 @@ pub async fn run(args: LogsArgs) -> Result<Exit, Failure> {
         return Err(Failure::input(match source {
             Source::Cache => format!("subtask {index} of {id} has not run: its outputs came from the cache"),
             Source::Execution(earlier) => {
-                format!("subtask {index} of {id} has not run: its outputs are those of `batchmap logs {earlier} {index}`")
+                format!(
+                    "subtask {index} of {id} has not run: its outputs are those of `batchmap logs {earlier} {index}`"
+                )
             }
         }));
     }

@@ -7,8 +7,8 @@ use super::{Exit, Failure, inspect, run};
 use crate::map::layout::Root;
 use crate::map::task::Resources;
 use crate::run::launch::{self, Known};
-use crate::run::recover::{self, Recovered};
 use crate::run::now_ms;
+use crate::run::recover::{self, Recovered};
 
 /// Arguments of `batchmap recover`.
 #[derive(Debug, clap::Args)]

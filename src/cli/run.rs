@@ -182,8 +182,8 @@ fn own_directories(task: &MapTask, session: &Session) -> Result<(), Failure> {
 /// When the platform has no such size, or there is no image where one is needed.
 pub fn job_definition(image: Option<&str>, given: &Resources, session: &Session) -> Result<Definition, Failure> {
     let target = &session.target;
-    let requirements = resources::requirements(given, session.platform())
-        .map_err(|error| Failure::input(error.to_string()))?;
+    let requirements =
+        resources::requirements(given, session.platform()).map_err(|error| Failure::input(error.to_string()))?;
     if let Some(note) = &requirements.note {
         note!("note: {note}");
     }

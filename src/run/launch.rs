@@ -166,7 +166,7 @@ pub async fn begin_reusing(
     }
     let Names { definition, queue, interruptible_queue } = names;
     let started = Event::Started { definition, queue, interruptible_queue };
-    journal.append(super::now_ms(), std::iter::once(started).chain(reused).collect()).await?;
+    journal.append(ports.clock.now_ms(), std::iter::once(started).chain(reused).collect()).await?;
     Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)))
 }
 

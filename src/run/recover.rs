@@ -124,12 +124,7 @@ pub async fn write(store: &Arc<dyn Store>, root: &Root, record: &TaskRecord) -> 
 }
 
 /// Subtasks that have left good outputs without being counted as successes.
-async fn late(
-    store: &dyn Store,
-    old: &Root,
-    record: &TaskRecord,
-    outcomes: &Outcomes,
-) -> Result<Ranges, StoreError> {
+async fn late(store: &dyn Store, old: &Root, record: &TaskRecord, outcomes: &Outcomes) -> Result<Ranges, StoreError> {
     let declared = declared(record);
     let mut late = Ranges::default();
     // Without outputs, S3 does not show who has succeeded.
@@ -153,10 +148,8 @@ async fn late(
 
 /// Stretches that hold every subtask that is not counted as a success, and few others.
 fn clusters(outcomes: &Outcomes) -> impl Iterator<Item = (OriginalIndex, OriginalIndex)> + '_ {
-    let mut missing = (0..outcomes.size())
-        .map(OriginalIndex)
-        .filter(|index| outcomes.get(*index) != Outcome::Succeeded)
-        .peekable();
+    let mut missing =
+        (0..outcomes.size()).map(OriginalIndex).filter(|index| outcomes.get(*index) != Outcome::Succeeded).peekable();
     std::iter::from_fn(move || {
         let first = missing.next()?;
         let mut last = first;
@@ -195,11 +188,7 @@ async fn list(
     }
 }
 
-async fn is_good(
-    store: &dyn Store,
-    key: &str,
-    declared: &BTreeMap<String, LiteralType>,
-) -> Result<bool, StoreError> {
+async fn is_good(store: &dyn Store, key: &str, declared: &BTreeMap<String, LiteralType>) -> Result<bool, StoreError> {
     match store.get(key).await {
         Ok(outputs) => Ok(cache::check(&outputs, declared).is_ok()),
         Err(StoreError::NotFound { .. }) => Ok(false),

@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use batchmap::aws::batch::{
-    AttemptDetail, Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, JobSummary, SubmitRequest,
+    AttemptDetail, Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, JobSummary,
+    QueueDetail, SubmitRequest,
 };
 use batchmap::aws::store::Store;
 use batchmap::idl::core::container_error::Kind;
 use batchmap::idl::core::execution_error::ErrorKind;
-use batchmap::idl::core::{ContainerError, ErrorDocument};
+use batchmap::idl::core::{ContainerError, ErrorDocument, LiteralMap};
+use batchmap::idl::make;
 use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::{self, Place, Root};
+use bytes::Bytes;
 use prost::Message;
 use tokio::time::Instant;
 
@@ -32,7 +35,7 @@ pub enum Ending {
     Error { recoverable: bool },
     /// With this exit code and no document.
     Exit(i32),
-    /// With its host.
+    /// With its host: this Batch starts it again while the submission's attempts last, as its rules say.
     HostLost,
     /// With its host, after its outputs were written.
     HostLostLate,
@@ -65,6 +68,7 @@ struct Child {
 struct Job {
     id: String,
     name: String,
+    root: Root,
     array: u32,
     queue: String,
     created: Instant,
@@ -80,6 +84,7 @@ pub enum Call {
     ListChildren,
     ListNamed,
     Terminate { array: u32 },
+    Queues,
 }
 
 #[derive(Default)]
@@ -92,6 +97,8 @@ struct State {
     runs: BTreeMap<u64, u32>,
     listing_lag: Duration,
     hidden_failures: u32,
+    queues: Vec<QueueDetail>,
+    environments: Vec<EnvironmentDetail>,
 }
 
 /// The endpoint.
@@ -185,20 +192,19 @@ impl ScriptedBatch {
         {
             let mut state = self.state();
             for job in &mut state.jobs {
-                let array = job.array;
+                let (root, array) = (job.root.clone(), job.array);
                 for child in job.children.iter_mut().filter(|child| child.is_over(now) && !child.left) {
                     child.left = true;
                     if !child.terminated {
-                        left.push((array, child.index, child.ending));
+                        left.push((root.clone(), array, child.index, child.ending));
                     }
                 }
             }
         }
-        let root = Root::new("", "x");
-        for (array, index, ending) in left {
+        for (root, array, index, ending) in left {
             match ending {
                 Ending::Good | Ending::HostLostLate if self.outputs_due => {
-                    self.store.memory.put(&root.outputs(index), "outputs".into()).await.unwrap();
+                    self.store.memory.put(&root.outputs(index), outputs(index)).await.unwrap();
                 }
                 Ending::Error { recoverable } => {
                     let key = root.error(index, &layout::attempt(array, 1));
@@ -210,7 +216,7 @@ impl ScriptedBatch {
     }
 
     /// The subtasks of a submission, found as the worker finds them.
-    async fn subtasks(&self, request: &SubmitRequest) -> (u32, Vec<OriginalIndex>) {
+    async fn subtasks(&self, request: &SubmitRequest) -> (Root, u32, Vec<OriginalIndex>) {
         let (_, root) = Root::parse(&request.environment[layout::ENV_EXECUTION]).unwrap();
         let array: u32 = request.environment[layout::ENV_ARRAY].parse().unwrap();
         let mut subtasks = Vec::new();
@@ -226,8 +232,14 @@ impl ScriptedBatch {
             }
         }
         assert_eq!(subtasks.len(), request.size as usize, "as many subtasks as children");
-        (array, subtasks)
+        (root, array, subtasks)
     }
+}
+
+/// What a child leaves: its own index.
+pub fn outputs(index: OriginalIndex) -> Bytes {
+    let literals = [("o0".to_owned(), make::integer(index.0 as i64))].into();
+    LiteralMap { literals }.encode_to_vec().into()
 }
 
 fn document(recoverable: bool) -> Vec<u8> {
@@ -326,7 +338,7 @@ impl Job {
 #[async_trait]
 impl Batch for ScriptedBatch {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
-        let (array, subtasks) = self.subtasks(request).await;
+        let (root, array, subtasks) = self.subtasks(request).await;
         let call = Call::Submit { array, size: request.size, queue: request.queue.clone() };
         self.state().calls.push(call);
         let fault = self.fault("SubmitJob");
@@ -337,16 +349,31 @@ impl Batch for ScriptedBatch {
         let mut state = self.state();
         let mut children = Vec::new();
         for index in subtasks {
+            let state = &mut *state;
             let run = state.runs.entry(index.0).or_insert(0);
-            let this = *run;
-            *run += 1;
-            let ending = state.endings.get(&(index.0, this)).copied().unwrap_or(Ending::Good);
+            let mut ending = Ending::HostLost;
+            for _ in 0..request.attempts {
+                ending = state.endings.get(&(index.0, *run)).copied().unwrap_or(Ending::Good);
+                *run += 1;
+                if ending != Ending::HostLost {
+                    break;
+                }
+            }
             let ends = now + state.durations.get(&index.0).copied().unwrap_or(Duration::from_secs(1));
             children.push(Child { index, ends, ending, left: false, terminated: false });
         }
         let id = format!("job-{}", state.jobs.len());
         let (name, queue) = (request.name.clone(), request.queue.clone());
-        state.jobs.push(Job { id: id.clone(), name, array, queue, created: now, children, stopped_because: None });
+        state.jobs.push(Job {
+            id: id.clone(),
+            name,
+            root,
+            array,
+            queue,
+            created: now,
+            children,
+            stopped_because: None,
+        });
         match fault {
             Some(fault) => Err(Self::refuse("SubmitJob", fault)),
             None => Ok(id),
@@ -420,5 +447,20 @@ impl Batch for ScriptedBatch {
 
     async fn register(&self, definition: &Definition) -> Result<String, BatchError> {
         Ok(definition.name.clone())
+    }
+
+    async fn queues(&self, names: &[String]) -> Result<Vec<QueueDetail>, BatchError> {
+        self.state().calls.push(Call::Queues);
+        if let Some(fault) = self.fault("DescribeJobQueues") {
+            return Err(Self::refuse("DescribeJobQueues", fault));
+        }
+        Ok(self.state().queues.iter().filter(|queue| names.contains(&queue.name)).cloned().collect())
+    }
+
+    async fn environments(&self, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError> {
+        if let Some(fault) = self.fault("DescribeComputeEnvironments") {
+            return Err(Self::refuse("DescribeComputeEnvironments", fault));
+        }
+        Ok(self.state().environments.iter().filter(|known| names.contains(&known.arn)).cloned().collect())
     }
 }

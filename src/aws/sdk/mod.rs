@@ -5,10 +5,12 @@
 
 mod batch;
 mod counts;
+mod date;
 mod fault;
 mod jobs;
 mod logs;
 mod patience;
+mod places;
 mod store;
 mod transfer;
 

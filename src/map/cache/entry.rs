@@ -164,7 +164,8 @@ mod tests {
                 assert_eq!(fits, text == other || both, "{text} as {other}");
             }
         }
-        for (text, value) in [("struct", json!({"a": [1]})), ("integer?", json!(null)), ("integer|string", json!("s"))] {
+        for (text, value) in [("struct", json!({"a": [1]})), ("integer?", json!(null)), ("integer|string", json!("s"))]
+        {
             assert!(check(&entry(&[("o", text, value)]).encode_to_vec(), &declared(&[("o", text)])).is_ok(), "{text}");
         }
     }

@@ -75,10 +75,7 @@ fn golden_keys() {
     let mut content = ContentHash::default();
     content.update(b"ab");
     content.update(b"c");
-    assert_eq!(
-        content.finish(),
-        "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    );
+    assert_eq!(content.finish(), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 const GOLDEN: [&str; 3] = [

@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use super::{DriveError, Driver};
 use crate::aws::batch::JobDetail;
 use crate::map::execution::{Look, ended_unjudged};
-use crate::run::{cache, observe};
 use crate::run::settle::{Case, Judged};
+use crate::run::{cache, observe};
 
 impl Driver {
     /// One poll: asks about every array that Batch holds and judges what has ended.
@@ -58,6 +58,7 @@ impl Driver {
             job,
             detail,
             outputs_due: interface.is_some_and(|outputs| !outputs.variables.is_empty()),
+            retry_timeouts: self.record.policy.is_some_and(|policy| policy.retry_timeouts),
             patient,
         };
         let Some(Judged { event, listed_failed }) = case.judge(&self.ports, look).await? else {

@@ -190,9 +190,7 @@ impl Stager {
         let keys_key = self.root.pack_keys(number);
         let store = self.store.clone();
         self.puts.spawn(async move {
-            let keys = async {
-                if keys.is_empty() { Ok(()) } else { store.put(&keys_key, keys.into()).await }
-            };
+            let keys = async { if keys.is_empty() { Ok(()) } else { store.put(&keys_key, keys.into()).await } };
             futures::try_join!(store.put(&body_key, pack.body), store.put(&index_key, pack.index), keys).map(|_| ())
         });
         Ok(())
