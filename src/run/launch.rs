@@ -79,18 +79,20 @@ pub struct Known {
     pub records: u64,
 }
 
-/// A new execution's id: the time in UTC, so that ids sort by it, and a random part.
+/// A new execution's id: the time in UTC, so that ids sort by it (to the millisecond, for the newest is what commands
+/// take that are given none), and a random part.
 pub fn new_id(now_ms: u64) -> String {
     let now = OffsetDateTime::from_unix_timestamp((now_ms / 1000) as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (date, time) = (now.date(), now.time());
     format!(
-        "{:04}{:02}{:02}t{:02}{:02}{:02}-{:06x}",
+        "{:04}{:02}{:02}t{:02}{:02}{:02}-{:03x}{:06x}",
         date.year(),
         u8::from(date.month()),
         date.day(),
         time.hour(),
         time.minute(),
         time.second(),
+        now_ms % 1000,
         random() & 0xff_ffff
     )
 }
@@ -285,8 +287,10 @@ mod tests {
 
     #[test]
     fn ids_sort_by_time_and_fit_a_job_name() {
-        let (early, late) = (new_id(1_795_379_892_000), new_id(1_795_379_893_000));
-        assert!(early < late, "{early} {late}");
+        let times = [1_795_379_892_000, 1_795_379_892_001, 1_795_379_892_999, 1_795_379_893_000];
+        let ids = times.map(new_id);
+        assert!(ids.is_sorted_by(|early, late| early < late), "{ids:?}");
+        let early = &ids[0];
         assert!(early.starts_with("20261122t"), "{early}");
         assert!(early.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
     }
