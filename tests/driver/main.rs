@@ -3,9 +3,13 @@
 mod batch;
 mod cache;
 mod crash;
+mod fence;
 mod harness;
 mod outage;
 mod outcomes;
 mod recover;
+mod snapshots;
 mod store;
 mod submission;
+mod sweep;
+mod terminate;
