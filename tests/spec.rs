@@ -64,7 +64,8 @@ fn everything_that_a_spec_can_say() {
         },
         "policy": {
             "concurrency": 4, "concurrency_mode": "batches", "min_success_ratio": 0.75, "completion": "satisfied",
-            "retries": 2, "timeout": "5m", "interruptible": true, "run_all_sub_nodes": true
+            "retries": 2, "timeout": "5m", "interruptible": true, "run_all_sub_nodes": true,
+            "deadline": "1h 30m"
         },
         "resources": {"cpu": "500m", "mem": "2Gi", "gpu": 1},
         "environment": {"MODE": "fast"},
@@ -98,6 +99,7 @@ fn everything_that_a_spec_can_say() {
     assert_eq!(task.policy.min_success.of(9), 7);
     assert_eq!(task.policy.completion, Completion::Satisfied);
     assert_eq!(task.policy.timeout, Some(Duration::from_secs(300)));
+    assert_eq!(task.policy.deadline, Some(Duration::from_secs(5400)));
     assert_eq!(task.resources, Resources { cpu_milli: 500, memory_mib: 2048, gpus: 1 });
     assert_eq!(task.environment["MODE"], "fast");
 }
@@ -149,6 +151,9 @@ fn policy_at_its_edges() {
         ("timeout", json!("0s"), "leaves no time"),
         ("timeout", json!(-5), "leaves no time"),
         ("timeout", json!("soon"), "is not a length of time"),
+        ("deadline", json!(0), "leaves no time"),
+        ("deadline", json!("-2h"), "is not a length of time"),
+        ("deadline", json!("tomorrow"), "is not a length of time"),
         ("run_all_sub_nodes", json!(1), "is not true or false"),
     ] {
         let found = with(&format!("policy/{key}"), value.clone());

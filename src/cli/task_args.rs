@@ -102,6 +102,9 @@ pub struct TaskArgs {
         help_heading = "Policy"
     )]
     pub run_all_sub_nodes: Option<OsString>,
+    /// Time limit of the whole execution, from its beginning on: 2h, 90m, or seconds [default: none]
+    #[arg(long, value_name = "TIME", help_heading = "Policy", allow_hyphen_values = true)]
+    pub deadline: Option<OsString>,
 
     /// The command; {{.inputs.NAME}} stands for an input's value
     #[arg(last = true, value_name = "COMMAND")]
@@ -171,6 +174,7 @@ impl TaskArgs {
             ("timeout", &self.timeout),
             ("interruptible", &self.interruptible),
             ("run_all_sub_nodes", &self.run_all_sub_nodes),
+            ("deadline", &self.deadline),
         ];
         let policy = object(&texts, |text| Value::from(text), all).into_iter().chain(object(&scalars, scalar, all));
         set("policy", non_empty(policy.collect()));

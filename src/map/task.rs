@@ -112,6 +112,8 @@ pub struct Policy {
     pub interruptible: bool,
     /// Run every subtask even when success has become impossible.
     pub run_all_sub_nodes: bool,
+    /// Of the whole execution, from its beginning on.
+    pub deadline: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -125,6 +127,7 @@ impl Default for Policy {
             timeout: None,
             interruptible: false,
             run_all_sub_nodes: false,
+            deadline: None,
         }
     }
 }

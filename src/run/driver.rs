@@ -8,14 +8,18 @@
 //!        └── drain: journal, then submit / look up / terminate ◄──┘
 //! ```
 
+mod deadline;
+mod ending;
 mod error;
 mod polling;
 mod submitting;
 mod terminating;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub use ending::Unended;
 pub use error::DriveError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -87,7 +91,12 @@ pub struct Driver {
     inherited: u32,
     progress: watch::Sender<Summary>,
     polls: u64,
-    warned: Option<String>,
+    /// When the execution must be over.
+    deadline: Option<deadline::Deadline>,
+    /// Arrays that are to end, since when they have been told so.
+    ending: BTreeMap<u32, Instant>,
+    /// Children that wait and do not start.
+    waiting: waiting::Waiting,
 }
 
 impl Driver {
@@ -117,7 +126,9 @@ impl Driver {
             inherited: 0,
             progress,
             polls: 0,
-            warned: None,
+            deadline: None,
+            ending: BTreeMap::new(),
+            waiting: waiting::Waiting::default(),
         }
     }
 
@@ -161,6 +172,7 @@ impl Driver {
     /// When AWS or the journal makes it impossible to go on.
     pub async fn run(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
         loop {
+            self.expire(now_ms())?;
             let drained = match self.drain().await {
                 Ok(Some(decision)) => return Ok(Ended::Finished(decision)),
                 Ok(None) => true,
@@ -177,6 +189,8 @@ impl Driver {
                     Control::Detach => return Ok(Ended::Detached),
                     Control::Abort { reason } => self.take_in(Event::AbortRequested { reason })?,
                 },
+                // The next turn takes it in, before anything else is done.
+                () = tokio::time::sleep_until(self.expires_at()) => {}
                 () = wake => match self.poll().await {
                     // A poll alone is no proof: there may have been nothing to ask about.
                     Ok(()) if drained => self.failing = None,
@@ -212,7 +226,7 @@ impl Driver {
             none if none.is_empty() => self.journal.flush().await?,
             events => self.journal.append(now_ms(), events).await?,
         }
-        let summary = self.execution.counts();
+        let summary = Summary { stuck: self.waiting.stuck().cloned(), ..self.execution.counts() };
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
         Ok(())
     }

@@ -11,6 +11,7 @@ pub mod result;
 pub mod settle;
 pub mod source;
 pub mod stage;
+pub mod stuck;
 pub mod submit;
 
 use std::sync::Arc;

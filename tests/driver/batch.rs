@@ -37,6 +37,8 @@ pub enum Ending {
     HostLost,
     /// With its host, after its outputs were written.
     HostLostLate,
+    /// Cancelled by its queue's time limit, before it started.
+    GivenUp,
 }
 
 /// What goes wrong with one call.
@@ -50,6 +52,8 @@ pub enum Fault {
     Lost,
     /// Refused.
     Refused,
+    /// Accepted, and nothing comes of it.
+    Ignored,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +98,8 @@ struct State {
     runs: BTreeMap<u64, u32>,
     listing_lag: Duration,
     hidden_failures: u32,
+    stalled: Option<Option<String>>,
+    early_end: bool,
     queues: Vec<QueueDetail>,
     environments: Vec<EnvironmentDetail>,
 }
@@ -139,6 +145,27 @@ impl ScriptedBatch {
         self.state().hidden_failures = times;
     }
 
+    /// No child starts any more, and the parents say so with this reason, or with none.
+    pub fn stall(&self, reason: Option<&str>) {
+        self.state().stalled = Some(reason.map(str::to_owned));
+    }
+
+    /// Children start again, as if they had never waited.
+    pub fn go_on(&self) {
+        self.state().stalled = None;
+    }
+
+    /// A parent that was terminated is FAILED at once, half a minute before its children are.
+    pub fn early_end(&self, early: bool) {
+        self.state().early_end = early;
+    }
+
+    /// What there is to be told of a queue and its environments.
+    pub fn places(&self, queue: QueueDetail, environments: Vec<EnvironmentDetail>) {
+        let mut state = self.state();
+        (state.queues, state.environments) = (vec![queue], environments);
+    }
+
     /// Batch forgets every job, as it does after about seven days.
     pub fn forget(&self) {
         self.state().jobs.clear();
@@ -176,7 +203,7 @@ impl ScriptedBatch {
         match fault {
             Fault::Throttled => BatchError::Throttled { operation, message: "slow down".to_owned() },
             Fault::Lost | Fault::ReplyLost => BatchError::Unknown { operation, message: "timeout".to_owned() },
-            Fault::Refused => {
+            Fault::Refused | Fault::Ignored => {
                 BatchError::Refused { operation, code: "ClientException".to_owned(), message: "no".to_owned() }
             }
         }
@@ -234,6 +261,14 @@ impl ScriptedBatch {
     }
 }
 
+/// A job none of whose children may start.
+fn stalled(detail: JobDetail, reason: Option<&Option<String>>) -> JobDetail {
+    let Some(reason) = reason.filter(|_| !detail.status.is_terminal()) else { return detail };
+    let waits = |status| if status == JobStatus::Running { JobStatus::Runnable } else { status };
+    let summary = detail.summary.into_iter().map(|(status, count)| (waits(status), count)).collect();
+    JobDetail { status: waits(detail.status), status_reason: reason.clone(), summary, ..detail }
+}
+
 fn document(recoverable: bool) -> Vec<u8> {
     let kind = if recoverable { Kind::Recoverable } else { Kind::NonRecoverable };
     let error = ContainerError {
@@ -265,7 +300,7 @@ impl Child {
             Ending::Good => Some(0),
             Ending::Error { .. } => Some(1),
             Ending::Exit(code) => Some(code),
-            Ending::HostLost | Ending::HostLostLate => None,
+            Ending::HostLost | Ending::HostLostLate | Ending::GivenUp => None,
         }
     }
 }
@@ -275,6 +310,10 @@ impl Job {
         match child.ending {
             _ if child.terminated => self.stopped_because.clone(),
             Ending::HostLost | Ending::HostLostLate => Some("Host EC2 (instance i-0) terminated.".to_owned()),
+            Ending::GivenUp => Some(
+                "Canceled by JobStateTimeLimit action due to reason: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+                    .to_owned(),
+            ),
             _ => Some("Essential container in task exited".to_owned()),
         }
     }
@@ -364,7 +403,15 @@ impl Batch for ScriptedBatch {
             return Err(Self::refuse("DescribeJobs", fault));
         }
         let (now, state) = (Instant::now(), self.state());
-        Ok(state.jobs.iter().filter(|job| ids.contains(&job.id)).map(|job| job.detail(now)).collect())
+        let asked = state.jobs.iter().filter(|job| ids.contains(&job.id));
+        let told = asked.map(|job| {
+            let mut detail = stalled(job.detail(now), state.stalled.as_ref());
+            if state.early_end && job.stopped_because.is_some() {
+                detail.status = JobStatus::Failed;
+            }
+            detail
+        });
+        Ok(told.collect())
     }
 
     async fn list_children(&self, parent: &str, status: JobStatus, token: Option<&str>) -> Result<JobPage, BatchError> {
@@ -404,13 +451,25 @@ impl Batch for ScriptedBatch {
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
         self.settle().await;
-        if let Some(fault) = self.fault("TerminateJob") {
-            return Err(Self::refuse("TerminateJob", fault));
+        match self.fault("TerminateJob") {
+            Some(Fault::Ignored) => {
+                let mut state = self.state();
+                let array = state.jobs.iter().find(|job| job.id == id).expect("the driver ends its own").array;
+                state.calls.push(Call::Terminate { array });
+                return Ok(());
+            }
+            Some(fault) => return Err(Self::refuse("TerminateJob", fault)),
+            None => {}
         }
         let (now, mut state) = (Instant::now(), self.state());
+        let early = state.early_end;
         let job = state.jobs.iter_mut().find(|job| job.id == id).expect("the driver ends its own");
         for child in job.children.iter_mut().filter(|child| !child.is_over(now)) {
-            child.terminated = true;
+            if early {
+                (child.ends, child.ending) = (now + Duration::from_secs(30), Ending::Exit(143));
+            } else {
+                child.terminated = true;
+            }
         }
         job.stopped_because = Some(reason.to_owned());
         let array = job.array;

@@ -3,7 +3,9 @@
 mod batch;
 mod crash;
 mod harness;
+mod limits;
 mod outage;
 mod outcomes;
 mod store;
 mod submission;
+mod waiting;

@@ -40,6 +40,7 @@ pub(super) const POLICY_KEYS: &[&str] = &[
     "timeout",
     "interruptible",
     "run_all_sub_nodes",
+    "deadline",
 ];
 /// The keys of `resources`.
 pub(super) const RESOURCES_KEYS: &[&str] = &["cpu", "mem", "gpu"];
@@ -181,6 +182,7 @@ fn policy(fields: &Fields, faults: &mut Faults) -> Policy {
         timeout: policy.read("timeout", faults, quantity::timeout),
         interruptible: policy.boolean("interruptible", faults).unwrap_or_default(),
         run_all_sub_nodes: policy.boolean("run_all_sub_nodes", faults).unwrap_or_default(),
+        deadline: policy.read("deadline", faults, quantity::timeout),
     }
 }
 
