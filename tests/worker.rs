@@ -369,6 +369,8 @@ fn a_command_that_takes_too_long_is_stopped() {
         ("USER:Timeout", Kind::NonRecoverable, ErrorKind::User)
     );
     assert!(error.message.contains("timeout of 50ms"), "{}", error.message);
+    let again = one().timeout_ms(50).retrying_timeouts().run(&["sleep", "1000"]).failed(124);
+    assert_eq!((again.kind(), again.origin()), (Kind::Recoverable, ErrorKind::User));
     assert_eq!(one().timeout_ms(600_000).run(&["true"]).succeeded(), json!({}));
 }
 

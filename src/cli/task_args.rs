@@ -82,7 +82,17 @@ pub struct TaskArgs {
     /// Time limit of one attempt: 90s, 5m, or seconds [default: none]
     #[arg(long, value_name = "TIME", help_heading = "Policy", allow_hyphen_values = true)]
     pub timeout: Option<OsString>,
-    /// Run on the interruptible (spot) queue
+    /// Run a subtask that ran into the time limit again, within the retries
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Policy"
+    )]
+    pub retry_timeouts: Option<OsString>,
+    /// Run on the interruptible (spot) queue, the last attempt on the ordinary one
     #[arg(
         long,
         value_name = "BOOL",
@@ -172,6 +182,7 @@ impl TaskArgs {
             ("min_successes", &self.min_successes),
             ("retries", &self.retries),
             ("timeout", &self.timeout),
+            ("retry_timeouts", &self.retry_timeouts),
             ("interruptible", &self.interruptible),
             ("run_all_sub_nodes", &self.run_all_sub_nodes),
             ("deadline", &self.deadline),

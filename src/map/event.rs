@@ -130,6 +130,9 @@ pub struct Failure {
     pub origin: Origin,
     /// Whether another attempt is worth it, budget permitting.
     pub recoverable: bool,
+    /// How often each of the children was started in its array, as far as is known; at least 1. All starts but the last
+    /// were lost to the machinery: Batch repeats nothing else.
+    pub starts: u32,
     /// The error's code: the document's, or the verdict's name.
     pub code: String,
     /// What went wrong.

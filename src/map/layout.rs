@@ -213,6 +213,11 @@ pub fn attempt(array: u32, batch_attempt: u32) -> String {
     format!("{array:06}-{batch_attempt:02}")
 }
 
+/// Batch's own attempt, from 1, in the name that [`attempt`] has given.
+pub fn batch_attempt(name: &str) -> Option<u32> {
+    name.split_once('-')?.1.parse().ok()
+}
+
 /// What the names of all attempts of array `array` begin with.
 pub fn attempt_prefix(array: u32) -> String {
     format!("{array:06}-")
@@ -245,6 +250,13 @@ mod tests {
         for url in ["", "s3://", "s3://b", "s3://b/executions/", "s3://b/xexecutions/id", "file://b/executions/id"] {
             assert!(Root::parse(url).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn an_attempts_name_tells_its_number() {
+        assert_eq!(batch_attempt(&attempt(7, 3)), Some(3));
+        assert_eq!(batch_attempt(&attempt(1_234_567, 123)), Some(123));
+        assert_eq!(batch_attempt("elsewhere"), None);
     }
 
     #[test]

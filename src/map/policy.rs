@@ -37,7 +37,7 @@ pub enum Verdict {
 /// What is seen of a subtask's outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outputs {
-    /// They are there, whole.
+    /// They are there: `outputs.pb` is written last and in one conditional PUT, so that to be there is to be whole.
     Present,
     /// They are due and not there.
     Absent,
@@ -73,11 +73,17 @@ pub struct Evidence<'a> {
     pub outputs: Outputs,
     /// Its error document.
     pub error: Option<ErrorKind>,
+    /// Whether the task has its timeouts run again (`policy.retry_timeouts`).
+    pub retry_timeouts: bool,
 }
 
 impl Evidence<'_> {
     fn says(&self, text: &str) -> bool {
         self.status_reason.contains(text) || self.reason.contains(text)
+    }
+
+    fn timed_out(&self) -> bool {
+        self.says("Job attempt duration exceeded timeout")
     }
 
     fn document(&self, origin: Origin, recoverable: bool) -> bool {
@@ -140,8 +146,29 @@ const fn row(
 use Origin::{System, User};
 use Verdict::{Aborted, Failed, Retry, Succeeded};
 
-/// The table. Order matters: outputs outrank everything, our own termination outranks what the child said while it
-/// was being stopped, its error document outranks Batch's reasons, and those outrank a bare exit code.
+impl Row {
+    /// Whether the judgement is the error document's, so that its code and its message are the ones to show.
+    pub fn by_document(&self) -> bool {
+        ["UserRecoverable", "UserError", "SystemRecoverable", "SystemError"].contains(&self.name)
+    }
+}
+
+/// The beginnings of the status reasons after which Batch itself starts a child again: losses of host and start. A child
+/// that ends with one has used all its attempts.
+pub const REPEATED_STATUS: [&str; 3] = ["Host EC2", "Task failed to start", "Your Spot Task was interrupted"];
+
+/// The beginning of the container reasons after which it does: trouble of the agent.
+pub const REPEATED_REASON: &str = "AGENT";
+
+/// Whether Batch itself starts a child again after an attempt that ended so.
+pub fn batch_repeats(status_reason: &str, reason: &str) -> bool {
+    REPEATED_STATUS.iter().any(|text| status_reason.starts_with(text)) || reason.starts_with(REPEATED_REASON)
+}
+
+/// The table. Order matters. Outputs outrank everything; our own termination outranks what the child said while it was
+/// being stopped; what the task says of itself outranks Batch's reasons. Where Batch says that it ended the child itself,
+/// that outranks what the worker makes of being stopped, for the worker cannot know why. And a reason outranks a bare
+/// exit code.
 #[rustfmt::skip]
 pub const VERDICTS: &[Row] = &[
     row("OutputsPresent", Succeeded, "its outputs are complete",
@@ -154,18 +181,20 @@ pub const VERDICTS: &[Row] = &[
         |e| e.document(User, true)),
     row("UserError", Failed(User), "it failed",
         |e| e.document(User, false)),
+    row("QueueTimeLimit", Failed(System), "the queue's job state time limit cancelled it while it waited: raise the limit or give the queue capacity",
+        |e| e.says("Canceled by JobStateTimeLimit")),
+    row("TerminatedByOthers", Failed(User), "it was terminated, not by this execution",
+        |e| e.terminated),
+    row("Timeout", Retry(User), "its attempt ran into the timeout",
+        |e| e.timed_out() && e.retry_timeouts),
+    row("Timeout", Failed(User), "its attempt ran into the timeout: raise policy.timeout, or set policy.retry_timeouts",
+        |e| e.timed_out()),
     row("SystemRecoverable", Retry(System), "the machinery around it failed",
         |e| e.document(System, true)),
     row("SystemError", Failed(System), "the machinery around it failed for good",
         |e| e.document(System, false)),
     row("OutputsMissing", Failed(User), "it ended with exit code 0 but left no outputs: write every declared output, or declare none",
         |e| e.status == Some(JobStatus::Succeeded)),
-    row("QueueTimeLimit", Failed(System), "the queue's job state time limit cancelled it while it waited: raise the limit or give the queue capacity",
-        |e| e.says("Canceled by JobStateTimeLimit")),
-    row("TerminatedByOthers", Failed(User), "it was terminated, not by this execution",
-        |e| e.terminated),
-    row("Timeout", Failed(User), "its attempt ran into the timeout: raise policy.timeout",
-        |e| e.says("Job attempt duration exceeded timeout")),
     row("HostLost", Retry(System), "its host was lost",
         |e| e.status_reason.starts_with("Host EC2")),
     row("SpotInterrupted", Retry(System), "Fargate Spot took its place back",
@@ -186,7 +215,7 @@ pub const VERDICTS: &[Row] = &[
         |e| e.exit_code == Some(EXIT_RECOVERABLE)),
     row("WorkerFailed", Retry(System), "the worker could not reach S3, neither for the inputs nor to say why",
         |e| e.exit_code == Some(EXIT_SYSTEM)),
-    row("Killed", Failed(User), "it was killed (exit code 137) and nothing says why: most likely for its memory; raise resources.mem",
+    row("Killed", Retry(System), "it was killed (exit code 137) and nothing says why: most likely its host ran out of memory; if it goes on, raise resources.mem",
         |e| e.exit_code == Some(137)),
     row("ExitCode", Failed(User), "it ended with a non-zero exit code and left no error document",
         |e| e.exit_code.is_some_and(|code| code != 0)),
@@ -240,6 +269,7 @@ mod tests {
             by_us: false,
             outputs: Outputs::Absent,
             error: None,
+            retry_timeouts: false,
         }
     }
 
@@ -279,6 +309,10 @@ mod tests {
             ),
             ("TerminatedByOthers", Evidence { terminated: true, ..status("stop it") }),
             ("Timeout", Evidence { exit_code: Some(137), ..status("Job attempt duration exceeded timeout") }),
+            // The worker says that it was stopped, and Batch says why.
+            ("Timeout", Evidence { error: document(System, true), ..status("Job attempt duration exceeded timeout") }),
+            ("TerminatedByOthers", Evidence { terminated: true, error: document(System, true), ..status("stop it") }),
+            ("UserError", Evidence { terminated: true, error: document(User, false), ..status("stop it") }),
             ("HostLost", status("Host EC2 (instance i-0123456789abcdef0) terminated.")),
             ("HostLost", Evidence { exit_code: Some(143), ..status("Host EC2 (instance i-0) terminated.") }),
             ("SpotInterrupted", status("Your Spot Task was interrupted.")),
@@ -319,6 +353,13 @@ mod tests {
         for (expected, evidence) in endings() {
             assert_eq!(judge(&evidence).name, expected, "{evidence:?}");
         }
+    }
+
+    #[test]
+    fn a_timeout_is_run_again_where_the_task_says_so() {
+        let late = |retry_timeouts| Evidence { retry_timeouts, ..status("Job attempt duration exceeded timeout") };
+        assert_eq!(judge(&late(false)).verdict, Failed(User));
+        assert_eq!(judge(&late(true)).verdict, Retry(User));
     }
 
     #[test]

@@ -108,6 +108,8 @@ pub struct Policy {
     pub retries: u32,
     /// Of one attempt.
     pub timeout: Option<Duration>,
+    /// Whether a subtask that ran into the timeout is run again, within `retries`.
+    pub retry_timeouts: bool,
     /// Run on the interruptible (spot) queue, the last attempt on the default one.
     pub interruptible: bool,
     /// Run every subtask even when success has become impossible.
@@ -125,6 +127,7 @@ impl Default for Policy {
             completion: Completion::Settled,
             retries: 0,
             timeout: None,
+            retry_timeouts: false,
             interruptible: false,
             run_all_sub_nodes: false,
             deadline: None,

@@ -24,9 +24,9 @@ pub use error::DriveError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::Ports;
 use super::journal::Journal;
 use super::submit::Template;
-use super::{Ports, now_ms};
 use crate::idl::record::TaskRecord;
 use crate::map::cadence::{Cadence, Pace};
 use crate::map::event::{Decision, Event};
@@ -172,7 +172,7 @@ impl Driver {
     /// When AWS or the journal makes it impossible to go on.
     pub async fn run(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
         loop {
-            self.expire(now_ms())?;
+            self.expire(self.ports.clock.now_ms())?;
             let drained = match self.drain().await {
                 Ok(Some(decision)) => return Ok(Ended::Finished(decision)),
                 Ok(None) => true,
@@ -224,7 +224,7 @@ impl Driver {
     async fn flush(&mut self) -> Result<(), DriveError> {
         match std::mem::take(&mut self.unwritten) {
             none if none.is_empty() => self.journal.flush().await?,
-            events => self.journal.append(now_ms(), events).await?,
+            events => self.journal.append(self.ports.clock.now_ms(), events).await?,
         }
         let summary = Summary { stuck: self.waiting.stuck().cloned(), ..self.execution.counts() };
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);

@@ -138,7 +138,7 @@ pub async fn begin(
         return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
     }
     let Names { definition, queue, interruptible_queue } = names;
-    let now = super::now_ms();
+    let now = ports.clock.now_ms();
     journal.append(now, vec![Event::Started { definition, queue, interruptible_queue }]).await?;
     Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)).begun_at(now, now))
 }
@@ -155,7 +155,7 @@ pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result
     let template = template(ports, root, &names);
     let mut execution = known.execution;
     execution.resume();
-    let now = super::now_ms();
+    let now = ports.clock.now_ms();
     let first = known.times.map_or(now, |(first, _)| first);
     let driver = Driver::new(ports.clone(), known.record, template, patience, (journal, execution));
     Ok(driver.inheriting().begun_at(first, now))

@@ -6,7 +6,7 @@ use crate::aws::batch::{Batch, BatchError, JobDetail};
 use crate::map::execution::Seen;
 
 /// Jobs that one DescribeJobs takes.
-const DESCRIBE_LIMIT: usize = 100;
+pub(super) const DESCRIBE_LIMIT: usize = 100;
 
 /// What one poll says of the jobs asked about, by job id; a job that Batch does not know is left out.
 ///

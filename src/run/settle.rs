@@ -1,22 +1,26 @@
 //! Judging children: what Batch says of them against what S3 holds of them.
+//!
+//! A SUCCEEDED array of a task without outputs is believed without a look at S3: whatever left an error document there is
+//! the worker, and it then ends with a code that is not 0 (a test of it holds this), so that Batch calls the child FAILED.
+
+mod report;
+mod starts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
-use prost::Message;
 
 use super::Ports;
-use crate::aws::batch::{BatchError, JobDetail, JobStatus, JobSummary};
+use crate::aws::batch::{BatchError, JobDetail, JobStatus};
 use crate::aws::store::StoreError;
-use crate::idl::core::container_error::Kind;
-use crate::idl::core::execution_error::ErrorKind as OriginKind;
-use crate::idl::core::{ContainerError, ErrorDocument};
+use crate::idl::core::ContainerError;
 use crate::map::event::{Event, Failure};
 use crate::map::execution::{Array, Look};
 use crate::map::index::{ChildIndex, OriginalIndex};
 use crate::map::layout::{self, Root};
-use crate::map::policy::{self, ErrorKind, Evidence, Origin, Outputs, Verdict};
+use crate::map::policy::{self, Evidence, Origin, Outputs, Row, Verdict};
 use crate::map::ranges::Ranges;
+use report::{Report, kind, read_document, shorten};
 
 /// Every reason that this project gives to TerminateJob begins with this, so that children we ended are known as such.
 pub const OUR_REASON: &str = "batchmap: ";
@@ -29,9 +33,6 @@ const LISTS_AT_ONCE: usize = 16;
 
 /// Subtasks this near to one another are listed together: half a page of keys costs less than a further call.
 const NEAR: u64 = 500;
-
-/// About how many characters of a message go into the journal: enough to know the error, and 10,000 different ones stay small.
-const MESSAGE_LIMIT: usize = 600;
 
 /// Why children could not be judged.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,8 @@ pub struct Case<'a> {
     pub detail: Option<&'a JobDetail>,
     /// Whether the task declares outputs.
     pub outputs_due: bool,
+    /// Whether an attempt that ran into its timeout may be made again.
+    pub retry_timeouts: bool,
     /// Whether to wait for a listing that shows fewer failures than Batch counts: what it leaves out would be taken for
     /// successes.
     pub patient: bool,
@@ -82,14 +85,11 @@ struct Traces {
     errors: BTreeMap<OriginalIndex, String>,
 }
 
-/// What Batch says of a child.
-#[derive(Clone, Default)]
-struct Report {
-    status: Option<JobStatus>,
-    exit_code: Option<i32>,
-    status_reason: String,
-    reason: String,
-    terminated: bool,
+/// All that is known of the children to judge.
+struct Found {
+    reports: BTreeMap<OriginalIndex, Report>,
+    traces: Traces,
+    documents: BTreeMap<OriginalIndex, ContainerError>,
 }
 
 impl Case<'_> {
@@ -114,7 +114,9 @@ impl Case<'_> {
         reports.retain(|index, _| !self.array.judged_early(*index));
         let traces = self.traces(ports, &reports).await?;
         let documents = self.documents(ports, &reports, &traces).await?;
-        Ok(Some(Judged { event: self.verdicts(reports, &traces, &documents, ended), listed_failed }))
+        let found = Found { reports, traces, documents };
+        let starts = self.starts(ports, &found).await?;
+        Ok(Some(Judged { event: self.verdicts(&found, &starts, ended), listed_failed }))
     }
 
     /// FAILED children by the parent's own word: a FAILED array has at least one.
@@ -262,24 +264,23 @@ impl Case<'_> {
         Ok(found.into_iter().filter_map(|(index, document)| Some((index, document?))).collect())
     }
 
-    fn verdicts(
-        &self,
-        reports: BTreeMap<OriginalIndex, Report>,
-        traces: &Traces,
-        documents: &BTreeMap<OriginalIndex, ContainerError>,
-        ended: bool,
-    ) -> Event {
+    /// The row that applies to a child, and what it rests on.
+    fn row<'f>(&self, found: &'f Found, index: OriginalIndex, report: &'f Report) -> (&'static Row, Evidence<'f>) {
+        // An outputs.pb that is listed is a whole one, for it is written last and in one conditional PUT.
+        let outputs = match (self.outputs_due, found.traces.outputs.contains(&index)) {
+            (false, _) => Outputs::NotDue,
+            (true, true) => Outputs::Present,
+            (true, false) => Outputs::Absent,
+        };
+        let evidence = report.evidence(outputs, found.documents.get(&index).map(kind), self.retry_timeouts);
+        (policy::judge(&evidence), evidence)
+    }
+
+    fn verdicts(&self, found: &Found, starts: &BTreeMap<OriginalIndex, u32>, ended: bool) -> Event {
         let mut succeeded = Ranges::default();
-        let mut failures: BTreeMap<(Origin, bool, String, String), Ranges> = BTreeMap::new();
-        for (index, report) in reports {
-            let document = documents.get(&index);
-            let outputs = match (self.outputs_due, traces.outputs.contains(&index)) {
-                (false, _) => Outputs::NotDue,
-                (true, true) => Outputs::Present,
-                (true, false) => Outputs::Absent,
-            };
-            let evidence = report.evidence(outputs, document.map(kind));
-            let row = policy::judge(&evidence);
+        let mut failures: BTreeMap<(Origin, bool, u32, String, String), Ranges> = BTreeMap::new();
+        for (&index, report) in &found.reports {
+            let (row, evidence) = self.row(found, index, report);
             let (origin, recoverable) = match row.verdict {
                 Verdict::Succeeded => {
                     succeeded.push(index);
@@ -290,109 +291,21 @@ impl Case<'_> {
                 // Terminated in this execution's name though nothing here decided so: another driver did.
                 Verdict::Aborted => (Origin::System, false),
             };
-            let (code, message) = match document {
-                Some(document) if evidence.error.is_some() => (document.code.clone(), shorten(&document.message)),
-                _ => (row.name.to_owned(), shorten(&policy::describe(row, &evidence))),
+            let (code, message) = match found.documents.get(&index).filter(|_| row.by_document()) {
+                Some(document) => (document.code.clone(), shorten(&document.message)),
+                None => (row.name.to_owned(), shorten(&policy::describe(row, &evidence))),
             };
-            failures.entry((origin, recoverable, code, message)).or_default().push(index);
+            let starts = starts.get(&index).copied().unwrap_or(1);
+            failures.entry((origin, recoverable, starts, code, message)).or_default().push(index);
         }
-        let failures = failures
-            .into_iter()
-            .map(|((origin, recoverable, code, message), indices)| Failure {
-                indices,
-                origin,
-                recoverable,
-                code,
-                message,
-            })
-            .collect();
-        Event::Settled { array: self.number, succeeded, failures, ended }
-    }
-}
-
-impl Report {
-    fn of_child(job: &JobSummary) -> Self {
-        Report {
-            status: Some(job.status),
-            exit_code: job.exit_code,
-            status_reason: job.status_reason.clone().unwrap_or_default(),
-            reason: job.reason.clone().unwrap_or_default(),
-            terminated: job.terminated || job.cancelled,
-        }
-    }
-
-    fn of_job(detail: &JobDetail) -> Self {
-        let last = detail.attempts.last();
-        let attempt_reason = last.and_then(|attempt| attempt.status_reason.clone());
-        Report {
-            status: Some(detail.status),
-            exit_code: last.and_then(|attempt| attempt.exit_code),
-            status_reason: detail.status_reason.clone().or(attempt_reason).unwrap_or_default(),
-            reason: last.and_then(|attempt| attempt.reason.clone()).unwrap_or_default(),
-            terminated: detail.terminated || detail.cancelled,
-        }
-    }
-
-    fn evidence(&self, outputs: Outputs, error: Option<ErrorKind>) -> Evidence<'_> {
-        Evidence {
-            status: self.status,
-            exit_code: self.exit_code,
-            status_reason: &self.status_reason,
-            reason: &self.reason,
-            terminated: self.terminated,
-            by_us: self.status_reason.starts_with(OUR_REASON),
-            outputs,
-            error,
-        }
-    }
-}
-
-fn kind(document: &ContainerError) -> ErrorKind {
-    let origin = if document.origin() == OriginKind::System { Origin::System } else { Origin::User };
-    ErrorKind { origin, recoverable: document.kind() == Kind::Recoverable }
-}
-
-fn read_document(body: &[u8], key: &str) -> Option<ContainerError> {
-    match ErrorDocument::decode(body) {
-        Ok(document) => document.error,
-        Err(error) => {
-            tracing::warn!(key, %error, "an error document cannot be read and is ignored");
-            None
-        }
-    }
-}
-
-/// A message of at most about [`MESSAGE_LIMIT`] characters: its first line, which says what happened, and its end, for
-/// the last that a command wrote is most often why.
-fn shorten(message: &str) -> String {
-    let message = message.trim_end();
-    if message.chars().count() <= MESSAGE_LIMIT {
-        return message.to_owned();
-    }
-    let first: String = message.lines().next().unwrap_or_default().chars().take(MESSAGE_LIMIT / 2).collect();
-    let left = MESSAGE_LIMIT - first.chars().count();
-    let end = message.char_indices().rev().nth(left - 1).map_or(message, |(at, _)| &message[at..]);
-    // From a whole line on, where there is one.
-    let end = end.split_once('\n').map_or(end, |(_, lines)| lines);
-    format!("{first}\n…\n{end}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_message_keeps_its_first_line_and_its_end() {
-        let lines: Vec<String> = (0..500).map(|line| format!("line {line}")).collect();
-        let cut = shorten(&lines.join("\n"));
-        assert!(cut.starts_with("line 0\n…\nline 4"), "{cut}");
-        assert!(cut.ends_with("\nline 499"), "{cut}");
-    }
-
-    #[test]
-    fn a_long_message_is_cut_between_characters() {
-        assert_eq!(shorten("short\n"), "short");
-        let cut = shorten(&"ä".repeat(2 * MESSAGE_LIMIT));
-        assert!(cut.chars().count() <= MESSAGE_LIMIT + 3);
+        let failures = failures.into_iter().map(|((origin, recoverable, starts, code, message), indices)| Failure {
+            indices,
+            origin,
+            recoverable,
+            starts,
+            code,
+            message,
+        });
+        Event::Settled { array: self.number, succeeded, failures: failures.collect(), ended }
     }
 }

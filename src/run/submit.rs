@@ -8,6 +8,7 @@ use crate::map::event::Queue;
 use crate::map::execution::Array;
 use crate::map::layout::{self, Root};
 use crate::map::plan::Packs;
+use crate::map::policy::{REPEATED_REASON, REPEATED_STATUS};
 
 /// The largest SubmitJob payload that AWS takes, in bytes. Not adjustable.
 const MAX_PAYLOAD: usize = 30 * 1024;
@@ -94,17 +95,16 @@ impl Template {
     }
 }
 
-/// Which ends of an attempt Batch may retry by itself: losses of host and start. Everything else is for us to judge,
+/// Which ends of an attempt Batch may retry by itself: losses of host, start and agent (see
+/// [`crate::map::policy::batch_repeats`]). Everything else is for us to judge,
 /// and since Batch retries what no rule matches, the last rule matches all.
 fn retry_rules() -> Vec<RetryRule> {
     let lost =
         |reason: &str| RetryRule { on_status_reason: Some(reason.to_owned()), retry: true, ..RetryRule::default() };
-    vec![
-        lost("Host EC2*"),
-        lost("Task failed to start*"),
-        lost("Your Spot Task was interrupted*"),
-        RetryRule { on_reason: Some("*".to_owned()), retry: false, ..RetryRule::default() },
-    ]
+    let agent = RetryRule { on_reason: Some(format!("{REPEATED_REASON}*")), retry: true, ..RetryRule::default() };
+    let rest = RetryRule { on_reason: Some("*".to_owned()), retry: false, ..RetryRule::default() };
+    // AWS takes five rules at most.
+    REPEATED_STATUS.iter().map(|reason| lost(&format!("{reason}*"))).chain([agent, rest]).collect()
 }
 
 fn timeout_seconds(record: &TaskRecord) -> Option<u32> {

@@ -57,9 +57,9 @@ impl Failure {
         Failure::user("USER:ExitCode", message, exit)
     }
 
-    /// The command took too long.
-    pub(super) fn timeout(message: String) -> Self {
-        Failure::user("USER:Timeout", message, EXIT_TIMEOUT)
+    /// The command took too long; the task says whether that is worth another attempt.
+    pub(super) fn timeout(message: String, recoverable: bool) -> Self {
+        Failure { recoverable, ..Failure::user("USER:Timeout", message, EXIT_TIMEOUT) }
     }
 
     /// The command could not be started; `exit` is a shell's code for it.

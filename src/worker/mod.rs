@@ -95,7 +95,8 @@ pub async fn run<C: Connect>(args: WorkerArgs, connect: C) -> i32 {
         Err(failure) => {
             tracing::error!("{}: {}", failure.code, failure.message);
             child.report(&failure).await;
-            failure.exit
+            // Never 0 beside an error document: of a task without outputs the driver believes a SUCCEEDED array unseen.
+            failure.exit.max(1)
         }
     }
 }
@@ -126,11 +127,11 @@ impl Child {
         let Prepared { fetched, workspace, invocation } = prepared;
         let declared = outputs::declared(fetched.record.interface.as_ref());
         let keep = outputs::from_stdout(&declared).then_some(outputs::MAX_OUTPUT);
-        let limit = fetched.record.policy.as_ref().map_or(0, |policy| policy.timeout_ms);
-        let limit = (limit > 0).then(|| Duration::from_millis(limit));
+        let policy = fetched.record.policy.unwrap_or_default();
+        let limit = (policy.timeout_ms > 0).then(|| Duration::from_millis(policy.timeout_ms));
         let ended = command::run(&invocation, limit, keep, &mut signals).await;
         let ended = ended.map_err(|error| not_started(&invocation, &error))?;
-        judge(&ended, &workspace, limit)?;
+        judge(&ended, &workspace, limit, policy.retry_timeouts)?;
         let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt);
         let store = self.store.as_ref();
         let collected = outputs::collect(&declared, &workspace.outputs, ended.stdout.as_ref(), store, &raw).await;
@@ -176,11 +177,12 @@ impl Child {
 }
 
 /// Whether a command that has ended counts as having done its work. What it says of itself comes before its exit code.
-fn judge(ended: &Ended, workspace: &Workspace, limit: Option<Duration>) -> Result<(), Failure> {
+fn judge(ended: &Ended, workspace: &Workspace, limit: Option<Duration>, retry_timeouts: bool) -> Result<(), Failure> {
     let exit = exit_code(ended.status);
     if ended.timed_out {
         let limit = humantime::format_duration(limit.unwrap_or_default());
-        return Err(Failure::timeout(with_tail(format!("the command ran longer than the timeout of {limit}"), ended)));
+        let message = with_tail(format!("the command ran longer than the timeout of {limit}"), ended);
+        return Err(Failure::timeout(message, retry_timeouts));
     }
     if let Some(message) = recoverable_file(workspace) {
         let message =

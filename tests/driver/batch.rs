@@ -33,7 +33,7 @@ pub enum Ending {
     Error { recoverable: bool },
     /// With this exit code and no document.
     Exit(i32),
-    /// With its host.
+    /// With its host: this Batch starts it again while the submission's attempts last, as its rules say.
     HostLost,
     /// With its host, after its outputs were written.
     HostLostLate,
@@ -380,10 +380,16 @@ impl Batch for ScriptedBatch {
         let mut state = self.state();
         let mut children = Vec::new();
         for index in subtasks {
+            let state = &mut *state;
             let run = state.runs.entry(index.0).or_insert(0);
-            let this = *run;
-            *run += 1;
-            let ending = state.endings.get(&(index.0, this)).copied().unwrap_or(Ending::Good);
+            let mut ending = Ending::HostLost;
+            for _ in 0..request.attempts {
+                ending = state.endings.get(&(index.0, *run)).copied().unwrap_or(Ending::Good);
+                *run += 1;
+                if ending != Ending::HostLost {
+                    break;
+                }
+            }
             let ends = now + state.durations.get(&index.0).copied().unwrap_or(Duration::from_secs(1));
             children.push(Child { index, ends, ending, left: false, terminated: false });
         }

@@ -23,6 +23,7 @@ async fn eventful(record: &TaskRecord) -> Harness {
     harness.batch.ends(4, 0, Ending::Error { recoverable: true });
     harness.batch.ends(4, 1, Ending::Error { recoverable: true });
     harness.batch.ends(6, 0, Ending::HostLost);
+    harness.batch.ends(6, 1, Ending::Exit(76));
     harness.batch.ends(9, 0, Ending::Error { recoverable: false });
     harness.batch.ends(11, 0, Ending::Exit(1));
     harness

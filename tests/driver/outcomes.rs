@@ -109,12 +109,21 @@ fn size(call: &Call) -> Option<u32> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_host_costs_one_more_array() {
+async fn lost_hosts_are_batchs_own_affair_until_the_budget_is_used_up() {
+    let harness = Harness::new(with_policy(4, |policy| policy.min_successes = 3)).await;
+    (0..2).for_each(|run| harness.batch.ends(1, run, Ending::HostLost));
+    (0..9).for_each(|run| harness.batch.ends(2, run, Ending::HostLost));
+    let (decision, outcomes) = harness.run().await;
+    assert_eq!((decision, outcomes.failed()), (Decision::Succeeded, 1));
+    assert_eq!((harness.batch.runs()[&1], harness.batch.runs()[&2], harness.batch.submits()), (3, 3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_that_batch_does_not_repeat_costs_one_more_array() {
     let harness = Harness::new(task(4)).await;
-    harness.batch.ends(1, 0, Ending::HostLost);
-    let (decision, _) = harness.run().await;
-    assert_eq!(decision, Decision::Succeeded);
-    assert_eq!(harness.batch.runs()[&1], 2);
+    (0..2).for_each(|run| harness.batch.ends(1, run, Ending::Exit(76)));
+    assert_eq!(harness.run().await.0, Decision::Succeeded);
+    assert_eq!((harness.batch.runs()[&1], harness.batch.submits()), (3, 3));
 }
 
 #[tokio::test(start_paused = true)]

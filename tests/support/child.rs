@@ -115,6 +115,11 @@ impl Staged {
         self
     }
 
+    pub fn retrying_timeouts(mut self) -> Self {
+        self.record.policy.get_or_insert_default().retry_timeouts = true;
+        self
+    }
+
     pub fn child(mut self, index: u32) -> Self {
         self.environment.insert("AWS_BATCH_JOB_ARRAY_INDEX".to_owned(), index.to_string());
         self

@@ -6,10 +6,16 @@ use super::super::index::OriginalIndex;
 use super::super::plan::{MAX_ARRAY, Members, rolling_group};
 use super::super::ranges::Ranges;
 use super::super::task::{Completion, ConcurrencyMode};
-use super::{ArrayState, Execution};
+use super::{ArrayState, Execution, Spent};
 
-/// How often a child may be started for reasons that are not its own (host, agent, start): the budget that Flyte
-/// calls system retries, and its default.
+/// How often a subtask may be started over reasons that are not its own (host, image pull, agent, start), the first time
+/// included: it outlives two such losses, and the third is final. Flyte calls this system retries; it is Flyte's default.
+///
+/// The budget is a subtask's whole life long, whoever starts it: Batch itself within an array (its attempts are what is
+/// left of the budget, less one on the interruptible queue, so that the last start is on demand), or a further array.
+/// So a subtask is started at most `retries + SYSTEM_ATTEMPTS` times. How many of an array's attempts a child has used is
+/// known from Batch's own rules when it has used all, from the name of its error document, or from DescribeJobs; see
+/// `run::settle`. Where nothing tells, of a job that Batch has forgotten, one start more may be made.
 pub const SYSTEM_ATTEMPTS: u32 = 3;
 
 impl Execution {
@@ -58,20 +64,22 @@ impl Execution {
             return None;
         }
         let again = self.again.iter().find(|(_, indices)| !indices.is_empty());
-        let (queue, members) = match again {
+        let (queue, left, members) = match again {
             Some((queue, indices)) => {
                 let limit = room.min(u64::from(MAX_ARRAY)) as usize;
                 let taken: Ranges = indices.iter().copied().take(limit).collect();
-                (*queue, self.packs.members(taken))
+                // One number holds for the whole array. Who has more left gets it in a later one, if need be.
+                let left = taken.iter().map(|index| self.starts_left(index)).min().unwrap_or(1);
+                (*queue, left, self.packs.members(taken))
             }
-            None => (self.first_queue(), self.next_fresh(room)),
+            None => (self.first_queue(), SYSTEM_ATTEMPTS, self.next_fresh(room)),
         };
         let attempts = match queue {
-            // The last attempt of an interruptible subtask is a new array on the on-demand queue: just that one.
-            Queue::Default if self.terms.interruptible => 1,
-            Queue::Default => SYSTEM_ATTEMPTS,
-            Queue::Interruptible => SYSTEM_ATTEMPTS - 1,
+            Queue::Default => left,
+            // The last start of an interruptible subtask is a new array on the on-demand queue.
+            Queue::Interruptible => left - 1,
         };
+        let attempts = attempts.max(1);
         Some(Event::Planned { array: self.arrays.len() as u32, members, queue, attempts })
     }
 
@@ -103,9 +111,15 @@ impl Execution {
         if self.terms.interruptible { Queue::Interruptible } else { Queue::Default }
     }
 
-    /// The queue for another attempt of a subtask that has `user` and `system` failures behind it.
-    pub(super) fn next_queue(&self, user: u32, system: u32) -> Queue {
-        let last = system > 0 || user >= self.terms.retries;
+    /// Starts that a subtask has left for reasons that are not its own.
+    fn starts_left(&self, index: OriginalIndex) -> u32 {
+        let lost = self.spent.get(&index).map_or(0, |spent| spent.system);
+        SYSTEM_ATTEMPTS.saturating_sub(lost).max(1)
+    }
+
+    /// The queue for another attempt of a subtask that has this behind it: the last one, by either budget, is on demand.
+    pub(super) fn next_queue(&self, spent: Spent) -> Queue {
+        let last = spent.system + 1 >= SYSTEM_ATTEMPTS || (spent.user > 0 && spent.user >= self.terms.retries);
         if self.terms.interruptible && !last { Queue::Interruptible } else { Queue::Default }
     }
 

@@ -92,7 +92,9 @@ pub struct IllegalEvent {
 /// Attempts that a subtask has used up; kept only for those that have failed at least once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Spent {
+    /// Recoverable failures of its own.
     user: u32,
+    /// Starts that were lost to the machinery.
     system: u32,
 }
 

@@ -3,10 +3,7 @@
 use super::super::event::{Event, Failure};
 use super::super::policy::Origin;
 use super::super::ranges::Ranges;
-use super::{ArrayState, Execution};
-
-/// How often a subtask goes into a further array for losses that are not its own, after Batch's own attempts.
-const SYSTEM_ARRAYS: u32 = 1;
+use super::{ArrayState, Execution, SYSTEM_ATTEMPTS};
 
 impl Execution {
     /// Takes in the judgement of children of `array`.
@@ -48,19 +45,26 @@ impl Execution {
 
     fn fail(&mut self, array: u32, failure: &Failure) {
         let mut lost = Ranges::default();
+        let starts = failure.starts.clamp(1, self.arrays[array as usize].attempts.max(1));
         for index in failure.indices.iter() {
             let judged = self.arrays[array as usize].early.contains(&index);
             if judged || self.outcomes.get(index) != super::super::bitset::Outcome::Outstanding {
                 continue;
             }
             let mut spent = self.spent.get(&index).copied().unwrap_or_default();
-            let (used, budget) = match failure.origin {
-                Origin::User => (&mut spent.user, self.terms.retries),
-                Origin::System => (&mut spent.system, SYSTEM_ARRAYS),
+            spent.system += starts - 1;
+            let used_up = match failure.origin {
+                Origin::User => {
+                    spent.user += 1;
+                    spent.user > self.terms.retries
+                }
+                Origin::System => {
+                    spent.system += 1;
+                    spent.system >= SYSTEM_ATTEMPTS
+                }
             };
-            if failure.recoverable && *used < budget {
-                *used += 1;
-                let queue = self.next_queue(spent.user, spent.system);
+            if failure.recoverable && !used_up {
+                let queue = self.next_queue(spent);
                 self.spent.insert(index, spent);
                 self.again.entry(queue).or_default().insert(index);
             } else {

@@ -77,6 +77,8 @@ pub struct Policy {
     pub retries: Option<u32>,
     /// Of one attempt. Default: none.
     pub timeout: Option<Timeout>,
+    /// Whether a subtask that ran into the timeout is run again, within `retries`. Default: false.
+    pub retry_timeouts: Option<bool>,
     /// Run on the interruptible (spot) queue, the last attempt on the default one. Default: false.
     pub interruptible: Option<bool>,
     /// Run every subtask even when success has become impossible. Default: false.

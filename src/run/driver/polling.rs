@@ -62,6 +62,7 @@ impl Driver {
             job,
             detail,
             outputs_due: interface.is_some_and(|outputs| !outputs.variables.is_empty()),
+            retry_timeouts: self.record.policy.is_some_and(|policy| policy.retry_timeouts),
             patient,
         };
         let Some(Judged { event, listed_failed }) = case.judge(&self.ports, look).await? else {

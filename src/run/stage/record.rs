@@ -61,6 +61,7 @@ fn policy(task: &MapTask, size: u64) -> Policy {
         timeout_ms: policy.timeout.map_or(0, |timeout| timeout.as_millis() as u64),
         interruptible: policy.interruptible,
         run_all_sub_nodes: policy.run_all_sub_nodes,
+        retry_timeouts: policy.retry_timeouts,
         deadline_ms: policy.deadline.map_or(0, |deadline| deadline.as_millis() as u64),
     }
 }

@@ -100,7 +100,7 @@ fn an_array_that_batch_forgot_is_judged_by_what_it_left() {
     assert_eq!(script.machine.observe(0, &Seen::default()), Look::AtAll);
     script.ended(0, &[0, 2], lost(&[1]));
     assert_snapshot!(script.lines(), @r"
-    plan 1: [1] x3
+    plan 1: [1] x2
     submit 1
     ");
 }

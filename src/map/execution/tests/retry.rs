@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::script::{Script, fatal, lost, recoverable, terms};
+use super::script::{Script, fatal, lost, recoverable, started, terms};
 use crate::map::execution::{Look, Terms};
 use crate::map::status::JobStatus::{Failed, Running, Succeeded};
 use crate::map::task::ConcurrencyMode;
@@ -97,20 +97,88 @@ fn under_batches_nobody_looks_for_retries_before_the_end() {
 }
 
 #[test]
-fn a_lost_child_gets_one_more_array() {
-    let mut script = Script::new(terms(2), 2);
-    script.submitted(0).ended(0, &[0], lost(&[1]));
+fn what_batch_has_started_as_often_as_it_may_is_not_started_again() {
+    let mut script = Script::new(terms(1), 2);
+    script.submitted(0).ended(0, &[0], started(3, lost(&[1])));
     assert_snapshot!(script.lines(), @r"
     plan 0: [0-1] x3
     submit 0
-    plan 1: [1] x3
-    submit 1
+    decide succeeded
+    finished
+    finish succeeded
     ");
+    assert_eq!(script.machine.outcomes().failed(), 1);
+}
+
+/// The worker lost S3, say: Batch has not repeated that, and so there are starts left.
+#[test]
+fn a_lost_child_goes_on_with_the_starts_it_has_left() {
+    let mut script = Script::new(terms(2), 2);
+    script.submitted(0).ended(0, &[0], lost(&[1]));
     script.submitted(1).ended(1, &[], lost(&[1]));
+    script.submitted(2).ended(2, &[], lost(&[1]));
     assert_snapshot!(script.lines(), @r"
+    plan 0: [0-1] x3
+    submit 0
+    plan 1: [1] x2
+    submit 1
+    plan 2: [1] x1
+    submit 2
     decide failed: 1 of 2 subtasks failed, and 2 must succeed
     finished
     finish failed: 1 of 2 subtasks failed, and 2 must succeed
+    ");
+}
+
+#[test]
+fn losses_before_a_failure_of_its_own_count_too() {
+    let mut script = Script::new(Terms { retries: 9, ..terms(1) }, 1);
+    script.submitted(0).ended(0, &[], started(2, recoverable(&[0])));
+    script.submitted(1).ended(1, &[], started(2, recoverable(&[0])));
+    script.submitted(2).ended(2, &[], recoverable(&[0]));
+    script.submitted(3).ended(3, &[], lost(&[0]));
+    assert_snapshot!(script.lines(), @r"
+    plan 0: [0] x3
+    submit 0
+    plan 1: [0] x2
+    submit 1
+    plan 2: [0] x1
+    submit 2
+    plan 3: [0] x1
+    submit 3
+    decide failed: 1 of 1 subtasks failed, and 1 must succeed
+    finished
+    finish failed: 1 of 1 subtasks failed, and 1 must succeed
+    ");
+}
+
+/// In one array the attempts are everybody's: nobody gets more than it has left, and who gets less has it later.
+#[test]
+fn an_array_has_the_fewest_starts_that_any_of_its_members_has_left() {
+    let mut script = Script::new(Terms { retries: 1, ..terms(3) }, 3);
+    script.submitted(0);
+    script.lines();
+    let failures = [recoverable(&[0]), started(2, lost(&[1]))].concat();
+    script.ended(0, &[2], failures);
+    script.submitted(1).ended(1, &[1], lost(&[0]));
+    assert_snapshot!(script.lines(), @r"
+    plan 1: [0-1] x1
+    submit 1
+    plan 2: [0] x2
+    submit 2
+    ");
+}
+
+/// A journal that says more than can be is believed as far as it can be.
+#[test]
+fn more_starts_than_the_array_allows_are_its_attempts() {
+    let mut script = Script::new(Terms { retries: 2, ..terms(2) }, 2);
+    script.submitted(0).ended(0, &[0], started(u32::MAX, recoverable(&[1])));
+    assert_snapshot!(script.lines(), @r"
+    plan 0: [0-1] x3
+    submit 0
+    plan 1: [1] x1
+    submit 1
     ");
 }
 
@@ -123,9 +191,9 @@ fn losses_do_not_use_up_the_users_budget() {
     assert_snapshot!(script.lines(), @r"
     plan 0: [0] x3
     submit 0
-    plan 1: [0] x3
+    plan 1: [0] x2
     submit 1
-    plan 2: [0] x3
+    plan 2: [0] x2
     submit 2
     decide succeeded
     finished
@@ -144,7 +212,7 @@ fn the_last_attempt_of_an_interruptible_subtask_is_on_demand() {
     submit 0
     plan 1: [2-3] spot x2
     submit 1
-    plan 2: [3] x1
+    plan 2: [3] x3
     submit 2
     decide succeeded
     finished
@@ -153,17 +221,40 @@ fn the_last_attempt_of_an_interruptible_subtask_is_on_demand() {
 }
 
 #[test]
-fn a_spot_loss_goes_on_demand_at_once() {
+fn what_spot_has_lost_twice_gets_exactly_one_start_on_demand() {
     let mut script = Script::new(Terms { retries: 2, interruptible: true, ..terms(3) }, 3);
     script.submitted(0);
-    script.lines();
-    let failures = [recoverable(&[0]), lost(&[1])].concat();
+    let failures = [recoverable(&[0]), started(2, lost(&[1]))].concat();
     script.ended(0, &[2], failures);
+    script.submitted(1).ended(1, &[], lost(&[1]));
     assert_snapshot!(script.lines(), @r"
+    plan 0: [0-2] spot x2
+    submit 0
     plan 1: [1] x1
     plan 2: [0] spot x2
     submit 1
     submit 2
+    decide failed: 1 of 3 subtasks failed, and 3 must succeed
+    look up 2
+    ");
+}
+
+#[test]
+fn a_loss_that_batch_does_not_repeat_stays_on_spot_while_it_is_not_the_last() {
+    let mut script = Script::new(Terms { interruptible: true, ..terms(1) }, 1);
+    script.submitted(0).ended(0, &[], lost(&[0]));
+    script.submitted(1).ended(1, &[], lost(&[0]));
+    script.submitted(2).ended(2, &[], lost(&[0]));
+    assert_snapshot!(script.lines(), @r"
+    plan 0: [0] spot x2
+    submit 0
+    plan 1: [0] spot x1
+    submit 1
+    plan 2: [0] x1
+    submit 2
+    decide failed: 1 of 1 subtasks failed, and 1 must succeed
+    finished
+    finish failed: 1 of 1 subtasks failed, and 1 must succeed
     ");
 }
 

@@ -140,7 +140,13 @@ pub fn ranges(indices: &[u64]) -> Ranges {
 
 fn failure(indices: &[u64], origin: Origin, recoverable: bool) -> Vec<Failure> {
     let (code, message) = (format!("{origin:?}"), "it broke".to_owned());
-    vec![Failure { indices: ranges(indices), origin, recoverable, code, message }]
+    vec![Failure { indices: ranges(indices), origin, recoverable, starts: 1, code, message }]
+}
+
+/// The same children, started so often in their array.
+pub fn started(starts: u32, mut failures: Vec<Failure>) -> Vec<Failure> {
+    failures.iter_mut().for_each(|failure| failure.starts = starts);
+    failures
 }
 
 /// The user's fault, and final.

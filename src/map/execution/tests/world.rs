@@ -3,7 +3,7 @@
 
 use super::script::replay;
 use crate::map::event::{Event, Failure};
-use crate::map::execution::{Action, ArrayState, Execution, Look, Seen, Terms, ended_unjudged};
+use crate::map::execution::{Action, ArrayState, Execution, Look, SYSTEM_ATTEMPTS, Seen, Terms, ended_unjudged};
 use crate::map::index::OriginalIndex;
 use crate::map::plan::{Members, Packs};
 use crate::map::policy::Origin;
@@ -37,7 +37,7 @@ impl Dice {
     }
 }
 
-/// How one run of a subtask ends: what Batch makes of it, and what we do.
+/// How one start of a subtask ends: what Batch makes of it, and what we do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Good,
@@ -47,6 +47,7 @@ pub enum Fate {
     /// SUCCEEDED, with outputs due and none there.
     NoOutputs,
     Recoverable,
+    /// Its host is gone: Batch itself starts it again while the array has attempts.
     Lost,
 }
 
@@ -85,7 +86,10 @@ impl Fate {
 #[derive(Clone, Debug)]
 struct Child {
     index: OriginalIndex,
+    /// Of its last start.
     fate: Fate,
+    /// In this array.
+    starts: u32,
     ended: bool,
 }
 
@@ -116,10 +120,12 @@ pub struct Sim {
     unwritten: Vec<Event>,
     /// By array: Batch's side of it, where it has one.
     jobs: Vec<Option<Job>>,
-    /// By subtask: how each of its runs ends.
+    /// By subtask: how each of its starts ends.
     pub fates: Vec<Vec<Fate>>,
-    /// By subtask: its runs so far.
+    /// By subtask: the arrays it was in so far.
     pub runs: Vec<u32>,
+    /// By subtask: its starts so far, Batch's own included.
+    pub starts: Vec<u32>,
     pub submissions: u64,
     dice: Dice,
     crashes: u64,
@@ -131,8 +137,8 @@ impl Sim {
     pub fn new(terms: Terms, packs: Packs, seed: u64, crashes: u64) -> Self {
         let mut dice = Dice::new(seed);
         let size = packs.size() as usize;
-        let runs = terms.retries as usize + 3;
-        let fates = (0..size).map(|_| (0..runs).map(|_| Fate::roll(&mut dice)).collect()).collect();
+        let starts = (terms.retries + SYSTEM_ATTEMPTS) as usize;
+        let fates = (0..size).map(|_| (0..starts).map(|_| Fate::roll(&mut dice)).collect()).collect();
         Sim {
             machine: Execution::new(terms, packs),
             journal: Vec::new(),
@@ -140,6 +146,7 @@ impl Sim {
             jobs: Vec::new(),
             fates,
             runs: vec![0; size],
+            starts: vec![0; size],
             submissions: 0,
             dice,
             crashes,
@@ -150,7 +157,7 @@ impl Sim {
     /// How many subtasks succeed in the end when nobody stops them.
     pub fn truth(&self) -> u64 {
         let succeeds = |fates: &Vec<Fate>| {
-            let (mut user, mut system) = (self.machine.terms().retries, 1);
+            let (mut user, mut system) = (self.machine.terms().retries, SYSTEM_ATTEMPTS - 1);
             for fate in fates {
                 let budget = match fate.failure() {
                     _ if fate.is_success() => return true,
@@ -273,7 +280,7 @@ impl Sim {
                 let (origin, recoverable) = child.fate.failure();
                 let indices = [child.index].into_iter().collect();
                 let (code, message) = (format!("{:?}", child.fate), String::new());
-                failures.push(Failure { indices, origin, recoverable, code, message });
+                failures.push(Failure { indices, origin, recoverable, starts: child.starts, code, message });
             }
         }
         self.take_in(Event::Settled { array, succeeded, failures, ended: look == Look::AtAll });
@@ -342,20 +349,31 @@ impl Sim {
     /// Batch takes an array: each of its subtasks runs once more.
     fn create(&mut self, array: u32) {
         self.submissions += 1;
-        let members = self.machine.arrays()[array as usize].members.ranges();
+        let (members, attempts) = {
+            let array = &self.machine.arrays()[array as usize];
+            (array.members.ranges(), array.attempts)
+        };
         let mut children = Vec::new();
         for index in members.iter() {
             let at = index.0 as usize;
-            let run = self.runs[at] as usize;
-            if run > 0 {
+            if self.runs[at] > 0 {
                 let mut earlier = self.jobs.iter().flatten().flat_map(|job| &job.children).filter(|c| c.index == index);
                 assert!(earlier.all(|child| child.ended), "subtask {index} runs twice at once");
-                let last = self.fates[at][run - 1];
+                let last = self.fates[at][self.starts[at] as usize - 1];
                 assert!(!last.is_success() && last.failure().1, "subtask {index} runs again after {last:?}");
             }
             self.runs[at] += 1;
-            assert!(self.runs[at] <= self.machine.terms().retries + 2, "subtask {index} runs too often");
-            children.push(Child { index, fate: self.fates[at][run], ended: false });
+            let before = self.starts[at];
+            let fate = loop {
+                let most = self.machine.terms().retries + SYSTEM_ATTEMPTS;
+                assert!(self.starts[at] < most, "subtask {index} is started too often");
+                let fate = self.fates[at][self.starts[at] as usize];
+                self.starts[at] += 1;
+                if fate != Fate::Lost || self.starts[at] - before == attempts {
+                    break fate;
+                }
+            };
+            children.push(Child { index, fate, starts: self.starts[at] - before, ended: false });
         }
         self.jobs.resize(self.jobs.len().max(array as usize + 1), None);
         let there = self.jobs[array as usize].replace(Job { children, shown: (0, 0) });
