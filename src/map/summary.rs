@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::event::{Decision, Failure};
 use super::execution::Execution;
@@ -38,7 +38,33 @@ pub struct Folded {
     pub message: String,
 }
 
+/// One kind of failure, as a snapshot keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fold {
+    pub(super) origin: Origin,
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) indices: Ranges,
+}
+
 impl FailureFold {
+    /// Every kind of failure, as it is kept.
+    pub(super) fn folds(&self) -> Vec<Fold> {
+        let fold = |((origin, code, message), indices): (&(Origin, String, String), &Ranges)| Fold {
+            origin: *origin,
+            code: code.clone(),
+            message: message.clone(),
+            indices: indices.clone(),
+        };
+        self.folds.iter().map(fold).collect()
+    }
+
+    /// The fold that [`FailureFold::folds`] was taken of.
+    pub(super) fn from_folds(folds: Vec<Fold>) -> Self {
+        let folds = folds.into_iter().map(|Fold { origin, code, message, indices }| ((origin, code, message), indices));
+        FailureFold { folds: folds.collect() }
+    }
+
     /// Adds the subtasks `indices` that ended in `failure`.
     pub fn add(&mut self, indices: &Ranges, failure: &Failure) {
         if indices.is_empty() {

@@ -1,14 +1,18 @@
 //! From a staged execution, new or known, to its driver.
 
+mod replay;
+
 use std::sync::Arc;
 
 use prost::Message;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::driver::{Driver, Patience};
-use super::journal::{self, Journal, JournalError};
+use super::journal::{End, Growth, Journal, JournalError};
 use super::submit::{self, Template, TooLarge};
-use super::{Ports, random};
+use super::{Ports, now_ms, random};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::{self, TaskRecord};
 use crate::map::event::{Event, Queue};
@@ -55,7 +59,7 @@ pub enum LaunchError {
 }
 
 /// The names that an execution's submissions use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
     /// ARN of the job definition.
     pub definition: String,
@@ -77,6 +81,8 @@ pub struct Known {
     pub times: Option<(u64, u64)>,
     /// The number of its journal's records.
     pub records: u64,
+    /// How far the journal has grown since its newest snapshot.
+    pub growth: Growth,
 }
 
 /// A new execution's id: the time in UTC, so that ids sort by it, and a random part.
@@ -149,8 +155,10 @@ pub async fn begin(
 /// When there is no such execution, it was never begun, or its journal cannot be read.
 pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result<Driver, LaunchError> {
     let record = read_record(&ports.store, root).await?;
-    let (journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
-    let known = replay(record, &records)?;
+    let seen = (Instant::now(), now_ms());
+    let known = replay::replay(&ports.store, root, record).await?;
+    let end = End { records: known.records, times: known.times, growth: known.growth, seen };
+    let journal = Journal::after(ports.store.clone(), root.clone(), writer(), end);
     let names = known.names.ok_or_else(|| LaunchError::NeverBegun { id: root.id().to_owned() })?;
     let template = template(ports, root, &names);
     let mut execution = known.execution;
@@ -167,25 +175,7 @@ pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result
 /// When there is no such execution or it cannot be read.
 pub async fn read(store: &Arc<dyn Store>, root: &Root) -> Result<Known, LaunchError> {
     let record = read_record(store, root).await?;
-    let records = journal::read_from(store, root, 1).await?;
-    replay(record, &records)
-}
-
-fn replay(record: TaskRecord, records: &[journal::Record]) -> Result<Known, LaunchError> {
-    let mut execution = machine(&record);
-    let mut names = None;
-    for event in records.iter().flat_map(|record| &record.events) {
-        execution.handle(event)?;
-        if let Event::Started { definition, queue, interruptible_queue } = event {
-            names = Some(Names {
-                definition: definition.clone(),
-                queue: queue.clone(),
-                interruptible_queue: interruptible_queue.clone(),
-            });
-        }
-    }
-    let times = records.first().zip(records.last()).map(|(first, last)| (first.now_ms, last.now_ms));
-    Ok(Known { record, execution, names, times, records: records.len() as u64 })
+    replay::replay(store, root, record).await
 }
 
 /// Reads `task.pb`.

@@ -166,6 +166,25 @@ impl ScriptedBatch {
         (state.queues, state.environments) = (vec![queue], environments);
     }
 
+    /// Somebody submits a job of this name to queue `q`: children of no subtask that run for so long, unless ended. Its id.
+    pub fn submitted_elsewhere(&self, name: &str, children: u32, duration: Duration) -> String {
+        let (mut state, now) = (self.state(), Instant::now());
+        let id = format!("stray-{}", state.jobs.len());
+        let ends = now + duration;
+        let child = Child { index: OriginalIndex(0), ends, ending: Ending::Exit(1), left: true, terminated: false };
+        let (children, queue) = (vec![child; children as usize], "q".to_owned());
+        let (name, array) = (name.to_owned(), u32::MAX);
+        state.jobs.push(Job { id: id.clone(), name, array, queue, created: now, children, stopped_because: None });
+        id
+    }
+
+    /// Whether a job has children that have not ended.
+    pub fn is_alive(&self, id: &str) -> bool {
+        let now = Instant::now();
+        let state = self.state();
+        state.jobs.iter().any(|job| job.id == id && job.children.iter().any(|child| !child.is_over(now)))
+    }
+
     /// Batch forgets every job, as it does after about seven days.
     pub fn forget(&self) {
         self.state().jobs.clear();
@@ -440,19 +459,27 @@ impl Batch for ScriptedBatch {
         Ok(JobPage { jobs, next: (all.len() > from + PAGE).then(|| (from + PAGE).to_string()) })
     }
 
-    async fn list_named(&self, queue: &str, name: &str, _token: Option<&str>) -> Result<JobPage, BatchError> {
+    async fn list_named(&self, queue: &str, name: &str, token: Option<&str>) -> Result<JobPage, BatchError> {
         self.state().calls.push(Call::ListNamed);
         if let Some(fault) = self.fault("ListJobs") {
             return Err(Self::refuse("ListJobs", fault));
         }
         let (now, state) = (Instant::now(), self.state());
-        let seen = |job: &&Job| job.created + state.listing_lag <= now && job.queue == queue && job.name == name;
-        let found = state.jobs.iter().filter(seen).map(|job| {
+        // Without regard to case, as AWS does.
+        let (wanted, prefix) = (name.trim_end_matches('*').to_lowercase(), name.ends_with('*'));
+        let named = |job: &Job| match prefix {
+            true => job.name.to_lowercase().starts_with(&wanted),
+            false => job.name.to_lowercase() == wanted,
+        };
+        let seen = |job: &&Job| job.created + state.listing_lag <= now && job.queue == queue && named(job);
+        let from: usize = token.map_or(0, |token| token.parse().unwrap());
+        let all = state.jobs.iter().rev().filter(seen).count();
+        let found = state.jobs.iter().rev().filter(seen).skip(from).take(PAGE).map(|job| {
             let JobDetail { id, name, status, .. } = job.detail(now);
             let (status_reason, exit_code, reason) = (None, None, None);
             JobSummary { id, name, status, status_reason, exit_code, reason, cancelled: false, terminated: false }
         });
-        Ok(JobPage { jobs: found.collect(), next: None })
+        Ok(JobPage { jobs: found.collect(), next: (all > from + PAGE).then(|| (from + PAGE).to_string()) })
     }
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
@@ -469,7 +496,7 @@ impl Batch for ScriptedBatch {
         }
         let (now, mut state) = (Instant::now(), self.state());
         let early = state.early_end;
-        let job = state.jobs.iter_mut().find(|job| job.id == id).expect("the driver ends its own");
+        let Some(job) = state.jobs.iter_mut().find(|job| job.id == id) else { return Ok(()) };
         for child in job.children.iter_mut().filter(|child| !child.is_over(now)) {
             if early {
                 (child.ends, child.ending) = (now + Duration::from_secs(30), Ending::Exit(143));

@@ -2,10 +2,14 @@
 
 mod batch;
 mod crash;
+mod fence;
 mod harness;
 mod limits;
 mod outage;
 mod outcomes;
+mod snapshots;
 mod store;
 mod submission;
+mod sweep;
+mod terminate;
 mod waiting;

@@ -53,12 +53,13 @@ impl Driver {
             }
             return self.take_in(ended_unjudged(number));
         }
+        let Some(array) = self.execution.array(number) else { return Ok(()) };
         let patient = self.behind.get(&number).is_none_or(|since| since.elapsed() < self.patience.lag);
         let interface = self.record.interface.as_ref().and_then(|interface| interface.outputs.as_ref());
         let case = Case {
             root: &self.template.root,
             number,
-            array: &self.execution.arrays()[number as usize],
+            array,
             job,
             detail,
             outputs_due: interface.is_some_and(|outputs| !outputs.variables.is_empty()),
