@@ -16,7 +16,7 @@ use super::{Ports, now_ms, random};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::{self, TaskRecord};
 use crate::map::event::{Event, Queue};
-use crate::map::execution::{Array, Execution, IllegalEvent, Terms};
+use crate::map::execution::{Action, Array, Execution, IllegalEvent, Terms};
 use crate::map::index::OriginalIndex;
 use crate::map::layout::{RECORD_VERSION, Root};
 use crate::map::plan::Packs;
@@ -137,7 +137,34 @@ pub async fn begin(
     names: Names,
     patience: Patience,
 ) -> Result<Driver, LaunchError> {
-    let execution = machine(&record);
+    begin_reusing(ports, root, record, names, patience, Vec::new()).await
+}
+
+/// Whether anything is to be submitted when what `reused` says is there already.
+///
+/// # Errors
+/// When the events do not fit the record.
+pub fn has_work(record: &TaskRecord, reused: &[Event]) -> Result<bool, LaunchError> {
+    let mut execution = machine(record);
+    reused.iter().try_for_each(|event| execution.handle(event))?;
+    Ok(matches!(execution.next_action(), Some(Action::Record(Event::Planned { .. }))))
+}
+
+/// The same as [`begin`], where outputs are there already: `reused` stands in the first record too, so that whoever
+/// takes over knows of them or finds that nothing was begun.
+///
+/// # Errors
+/// When the journal cannot be written, or the events do not fit the record.
+pub async fn begin_reusing(
+    ports: &Ports,
+    root: &Root,
+    record: TaskRecord,
+    names: Names,
+    patience: Patience,
+    reused: Vec<Event>,
+) -> Result<Driver, LaunchError> {
+    let mut execution = machine(&record);
+    reused.iter().try_for_each(|event| execution.handle(event))?;
     let template = template(ports, root, &names);
     let (mut journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
     if let Some(first) = records.first() {
@@ -145,7 +172,8 @@ pub async fn begin(
     }
     let Names { definition, queue, interruptible_queue } = names;
     let now = ports.clock.now_ms();
-    journal.append(now, vec![Event::Started { definition, queue, interruptible_queue }]).await?;
+    let started = Event::Started { definition, queue, interruptible_queue };
+    journal.append(now, std::iter::once(started).chain(reused).collect()).await?;
     Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)).begun_at(now, now))
 }
 
@@ -231,7 +259,9 @@ pub fn check_limits(bucket: &str, root: &Root, command: &[String], mapped: usize
         interruptible_queue: None,
         definition: String::new(),
     };
-    let record = TaskRecord { command: command.to_vec(), mapped: vec![String::new(); mapped], ..TaskRecord::default() };
+    // Whatever can be run can be recovered: the submissions of that name the execution that holds the packs.
+    let (command, mapped, inputs_of) = (command.to_vec(), vec![String::new(); mapped], root.id().to_owned());
+    let record = TaskRecord { command, mapped, inputs_of, ..TaskRecord::default() };
     // Places are written longer the further they are.
     let far = Packs::new(vec![0, u64::MAX - 1], u64::MAX);
     let array = Array::of(far.range_from(OriginalIndex(u64::MAX - 1), 1), Queue::Default, 1);
