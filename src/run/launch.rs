@@ -174,9 +174,10 @@ pub async fn begin_reusing(
         return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
     }
     let Names { definition, queue, interruptible_queue } = names;
+    let now = ports.clock.now_ms();
     let started = Event::Started { definition, queue, interruptible_queue };
-    journal.append(ports.clock.now_ms(), std::iter::once(started).chain(reused).collect()).await?;
-    Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)))
+    journal.append(now, std::iter::once(started).chain(reused).collect()).await?;
+    Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)).begun_at(now, now))
 }
 
 /// The driver that takes up an execution where its journal ends.
@@ -193,7 +194,10 @@ pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result
     let template = template(ports, root, &names);
     let mut execution = known.execution;
     execution.resume();
-    Ok(Driver::new(ports.clone(), known.record, template, patience, (journal, execution)).inheriting())
+    let now = ports.clock.now_ms();
+    let first = known.times.map_or(now, |(first, _)| first);
+    let driver = Driver::new(ports.clone(), known.record, template, patience, (journal, execution));
+    Ok(driver.inheriting().begun_at(first, now))
 }
 
 /// Reads an execution without touching it.
