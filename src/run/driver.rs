@@ -87,6 +87,8 @@ pub struct Driver {
     inherited: u32,
     progress: watch::Sender<Summary>,
     polls: u64,
+    /// When the last poll began.
+    polled: Instant,
     warned: Option<String>,
 }
 
@@ -117,6 +119,7 @@ impl Driver {
             inherited: 0,
             progress,
             polls: 0,
+            polled: Instant::now(),
             warned: None,
         }
     }
@@ -169,7 +172,9 @@ impl Driver {
                     false
                 }
             };
-            let wake = tokio::time::sleep(self.cadence.interval());
+            // What is left to submit waits for a poll that is due, not for the next one.
+            let more = drained && !self.to_submit.is_empty();
+            let wake = tokio::time::sleep(if more { Duration::ZERO } else { self.cadence.interval() });
             tokio::select! {
                 biased;
                 // A caller that dropped its end has nothing more to say: the poll alone goes on.
@@ -238,7 +243,7 @@ impl Driver {
                     self.flush().await?;
                     return Ok(Some(decision));
                 }
-                None if self.to_submit.is_empty() => break,
+                None if self.to_submit.is_empty() || self.poll_is_due() => break,
                 None => self.submit().await?,
             }
         }
