@@ -23,7 +23,7 @@ use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::{self, RECORD_VERSION, Root};
 use batchmap::map::pack::PackBuilder;
 use batchmap::run::driver::{Ended, Patience};
-use batchmap::run::{Ports, launch, result};
+use batchmap::run::{Clock, Ports, launch, result};
 use futures::StreamExt;
 use prost::Message;
 use tokio::sync::mpsc;
@@ -132,7 +132,7 @@ async fn bare_loop(served: &Local, clients: &Clients, round: usize) {
 /// The same by the driver: journal, observation, settling, collecting and the stored result included.
 async fn driver(clients: &Clients, round: usize) {
     let Clients { store, batch, logs, .. } = clients.clone();
-    let ports = Ports { batch, store, logs };
+    let ports = Ports { batch, store, logs, clock: Clock::wall() };
     let root = Root::new("", &format!("driven-{round}"));
     let names = launch::Names {
         definition: definition(clients).await,

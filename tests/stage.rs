@@ -408,6 +408,12 @@ impl Store for Watched {
     async fn list_directories(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         self.inner.list_directories(prefix).await
     }
+    async fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.inner.delete_many(keys).await
+    }
+    async fn now(&self) -> Result<u64, StoreError> {
+        self.inner.now().await
+    }
     async fn upload(&self, key: &str, file: &Path) -> Result<(), StoreError> {
         self.inner.upload(key, file).await
     }

@@ -30,6 +30,16 @@ pub(crate) fn job(id: &str) -> String {
     format!("job {id}")
 }
 
+/// Of DescribeJobQueues.
+pub(crate) fn queues(names: &[String]) -> String {
+    format!("job queues {}", names.join(", "))
+}
+
+/// Of DescribeComputeEnvironments.
+pub(crate) fn environments(names: &[String]) -> String {
+    format!("compute environments {}", names.join(", "))
+}
+
 /// Of DescribeJobDefinitions and RegisterJobDefinition.
 pub(crate) fn definition(name: &str) -> String {
     format!("definition {name}")

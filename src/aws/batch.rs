@@ -1,4 +1,4 @@
-//! AWS Batch as batchmap needs it: seven calls.
+//! AWS Batch as batchmap needs it: nine calls.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::about;
 pub use crate::map::status::JobStatus;
+pub use crate::map::stuck::{EnvironmentDetail, QueueDetail};
 
 /// The command of a definition. Every submission brings its own; a definition may not go without.
 pub(crate) const PLACEHOLDER: &str = "true";
@@ -224,4 +225,10 @@ pub trait Batch: Send + Sync {
 
     /// Registers a definition and returns its ARN.
     async fn register(&self, definition: &Definition) -> Result<String, BatchError>;
+
+    /// Describes up to 100 job queues, by name or ARN; one that does not exist is left out.
+    async fn queues(&self, names: &[String]) -> Result<Vec<QueueDetail>, BatchError>;
+
+    /// Describes up to 100 compute environments, by name or ARN; one that does not exist is left out.
+    async fn environments(&self, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError>;
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,27 +19,49 @@ const PAGE: usize = 1000;
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     bucket: String,
-    objects: Mutex<BTreeMap<String, Bytes>>,
+    objects: Mutex<BTreeMap<String, Object>>,
+    /// How far its clock is ahead of this machine's, in milliseconds.
+    ahead_ms: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct Object {
+    body: Bytes,
+    modified_ms: u64,
 }
 
 impl MemoryStore {
     /// An empty bucket called `bucket`.
     pub fn new(bucket: &str) -> Self {
-        MemoryStore { bucket: bucket.to_owned(), objects: Mutex::default() }
+        MemoryStore { bucket: bucket.to_owned(), ..MemoryStore::default() }
     }
 
     /// Every object by its key.
     pub fn objects(&self) -> BTreeMap<String, Bytes> {
-        self.lock().clone()
+        self.lock().iter().map(|(key, object)| (key.clone(), object.body.clone())).collect()
     }
 
     /// Takes an object away, if it is there.
     pub fn remove(&self, key: &str) -> Option<Bytes> {
-        self.lock().remove(key)
+        self.lock().remove(key).map(|object| object.body)
+    }
+
+    /// Lets `time` pass by the store's clock: what is there now is that much older afterwards.
+    pub fn pass(&self, time: Duration) {
+        self.ahead_ms.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn now_ms(&self) -> u64 {
+        let machine = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        machine + self.ahead_ms.load(Ordering::Relaxed)
+    }
+
+    fn object(&self, body: Bytes) -> Object {
+        Object { body, modified_ms: self.now_ms() }
     }
 
     // No call leaves the map half changed, so one that a panic has interrupted is as good as any.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Object>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -62,7 +86,7 @@ impl Store for MemoryStore {
     }
 
     async fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
-        self.lock().insert(key.to_owned(), body);
+        self.lock().insert(key.to_owned(), self.object(body));
         Ok(())
     }
 
@@ -71,12 +95,12 @@ impl Store for MemoryStore {
         if objects.contains_key(key) {
             return Err(StoreError::AlreadyExists { bucket: self.bucket.clone(), key: key.to_owned() });
         }
-        objects.insert(key.to_owned(), body);
+        objects.insert(key.to_owned(), self.object(body));
         Ok(())
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
-        self.lock().get(key).cloned().ok_or_else(|| self.not_found(key))
+        self.lock().get(key).map(|object| object.body.clone()).ok_or_else(|| self.not_found(key))
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
@@ -99,7 +123,11 @@ impl Store for MemoryStore {
         };
         let objects = self.lock();
         let found = objects.range::<str, _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
-        let mut listed = found.map(|(key, body)| Listed { key: key.clone(), size: body.len() as u64 });
+        let mut listed = found.map(|(key, object)| Listed {
+            key: key.clone(),
+            size: object.body.len() as u64,
+            modified_ms: object.modified_ms,
+        });
         Ok(Page { objects: listed.by_ref().take(PAGE).collect(), more: listed.next().is_some() })
     }
 
@@ -109,6 +137,18 @@ impl Store for MemoryStore {
         let mut names: Vec<String> = below.map(|(name, _)| name.to_owned()).collect();
         names.dedup();
         Ok(names)
+    }
+
+    async fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
+        let mut objects = self.lock();
+        for key in keys {
+            objects.remove(key);
+        }
+        Ok(())
+    }
+
+    async fn now(&self) -> Result<u64, StoreError> {
+        Ok(self.now_ms())
     }
 
     async fn upload(&self, key: &str, file: &Path) -> Result<(), StoreError> {
@@ -161,7 +201,7 @@ mod tests {
         let first = store.list("a/", None).await.unwrap();
         assert_eq!((first.objects.len(), first.more), (1000, true));
         let second = store.list("a/", Some(&first.objects[999].key)).await.unwrap();
-        assert_eq!(second.objects[0], Listed { key: "a/1000".to_owned(), size: 4 });
+        assert_eq!((second.objects[0].key.as_str(), second.objects[0].size), ("a/1000", 4));
         let third = store.list("a/", Some("a/1999")).await.unwrap();
         assert_eq!((third.objects.len(), third.more), (1, false));
         assert_eq!(store.list("b", Some("a")).await.unwrap().objects.len(), 1);

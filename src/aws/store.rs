@@ -1,4 +1,4 @@
-//! Object storage as batchmap needs it: seven calls on one bucket.
+//! Object storage as batchmap needs it: ten calls on one bucket.
 
 use std::ops::Range;
 
@@ -62,6 +62,9 @@ pub struct Listed {
     pub key: String,
     /// Its size in bytes.
     pub size: u64,
+    /// When it was written, in milliseconds since 1970 by the store's own clock: compare it with [`Store::now`], never
+    /// with a clock of this machine. S3 tells whole seconds.
+    pub modified_ms: u64,
 }
 
 /// One page of a listing.
@@ -98,6 +101,13 @@ pub trait Store: Send + Sync {
 
     /// The names directly under `prefix` (which ends in `/`), each without the prefix and without its trailing slash.
     async fn list_directories(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+
+    /// Deletes objects, however many; a key that does not exist counts as deleted. After an error some may be gone and
+    /// others not: the call can be repeated as it is.
+    async fn delete_many(&self, keys: &[String]) -> Result<(), StoreError>;
+
+    /// The time by the store's own clock, in milliseconds since 1970, to the second.
+    async fn now(&self) -> Result<u64, StoreError>;
 
     /// Uploads a local file, in parts when it is large.
     async fn upload(&self, key: &str, file: &std::path::Path) -> Result<(), StoreError>;

@@ -16,11 +16,11 @@ use crate::emulator::local::{self, Local};
 use crate::map::cadence::Pace;
 use crate::map::layout::Root;
 use crate::map::resources::Platform;
-use crate::run::Ports;
 use crate::run::bound::Results;
 use crate::run::driver::Patience;
 use crate::run::result::Stored;
 use crate::run::source::Stores;
+use crate::run::{Clock, Ports};
 
 /// The folder of the embedded endpoint, in the folder that batchmap runs in.
 pub const FOLDER: &str = ".batchmap";
@@ -175,7 +175,7 @@ impl Session {
 
     fn new(clients: Clients, target: AwsTarget, patience: Patience, place: Place) -> Session {
         let Clients { store, batch, logs, .. } = clients.clone();
-        let ports = Ports { batch, store, logs };
+        let ports = Ports { batch, store, logs, clock: Clock::wall() };
         Session { ports, prefix: target.prefix.clone(), patience, target, clients, polls: AtomicU64::new(0), place }
     }
 
@@ -306,8 +306,7 @@ impl Session {
 
 /// The embedded endpoint, as a target.
 fn own(prefix: String, image: Option<String>) -> AwsTarget {
-    let interruptible_queue = Some(local::INTERRUPTIBLE.to_owned());
-    AwsTarget { interruptible_queue, ..AwsTarget::standing_for_aws(prefix, image) }
+    AwsTarget::standing_for_aws(prefix, image)
 }
 
 async fn connect(url: &str, target: &AwsTarget) -> Clients {

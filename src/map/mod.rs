@@ -17,6 +17,7 @@ pub mod ratio;
 pub mod resources;
 pub mod spec;
 pub mod status;
+pub mod stuck;
 pub mod summary;
 pub mod task;
 pub mod template;

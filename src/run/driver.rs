@@ -20,9 +20,9 @@ pub use error::DriveError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::Ports;
 use super::journal::Journal;
 use super::submit::Template;
-use super::{Ports, now_ms};
 use crate::idl::record::TaskRecord;
 use crate::map::cadence::{Cadence, Pace};
 use crate::map::event::{Decision, Event};
@@ -215,7 +215,7 @@ impl Driver {
     async fn flush(&mut self) -> Result<(), DriveError> {
         match std::mem::take(&mut self.unwritten) {
             none if none.is_empty() => self.journal.flush().await?,
-            events => self.journal.append(now_ms(), events).await?,
+            events => self.journal.append(self.ports.clock.now_ms(), events).await?,
         }
         let summary = self.execution.counts();
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);

@@ -138,7 +138,7 @@ pub async fn begin(
         return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
     }
     let Names { definition, queue, interruptible_queue } = names;
-    journal.append(super::now_ms(), vec![Event::Started { definition, queue, interruptible_queue }]).await?;
+    journal.append(ports.clock.now_ms(), vec![Event::Started { definition, queue, interruptible_queue }]).await?;
     Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)))
 }
 

@@ -1,6 +1,7 @@
 //! Make it happen: stage, submit, observe, settle, collect, journal.
 
 pub mod bound;
+mod clock;
 pub mod definition;
 pub mod driver;
 pub mod files;
@@ -14,7 +15,8 @@ pub mod stage;
 pub mod submit;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use clock::{Clock, now_ms};
 
 use crate::aws::batch::Batch;
 use crate::aws::logs::Logs;
@@ -29,11 +31,8 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// CloudWatch Logs.
     pub logs: Arc<dyn Logs>,
-}
-
-/// Milliseconds since 1970, by this machine's clock.
-pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    /// What tells the time that the journal is written with.
+    pub clock: Clock,
 }
 
 /// A random number from the operating system's randomness: for names that must not meet.

@@ -116,3 +116,26 @@ pub async fn a_definition_is_found_by_its_name(place: &Place) {
         crate::refusals::refused(place, &request).await;
     }
 }
+
+/// What is not there is left out, and no names are no question.
+pub async fn a_queue_names_its_environments(place: &Place) {
+    assert_eq!(place.batch.queues(&[]).await, Ok(Vec::new()));
+    assert_eq!(place.batch.environments(&[]).await, Ok(Vec::new()));
+    let asked = [place.queue.clone(), place.name("none")];
+    let queues = place.batch.queues(&asked).await.expect("a description");
+    let [queue] = queues.as_slice() else { panic!("one queue is there: {queues:?}") };
+    assert!(place.queue == queue.name || place.queue == queue.arn, "{queue:?}");
+    assert_eq!((queue.state.as_str(), queue.status.as_str()), ("ENABLED", "VALID"));
+    assert!(!queue.environments.is_empty());
+    assert_eq!(place.batch.queues(std::slice::from_ref(&queue.arn)).await.expect("by its ARN"), queues);
+    let environments = place.batch.environments(&queue.environments).await.expect("a description");
+    let mut arns: Vec<&String> = environments.iter().map(|environment| &environment.arn).collect();
+    let mut named: Vec<&String> = queue.environments.iter().collect();
+    (arns.sort(), named.sort());
+    assert_eq!(arns, named);
+    for environment in environments {
+        assert!(!environment.name.is_empty() && !environment.kind.is_empty(), "{environment:?}");
+        assert!(environment.max_vcpus.is_some(), "{environment:?}");
+        assert!(["ENABLED", "DISABLED"].contains(&environment.state.as_str()), "{environment:?}");
+    }
+}

@@ -20,6 +20,8 @@ pub async fn but_for_races(store: &dyn Store, root: &str) {
     listing(store, &format!("{root}/list/")).await;
     directories(store, &format!("{root}/directories/")).await;
     files(store, &format!("{root}/files/")).await;
+    deleting(store, &format!("{root}/delete/")).await;
+    dates(store, &format!("{root}/dates/")).await;
 }
 
 /// A key's object is what was last written.
@@ -149,4 +151,35 @@ async fn files(store: &dyn Store, prefix: &str) {
     assert_eq!(std::fs::read_dir(directory.path()).expect("read").count(), 2, "nothing is left beside the files");
     let missing = store.upload(&format!("{prefix}none"), &directory.path().join("none")).await.expect_err("no file");
     assert!(missing.to_string().contains("none"), "{missing}");
+}
+
+/// More keys than one request takes; those that do not exist are no fault.
+async fn deleting(store: &dyn Store, prefix: &str) {
+    let keys: Vec<String> = (0..1003).map(|n| format!("{prefix}{n:04}")).collect();
+    let kept = format!("{prefix}kept");
+    for put in join_all(keys.iter().step_by(50).map(|key| store.put(key, Bytes::from_static(b"x")))).await {
+        put.expect("put");
+    }
+    store.put(&kept, Bytes::from_static(b"x")).await.expect("put");
+    store.delete_many(&[]).await.expect("nothing is nothing to do");
+    for _ in 0..2 {
+        store.delete_many(&keys).await.expect("deleted");
+        let left = store.list(prefix, None).await.expect("list").objects;
+        assert_eq!(left.iter().map(|object| &object.key).collect::<Vec<_>>(), [&kept]);
+    }
+    let odd = format!("{prefix}a b&<\u{e9}>'\"+%");
+    store.put(&odd, Bytes::from_static(b"x")).await.expect("put");
+    store.delete_many(std::slice::from_ref(&odd)).await.expect("deleted");
+    assert!(matches!(store.get(&odd).await, Err(StoreError::NotFound { .. })));
+}
+
+/// Objects are dated by the clock that the store tells.
+async fn dates(store: &dyn Store, prefix: &str) {
+    // Whole seconds, of both.
+    let slack = 2000;
+    let before = store.now().await.expect("a time");
+    store.put(&format!("{prefix}a"), Bytes::from_static(b"x")).await.expect("put");
+    let after = store.now().await.expect("a time");
+    let listed = store.list(prefix, None).await.expect("list").objects[0].modified_ms;
+    assert!(before <= listed + slack && listed <= after + slack, "{before} {listed} {after}");
 }

@@ -33,6 +33,7 @@ const CHECKS: &[(&str, Check)] = checks![
     lists::jobs_are_found_by_name,
     lists::lists_go_on_where_they_stopped,
     lists::a_definition_is_found_by_its_name,
+    lists::a_queue_names_its_environments,
     refusals::bad_submissions,
     refusals::bad_questions,
     logs::each_attempt_has_a_stream,

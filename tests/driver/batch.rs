@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use batchmap::aws::batch::{
-    AttemptDetail, Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, JobSummary, SubmitRequest,
+    AttemptDetail, Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, JobSummary,
+    QueueDetail, SubmitRequest,
 };
 use batchmap::aws::store::Store;
 use batchmap::idl::core::container_error::Kind;
@@ -80,6 +81,7 @@ pub enum Call {
     ListChildren,
     ListNamed,
     Terminate { array: u32 },
+    Queues,
 }
 
 #[derive(Default)]
@@ -92,6 +94,8 @@ struct State {
     runs: BTreeMap<u64, u32>,
     listing_lag: Duration,
     hidden_failures: u32,
+    queues: Vec<QueueDetail>,
+    environments: Vec<EnvironmentDetail>,
 }
 
 /// The endpoint.
@@ -426,5 +430,20 @@ impl Batch for ScriptedBatch {
 
     async fn register(&self, definition: &Definition) -> Result<String, BatchError> {
         Ok(definition.name.clone())
+    }
+
+    async fn queues(&self, names: &[String]) -> Result<Vec<QueueDetail>, BatchError> {
+        self.state().calls.push(Call::Queues);
+        if let Some(fault) = self.fault("DescribeJobQueues") {
+            return Err(Self::refuse("DescribeJobQueues", fault));
+        }
+        Ok(self.state().queues.iter().filter(|queue| names.contains(&queue.name)).cloned().collect())
+    }
+
+    async fn environments(&self, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError> {
+        if let Some(fault) = self.fault("DescribeComputeEnvironments") {
+            return Err(Self::refuse("DescribeComputeEnvironments", fault));
+        }
+        Ok(self.state().environments.iter().filter(|known| names.contains(&known.arn)).cloned().collect())
     }
 }

@@ -12,9 +12,9 @@ use batchmap::map::bitset::Outcomes;
 use batchmap::map::cadence::Pace;
 use batchmap::map::event::Decision;
 use batchmap::map::layout::{RECORD_VERSION, Root};
-use batchmap::run::Ports;
 use batchmap::run::driver::{Control, DriveError, Driver, Ended, Patience};
 use batchmap::run::launch::{self, LaunchError, Names};
+use batchmap::run::{Clock, Ports};
 use prost::Message;
 use tokio::sync::mpsc;
 
@@ -74,7 +74,7 @@ impl Harness {
     }
 
     fn ports(&self) -> Ports {
-        Ports { batch: self.batch.clone(), store: self.store.clone(), logs: Arc::new(NoLogs) }
+        Ports { batch: self.batch.clone(), store: self.store.clone(), logs: Arc::new(NoLogs), clock: Clock::wall() }
     }
 
     /// The first driver.

@@ -127,6 +127,22 @@ impl Store for FaultyStore {
         self.memory.list_directories(prefix).await
     }
 
+    async fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
+        let named = keys.first().map_or("", String::as_str);
+        match self.fault("delete_many", named) {
+            // S3 deletes one after the other: some are gone, and others not.
+            Some(_) => {
+                self.memory.delete_many(&keys[..keys.len() / 2]).await?;
+                Err(self.unreachable("DeleteObjects", named))
+            }
+            None => self.memory.delete_many(keys).await,
+        }
+    }
+
+    async fn now(&self) -> Result<u64, StoreError> {
+        self.memory.now().await
+    }
+
     async fn upload(&self, key: &str, file: &Path) -> Result<(), StoreError> {
         self.memory.upload(key, file).await
     }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use batchmap::aws::batch::{Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, SubmitRequest};
+use batchmap::aws::batch::{
+    Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
+};
 use batchmap::emulator::batch::port::InProcess;
 
 use crate::script::Dice;
@@ -92,5 +94,13 @@ impl Batch for Network {
 
     async fn register(&self, definition: &Definition) -> Result<String, BatchError> {
         self.call("RegisterJobDefinition", self.port.register(definition)).await
+    }
+
+    async fn queues(&self, names: &[String]) -> Result<Vec<QueueDetail>, BatchError> {
+        self.call("DescribeJobQueues", self.port.queues(names)).await
+    }
+
+    async fn environments(&self, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError> {
+        self.call("DescribeComputeEnvironments", self.port.environments(names)).await
     }
 }

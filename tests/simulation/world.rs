@@ -22,9 +22,9 @@ use batchmap::map::cadence::Pace;
 use batchmap::map::event::Decision;
 use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::{self, Place, RECORD_VERSION, Root};
-use batchmap::run::Ports;
 use batchmap::run::driver::{Driver, Ended, Patience};
 use batchmap::run::launch::{self, Names};
+use batchmap::run::{self, Ports};
 use prost::Message;
 use tokio::sync::mpsc;
 
@@ -101,7 +101,8 @@ impl World {
             calls: AtomicU64::new(0),
             watch: watch(&service, script.concurrency),
         };
-        let ports = Ports { batch: Arc::new(network), store: store.clone(), logs: Arc::new(port) };
+        let ports =
+            Ports { batch: Arc::new(network), store: store.clone(), logs: Arc::new(port), clock: run::Clock::wall() };
         World { script, store, service, ports, definition, last: None, _data: data }
     }
 

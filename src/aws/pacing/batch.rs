@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Operation, Pacer};
-use crate::aws::batch::{Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, SubmitRequest};
+use crate::aws::batch::{
+    Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
+};
 
 /// AWS Batch, each call in its turn.
 pub struct Paced {
@@ -51,5 +53,13 @@ impl Batch for Paced {
 
     async fn register(&self, definition: &Definition) -> Result<String, BatchError> {
         self.pacer.call(Operation::Other, || self.inner.register(definition)).await
+    }
+
+    async fn queues(&self, names: &[String]) -> Result<Vec<QueueDetail>, BatchError> {
+        self.pacer.call(Operation::Other, || self.inner.queues(names)).await
+    }
+
+    async fn environments(&self, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError> {
+        self.pacer.call(Operation::Other, || self.inner.environments(names)).await
     }
 }

@@ -9,9 +9,11 @@ use aws_sdk_batch::types;
 
 use super::counts::{Call, Counts};
 use super::fault::Fault;
-use super::jobs;
+use super::{jobs, places};
 use crate::aws::about;
-use crate::aws::batch::{Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, SubmitRequest};
+use crate::aws::batch::{
+    Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
+};
 
 /// How long SubmitJob may take, all told. Nothing is known about a call that is given up, so this must be long enough
 /// for any call that will still be answered, and bounded, because a caller that hangs cannot look the job up. AWS
@@ -172,5 +174,30 @@ impl Batch for SdkBatch {
         let resource = about::definition(&definition.name);
         let sent = request.send().await.map_err(|error| told(OPERATION, &resource, &error, &call))?;
         sent.job_definition_arn.filter(|arn| !arn.is_empty()).ok_or_else(|| hollow(OPERATION, "definition ARN"))
+    }
+
+    async fn queues(&self, names: &[String]) -> Result<Vec<QueueDetail>, BatchError> {
+        const OPERATION: &str = "DescribeJobQueues";
+        // No names would mean all that the account has.
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = self.counts.call(OPERATION);
+        let request = self.client.describe_job_queues().set_job_queues(Some(names.to_vec()));
+        let sent = request.customize().interceptor(call.clone()).send().await;
+        let page = sent.map_err(|error| told(OPERATION, &about::queues(names), &error, &call))?;
+        Ok(page.job_queues.unwrap_or_default().into_iter().map(places::queue).collect())
+    }
+
+    async fn environments(&self, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError> {
+        const OPERATION: &str = "DescribeComputeEnvironments";
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = self.counts.call(OPERATION);
+        let request = self.client.describe_compute_environments().set_compute_environments(Some(names.to_vec()));
+        let sent = request.customize().interceptor(call.clone()).send().await;
+        let page = sent.map_err(|error| told(OPERATION, &about::environments(names), &error, &call))?;
+        Ok(page.compute_environments.unwrap_or_default().into_iter().map(places::environment).collect())
     }
 }

@@ -5,11 +5,13 @@
 
 mod batch;
 mod counts;
+mod date;
 mod fault;
 mod jobs;
 mod logs;
 mod pace;
 mod patience;
+mod places;
 mod store;
 mod transfer;
 

@@ -9,14 +9,19 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types;
 use bytes::Bytes;
 
 use super::counts::{Call, Counts};
+use super::date::{Date, millis};
 use super::fault::{Fault, chain, hint, is_credentials, is_passing, is_throttle};
 use crate::aws::store::{Listed, Page, Store, StoreError};
 
 /// Objects in a page of a listing: the API's most.
 const PAGE: i32 = 1000;
+
+/// Keys of one DeleteObjects: the API's most.
+const DELETED_AT_ONCE: usize = 1000;
 
 /// Tries of a read whose body breaks off, which the SDK does not repeat: it has handed the answer over by then.
 pub(super) const BODY_TRIES: u32 = 4;
@@ -89,6 +94,34 @@ impl SdkStore {
         sent.map_err(|error| self.told("GetObject", key, &error, &call))
     }
 
+    /// Deletes up to 1,000 objects. S3 answers 200 also when it has left some: the first of those is the error.
+    async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        const OPERATION: &str = "DeleteObjects";
+        let call = self.counts.call(OPERATION);
+        let named = keys.first().map_or("", String::as_str);
+        let broken = |error: &dyn std::error::Error| self.broken(OPERATION, named, error);
+        let objects: Result<Vec<_>, _> =
+            keys.iter().map(|key| types::ObjectIdentifier::builder().key(key).build()).collect();
+        let objects = objects.map_err(|error| broken(&error))?;
+        let delete = types::Delete::builder().set_objects(Some(objects)).quiet(true).build();
+        let delete = delete.map_err(|error| broken(&error))?;
+        let request = self.client.delete_objects().bucket(&self.bucket).delete(delete);
+        let sent = request.customize().interceptor(call.clone()).send().await;
+        let answer = sent.map_err(|error| self.told(OPERATION, named, &error, &call))?;
+        let Some(left) = answer.errors.unwrap_or_default().into_iter().next() else { return Ok(()) };
+        let (bucket, key) = (self.bucket.clone(), left.key.unwrap_or_default());
+        let (code, message) = (left.code.unwrap_or_default(), left.message.unwrap_or_default());
+        Err(match code.as_str() {
+            "InternalError" | "SlowDown" | "ServiceUnavailable" => {
+                StoreError::Unreachable { operation: OPERATION, bucket, key, message: format!("{code}: {message}") }
+            }
+            _ => {
+                let message = message + &hint(&code, "s3", action(OPERATION));
+                StoreError::Refused { operation: OPERATION, bucket, key, code, message }
+            }
+        })
+    }
+
     async fn read(&self, key: &str, range: Option<String>) -> Result<Bytes, StoreError> {
         let mut tried = 0;
         loop {
@@ -129,10 +162,10 @@ impl SdkStore {
 fn action(operation: &str) -> &str {
     match operation {
         "ListObjectsV2" => "ListBucket",
+        "DeleteObjects" => "DeleteObject",
         "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => "PutObject",
         "HeadObject" => "GetObject",
         "CopyObject" => "GetObject on the source and s3:PutObject on the target",
-        "DeleteObjects" => "DeleteObject",
         // For a key that does not exist S3 answers 403 to who may not list the bucket.
         "GetObject" => "GetObject and, for a key that does not exist, s3:ListBucket",
         other => other,
@@ -187,7 +220,12 @@ impl Store for SdkStore {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
         let page = self.page(prefix, None, after, None).await?;
         let objects = page.contents.unwrap_or_default().into_iter().filter_map(|object| {
-            Some(Listed { key: object.key?, size: object.size.and_then(|n| u64::try_from(n).ok()).unwrap_or_default() })
+            Some(Listed {
+                key: object.key?,
+                size: object.size.and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
+                // What has no date must not be taken for old.
+                modified_ms: object.last_modified.map_or(u64::MAX, |at| millis(&at)),
+            })
         });
         Ok(Page { objects: objects.collect(), more: page.is_truncated.unwrap_or_default() })
     }
@@ -204,6 +242,25 @@ impl Store for SdkStore {
                 return Ok(names);
             }
         }
+    }
+
+    async fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
+        for some in keys.chunks(DELETED_AT_ONCE) {
+            self.delete(some).await?;
+        }
+        Ok(())
+    }
+
+    async fn now(&self) -> Result<u64, StoreError> {
+        const OPERATION: &str = "ListObjectsV2";
+        let (call, date) = (self.counts.call(OPERATION), Date::default());
+        let request = self.client.list_objects_v2().bucket(&self.bucket).max_keys(1).customize();
+        let sent = request.interceptor(call.clone()).interceptor(date.clone()).send().await;
+        sent.map_err(|error| self.told(OPERATION, "", &error, &call))?;
+        date.read().ok_or_else(|| {
+            let message = "the answer has no Date header that could be read".to_owned();
+            StoreError::Unreachable { operation: OPERATION, bucket: self.bucket.clone(), key: String::new(), message }
+        })
     }
 
     async fn upload(&self, key: &str, file: &Path) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@
 //!                     └──────────────────────── reports ◄──────────────────────┘
 //! ```
 
+pub mod ask;
 pub(crate) mod clock;
 mod face;
 mod journal;

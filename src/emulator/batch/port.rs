@@ -4,22 +4,16 @@
 use std::io;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use serde_json::{Value, json};
-
-use super::model::api::{
-    ArrayProperties, ContainerOverrides, DescribeJobDefinitions, DescribeJobs, EvaluateOnExit, Filter, JobTimeout,
-    KeyValue, ListJobs, RegisterJobDefinition, RetryStrategy, StopJob, SubmitJob,
-};
-use super::model::{Input, Reply, Status, reply};
+use super::ask;
+use super::model::{Input, Reply};
 use super::service::{Fault, Service};
 use crate::aws::about;
 use crate::aws::batch::{
-    AttemptDetail, Batch, BatchError, Definition, JobDetail, JobPage, JobStatus, JobSummary, PLACEHOLDER, RetryRule,
-    SubmitRequest,
+    Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
 };
 use crate::aws::logs::{LogEvent, LogPage, Logs, LogsError};
 use crate::emulator::logs::Window;
+use async_trait::async_trait;
 
 /// Events in a page of GetLogEvents.
 const EVENTS: usize = 10_000;
@@ -43,12 +37,9 @@ impl InProcess {
 }
 
 /// What the SDK's adapter makes of the face's answer to the same fault.
-fn told(operation: &'static str, about: &str, fault: impl Into<Fault>) -> BatchError {
-    match fault.into() {
-        Fault::Refused(refusal) => {
-            let message = format!("{refusal} [{about}]");
-            BatchError::Refused { operation, code: "ClientException".to_owned(), message }
-        }
+fn told(operation: &'static str, about: &str, fault: Fault) -> BatchError {
+    match fault {
+        Fault::Refused(refusal) => ask::refused(operation, about, &refusal),
         Fault::Server(message) => {
             BatchError::Unknown { operation, message: format!("ServerException: {message} [{about}]") }
         }
@@ -63,8 +54,7 @@ fn hollow(operation: &'static str, reply: &Reply) -> BatchError {
 impl Batch for InProcess {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
         const OPERATION: &str = "SubmitJob";
-        let input = Input::Submit(Box::new(submission(request)));
-        match self.change(OPERATION, &about::submission(request), input).await? {
+        match self.change(OPERATION, &about::submission(request), ask::submit(request)).await? {
             Reply::Submitted(submitted) => Ok(submitted.job_id),
             other => Err(hollow(OPERATION, &other)),
         }
@@ -74,72 +64,43 @@ impl Batch for InProcess {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let request = DescribeJobs { jobs: ids.to_vec() };
         if self.0.read(|model| model.holds(ids)) {
             // As over HTTP: whoever asks about a job wants it to go on. A reader of state on disk need not.
             let _ = self.0.change(Input::Release(ids.to_vec()));
         }
-        let found = self.0.read(|model| model.describe_jobs(&request));
-        let found = found.map_err(|refusal| told("DescribeJobs", &about::jobs(ids), refusal))?;
-        Ok(found.jobs.into_iter().map(detail).collect())
+        self.0.read(|model| ask::describe(model, ids))
     }
 
     async fn list_children(&self, parent: &str, status: JobStatus, token: Option<&str>) -> Result<JobPage, BatchError> {
-        let request = ListJobs {
-            array_job_id: Some(parent.to_owned()),
-            job_status: Some(model_status(status).name().to_owned()),
-            next_token: token.map(str::to_owned),
-            ..ListJobs::default()
-        };
-        let list = self.0.read(|model| model.list_jobs(&request));
-        list.map(page).map_err(|refusal| told("ListJobs", &about::children(parent), refusal))
+        self.0.read(|model| ask::list_children(model, parent, status, token))
     }
 
     async fn list_named(&self, queue: &str, name: &str, token: Option<&str>) -> Result<JobPage, BatchError> {
-        let request = ListJobs {
-            job_queue: Some(queue.to_owned()),
-            filters: vec![Filter { name: "JOB_NAME".to_owned(), values: vec![name.to_owned()] }],
-            next_token: token.map(str::to_owned),
-            ..ListJobs::default()
-        };
-        let list = self.0.read(|model| model.list_jobs(&request));
-        let list = list.map_err(|refusal| told("ListJobs", &about::named(queue, name), refusal))?;
-        Ok(page(list).named(name))
+        self.0.read(|model| ask::list_named(model, queue, name, token))
     }
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
-        let request = StopJob { job_id: id.to_owned(), reason: reason.to_owned() };
-        self.change("TerminateJob", &about::job(id), Input::Terminate(request)).await.map(drop)
+        self.change("TerminateJob", &about::job(id), ask::terminate(id, reason)).await.map(drop)
     }
 
     async fn find_definition(&self, name: &str) -> Result<Option<String>, BatchError> {
-        let mut request = DescribeJobDefinitions {
-            job_definition_name: Some(name.to_owned()),
-            status: Some("ACTIVE".to_owned()),
-            ..DescribeJobDefinitions::default()
-        };
-        let mut newest: Option<(u64, String)> = None;
-        loop {
-            let page = self.0.read(|model| model.describe_job_definitions(&request));
-            let page = page.map_err(|refusal| told("DescribeJobDefinitions", &about::definition(name), refusal))?;
-            let found = page.job_definitions.iter().filter_map(|definition| {
-                Some((definition["revision"].as_u64()?, definition["jobDefinitionArn"].as_str()?.to_owned()))
-            });
-            newest = found.chain(newest).max();
-            request.next_token = page.next_token;
-            if request.next_token.is_none() {
-                return Ok(newest.map(|(_, arn)| arn));
-            }
-        }
+        self.0.read(|model| ask::find_definition(model, name))
     }
 
     async fn register(&self, definition: &Definition) -> Result<String, BatchError> {
         const OPERATION: &str = "RegisterJobDefinition";
-        let input = Input::Register(Box::new(registration(definition)));
-        match self.change(OPERATION, &about::definition(&definition.name), input).await? {
+        match self.change(OPERATION, &about::definition(&definition.name), ask::register(definition)).await? {
             Reply::Registered(registered) => Ok(registered.job_definition_arn),
             other => Err(hollow(OPERATION, &other)),
         }
+    }
+
+    async fn queues(&self, names: &[String]) -> Result<Vec<QueueDetail>, BatchError> {
+        self.0.read(|model| ask::queues(model, names))
+    }
+
+    async fn environments(&self, names: &[String]) -> Result<Vec<EnvironmentDetail>, BatchError> {
+        self.0.read(|model| ask::environments(model, names))
     }
 }
 
@@ -171,154 +132,5 @@ impl Logs for InProcess {
             message: event.message,
         });
         Ok(LogPage { events: events.collect(), next: Some(format!("f/{}", page.end)) })
-    }
-}
-
-fn submission(request: &SubmitRequest) -> SubmitJob {
-    let array = ArrayProperties { size: Some(i64::from(request.size)) };
-    let environment = request.environment.iter();
-    let overrides = ContainerOverrides {
-        command: Some(request.command.clone()),
-        environment: environment.map(|(name, value)| KeyValue { name: name.clone(), value: value.clone() }).collect(),
-        ..ContainerOverrides::default()
-    };
-    let retry = RetryStrategy {
-        attempts: Some(i64::from(request.attempts)),
-        evaluate_on_exit: request.retry_rules.iter().map(rule).collect(),
-    };
-    let timeout = |seconds| JobTimeout { attempt_duration_seconds: Some(i64::from(seconds)) };
-    SubmitJob {
-        job_name: request.name.clone(),
-        job_queue: request.queue.clone(),
-        job_definition: request.definition.clone(),
-        // An array of one is refused by Batch: it is a plain job.
-        array_properties: (request.size != 1).then_some(array),
-        container_overrides: Some(overrides),
-        retry_strategy: Some(retry),
-        timeout: request.timeout_seconds.map(timeout),
-        tags: request.tags.clone(),
-        ..SubmitJob::default()
-    }
-}
-
-fn rule(rule: &RetryRule) -> EvaluateOnExit {
-    EvaluateOnExit {
-        on_status_reason: rule.on_status_reason.clone(),
-        on_reason: rule.on_reason.clone(),
-        on_exit_code: rule.on_exit_code.clone(),
-        action: if rule.retry { "RETRY" } else { "EXIT" }.to_owned(),
-    }
-}
-
-fn registration(definition: &Definition) -> RegisterJobDefinition {
-    let mut container = json!({
-        "image": definition.image,
-        "command": [PLACEHOLDER],
-        "resourceRequirements": requirements(definition),
-    });
-    let mut set = |field: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            container[field] = value;
-        }
-    };
-    set("jobRoleArn", definition.job_role.as_ref().map(|role| json!(role)));
-    set("executionRoleArn", definition.execution_role.as_ref().map(|role| json!(role)));
-    let log = |group: &String| json!({"logDriver": "awslogs", "options": {"awslogs-group": group}});
-    set("logConfiguration", definition.log_group.as_ref().map(log));
-    let address = if definition.assign_public_ip { "ENABLED" } else { "DISABLED" };
-    let network = json!({ "assignPublicIp": address });
-    set("networkConfiguration", (definition.platform == "FARGATE").then_some(network));
-    RegisterJobDefinition {
-        job_definition_name: definition.name.clone(),
-        kind: "container".to_owned(),
-        platform_capabilities: vec![definition.platform.clone()],
-        container_properties: Some(container),
-        ..RegisterJobDefinition::default()
-    }
-}
-
-fn requirements(definition: &Definition) -> Vec<Value> {
-    let mut all = vec![
-        json!({"type": "VCPU", "value": definition.vcpus}),
-        json!({"type": "MEMORY", "value": definition.memory_mib.to_string()}),
-    ];
-    if definition.gpus > 0 {
-        all.push(json!({"type": "GPU", "value": definition.gpus.to_string()}));
-    }
-    all
-}
-
-fn detail(job: reply::JobDetail) -> JobDetail {
-    let attempts: Vec<AttemptDetail> = job.attempts.into_iter().map(attempt).collect();
-    let last = attempts.iter().rev().find_map(|attempt| attempt.log_stream.clone());
-    let summary = job.array_properties.map(|array| array.status_summary).unwrap_or_default();
-    JobDetail {
-        id: job.job_id,
-        name: job.job_name,
-        status: port_status(job.status),
-        status_reason: job.status_reason,
-        summary: summary.into_iter().map(|(status, count)| (port_status(status), count)).collect(),
-        log_stream: job.container.last.log_stream_name.or(last),
-        attempts,
-        cancelled: job.is_cancelled,
-        terminated: job.is_terminated,
-    }
-}
-
-fn attempt(ended: reply::AttemptDetail) -> AttemptDetail {
-    AttemptDetail {
-        exit_code: ended.container.exit_code,
-        reason: ended.container.reason,
-        status_reason: ended.status_reason,
-        log_stream: ended.container.log_stream_name,
-    }
-}
-
-fn page(list: reply::JobList) -> JobPage {
-    let jobs = list.job_summary_list.into_iter().map(|job| {
-        let container = job.container.unwrap_or_default();
-        JobSummary {
-            id: job.job_id,
-            name: job.job_name,
-            status: port_status(job.status),
-            status_reason: job.status_reason,
-            exit_code: container.exit_code,
-            reason: container.reason,
-            cancelled: job.is_cancelled,
-            terminated: job.is_terminated,
-        }
-    });
-    JobPage { jobs: jobs.collect(), next: list.next_token }
-}
-
-/// The two enumerations of the seven states, side by side.
-const STATES: [(Status, JobStatus); 7] = [
-    (Status::Submitted, JobStatus::Submitted),
-    (Status::Pending, JobStatus::Pending),
-    (Status::Runnable, JobStatus::Runnable),
-    (Status::Starting, JobStatus::Starting),
-    (Status::Running, JobStatus::Running),
-    (Status::Succeeded, JobStatus::Succeeded),
-    (Status::Failed, JobStatus::Failed),
-];
-
-fn port_status(status: Status) -> JobStatus {
-    STATES[status as usize].1
-}
-
-fn model_status(status: JobStatus) -> Status {
-    STATES[status as usize].0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn states_stand_in_the_order_of_both_enumerations() {
-        for (place, (status, port)) in STATES.into_iter().enumerate() {
-            assert_eq!((status as usize, port as usize), (place, place));
-            assert_eq!(json!(status), json!(port));
-        }
     }
 }
