@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::event::{Decision, Failure};
+use super::event::{Decision, Failure, Source};
 use super::execution::Execution;
 use super::policy::Origin;
 use super::ranges::Ranges;
@@ -85,6 +85,8 @@ pub struct Summary {
     pub succeeded: u64,
     /// Subtasks among those whose outputs were there before anything ran.
     pub reused: u64,
+    /// Subtasks among those whose outputs came from the cache; the others' are those of earlier executions.
+    pub cached: u64,
     /// Subtasks that have failed for good.
     pub failed: u64,
     /// Subtasks whose children run, by Batch's newest counts.
@@ -124,6 +126,7 @@ impl Summary {
             min_successes: execution.terms().min_successes,
             succeeded: outcomes.succeeded(),
             reused: execution.reused().values().map(Ranges::len).sum(),
+            cached: execution.reused().get(&Source::Cache).map_or(0, Ranges::len),
             failed: outcomes.failed(),
             running,
             settling: members.saturating_sub(held),

@@ -13,9 +13,11 @@ use batchmap::aws::batch::{
 use batchmap::aws::store::Store;
 use batchmap::idl::core::container_error::Kind;
 use batchmap::idl::core::execution_error::ErrorKind;
-use batchmap::idl::core::{ContainerError, ErrorDocument};
+use batchmap::idl::core::{ContainerError, ErrorDocument, LiteralMap};
+use batchmap::idl::make;
 use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::{self, Place, Root};
+use bytes::Bytes;
 use prost::Message;
 use tokio::time::Instant;
 
@@ -66,6 +68,7 @@ struct Child {
 struct Job {
     id: String,
     name: String,
+    root: Root,
     array: u32,
     queue: String,
     created: Instant,
@@ -189,20 +192,19 @@ impl ScriptedBatch {
         {
             let mut state = self.state();
             for job in &mut state.jobs {
-                let array = job.array;
+                let (root, array) = (job.root.clone(), job.array);
                 for child in job.children.iter_mut().filter(|child| child.is_over(now) && !child.left) {
                     child.left = true;
                     if !child.terminated {
-                        left.push((array, child.index, child.ending));
+                        left.push((root.clone(), array, child.index, child.ending));
                     }
                 }
             }
         }
-        let root = Root::new("", "x");
-        for (array, index, ending) in left {
+        for (root, array, index, ending) in left {
             match ending {
                 Ending::Good | Ending::HostLostLate if self.outputs_due => {
-                    self.store.memory.put(&root.outputs(index), "outputs".into()).await.unwrap();
+                    self.store.memory.put(&root.outputs(index), outputs(index)).await.unwrap();
                 }
                 Ending::Error { recoverable } => {
                     let key = root.error(index, &layout::attempt(array, 1));
@@ -214,7 +216,7 @@ impl ScriptedBatch {
     }
 
     /// The subtasks of a submission, found as the worker finds them.
-    async fn subtasks(&self, request: &SubmitRequest) -> (u32, Vec<OriginalIndex>) {
+    async fn subtasks(&self, request: &SubmitRequest) -> (Root, u32, Vec<OriginalIndex>) {
         let (_, root) = Root::parse(&request.environment[layout::ENV_EXECUTION]).unwrap();
         let array: u32 = request.environment[layout::ENV_ARRAY].parse().unwrap();
         let mut subtasks = Vec::new();
@@ -230,8 +232,14 @@ impl ScriptedBatch {
             }
         }
         assert_eq!(subtasks.len(), request.size as usize, "as many subtasks as children");
-        (array, subtasks)
+        (root, array, subtasks)
     }
+}
+
+/// What a child leaves: its own index.
+pub fn outputs(index: OriginalIndex) -> Bytes {
+    let literals = [("o0".to_owned(), make::integer(index.0 as i64))].into();
+    LiteralMap { literals }.encode_to_vec().into()
 }
 
 fn document(recoverable: bool) -> Vec<u8> {
@@ -330,7 +338,7 @@ impl Job {
 #[async_trait]
 impl Batch for ScriptedBatch {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
-        let (array, subtasks) = self.subtasks(request).await;
+        let (root, array, subtasks) = self.subtasks(request).await;
         let call = Call::Submit { array, size: request.size, queue: request.queue.clone() };
         self.state().calls.push(call);
         let fault = self.fault("SubmitJob");
@@ -356,7 +364,16 @@ impl Batch for ScriptedBatch {
         }
         let id = format!("job-{}", state.jobs.len());
         let (name, queue) = (request.name.clone(), request.queue.clone());
-        state.jobs.push(Job { id: id.clone(), name, array, queue, created: now, children, stopped_because: None });
+        state.jobs.push(Job {
+            id: id.clone(),
+            name,
+            root,
+            array,
+            queue,
+            created: now,
+            children,
+            stopped_because: None,
+        });
         match fault {
             Some(fault) => Err(Self::refuse("SubmitJob", fault)),
             None => Ok(id),

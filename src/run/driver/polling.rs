@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use super::{DriveError, Driver};
 use crate::aws::batch::JobDetail;
 use crate::map::execution::{Look, ended_unjudged};
-use crate::run::observe;
 use crate::run::settle::{Case, Judged};
+use crate::run::{cache, observe};
 
 impl Driver {
     /// One poll: asks about every array that Batch holds and judges what has ended.
@@ -75,6 +75,9 @@ impl Driver {
         self.behind.remove(&number);
         // A look that has found nothing new is no news for the journal either.
         if event.settles_something() {
+            // Before the journal knows: whoever takes over after a death in between judges, and keeps, once more.
+            let (store, packs) = (self.ports.store.as_ref(), self.execution.packs());
+            cache::keep(store, &self.template.root, &self.record, packs, &event).await;
             self.take_in(event)?;
         }
         self.execution.listed(number, listed_failed);
