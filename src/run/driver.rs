@@ -106,6 +106,8 @@ pub struct Driver {
     ending: BTreeMap<u32, Instant>,
     /// Children that wait and do not start.
     waiting: waiting::Waiting,
+    /// When the last poll began.
+    polled: Instant,
 }
 
 impl Driver {
@@ -140,6 +142,7 @@ impl Driver {
             deadline: None,
             ending: BTreeMap::new(),
             waiting: waiting::Waiting::default(),
+            polled: Instant::now(),
         }
     }
 
@@ -195,7 +198,9 @@ impl Driver {
                     false
                 }
             };
-            let wake = tokio::time::sleep(self.cadence.interval());
+            // What is left to submit waits for a poll that is due, not for the next one.
+            let more = drained && !self.to_submit.is_empty();
+            let wake = tokio::time::sleep(if more { Duration::ZERO } else { self.cadence.interval() });
             tokio::select! {
                 biased;
                 // A caller that dropped its end has nothing more to say: the poll alone goes on.
@@ -275,7 +280,7 @@ impl Driver {
                 }
                 None => {
                     self.sweep_after_takeover().await?;
-                    if self.to_submit.is_empty() {
+                    if self.to_submit.is_empty() || self.poll_is_due() {
                         break;
                     }
                     self.submit().await?;
