@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::driver::{Driver, Patience};
 use super::journal::{End, Growth, Journal, JournalError};
 use super::submit::{self, Template, TooLarge};
-use super::{Ports, now_ms, random};
+use super::{Ports, random};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::{self, TaskRecord};
 use crate::map::event::{Event, Queue};
@@ -170,6 +170,8 @@ pub async fn begin_reusing(
     reused.iter().try_for_each(|event| execution.handle(event))?;
     let template = template(ports, root, &names);
     let (mut journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
+    // The sign that it is ours is the first record's.
+    journal = journal.timed_by(ports.clock.clone());
     if let Some(first) = records.first() {
         return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
     }
@@ -186,10 +188,10 @@ pub async fn begin_reusing(
 /// When there is no such execution, it was never begun, or its journal cannot be read.
 pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result<Driver, LaunchError> {
     let record = read_record(&ports.store, root).await?;
-    let seen = (Instant::now(), now_ms());
+    let seen = (Instant::now(), ports.clock.now_ms());
     let known = replay::replay(&ports.store, root, record).await?;
     let end = End { records: known.records, times: known.times, growth: known.growth, seen };
-    let journal = Journal::after(ports.store.clone(), root.clone(), writer(), end);
+    let journal = Journal::after(ports.store.clone(), root.clone(), writer(), end, ports.clock.clone());
     let names = known.names.ok_or_else(|| LaunchError::NeverBegun { id: root.id().to_owned() })?;
     let template = template(ports, root, &names);
     let mut execution = known.execution;

@@ -11,7 +11,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Journal, JournalError, read};
-use crate::run::now_ms;
 
 /// How old the last sign from the journal may be. Whoever takes over reads the whole journal first and then waits for
 /// AWS's listings (a minute), so seconds are safe; and an ordinary round of submissions follows its record at once and
@@ -27,9 +26,9 @@ const FRESH_WALL_MS: u64 = 30_000;
 pub(super) struct Sign(Mutex<(Instant, u64)>);
 
 impl Sign {
-    /// It is ours now.
-    pub(super) fn now() -> Self {
-        Sign(Mutex::new((Instant::now(), now_ms())))
+    /// It is ours at `at`.
+    pub(super) fn of(at: (Instant, u64)) -> Self {
+        Sign(Mutex::new(at))
     }
 
     pub(super) fn renew(&self, at: (Instant, u64)) {
@@ -37,9 +36,9 @@ impl Sign {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    fn is_fresh(&self) -> bool {
+    fn is_fresh(&self, now_ms: u64) -> bool {
         let (at, wall_ms) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        at.elapsed() <= FRESH && now_ms().abs_diff(wall_ms) <= FRESH_WALL_MS
+        at.elapsed() <= FRESH && now_ms.abs_diff(wall_ms) <= FRESH_WALL_MS
     }
 }
 
@@ -50,7 +49,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Overtaken`] when another driver has written the next record; otherwise when S3 fails.
     pub async fn make_sure(&self) -> Result<(), JournalError> {
-        if self.sign.is_fresh() { Ok(()) } else { self.look().await }
+        if self.sign.is_fresh(self.clock.now_ms()) { Ok(()) } else { self.look().await }
     }
 
     /// The same, asking S3 however fresh the last sign is. Who has seen something in Batch and then finds nothing here
@@ -59,7 +58,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::make_sure`].
     pub async fn look(&self) -> Result<(), JournalError> {
-        let asked = (Instant::now(), now_ms());
+        let asked = (Instant::now(), self.clock.now_ms());
         let after = (self.len() > 0).then(|| self.root.journal_record(self.len()));
         let page = self.store.list(&self.root.journal(), after.as_deref()).await?;
         let Some(next) = page.objects.first() else {
