@@ -35,7 +35,7 @@ Exit codes:
   1  the map failed: too few subtasks succeeded
   2  bad input: arguments, specification, data, unknown execution
   3  aborted
-  4  AWS refused a request or could not be reached
+  4  AWS refused a request or could not be reached; what was begun can be resumed where the message says so
   5  internal error, or the local machine failed
   6  stopped watching before the end; `batchmap resume ID` takes the execution up";
 
@@ -72,6 +72,17 @@ impl From<crate::run::launch::LaunchError> for Failure {
             E::Unknown { .. } | E::NeverBegun { .. } => Exit::BadInput,
             E::Unreadable { .. } | E::Illegal(_) => Exit::Internal,
             E::Journal(error) => journal(error),
+            E::Store(_) => Exit::Aws,
+        };
+        Failure { message: error.to_string(), exit }
+    }
+}
+
+impl From<crate::run::recover::RecoverError> for Failure {
+    fn from(error: crate::run::recover::RecoverError) -> Self {
+        use crate::run::recover::RecoverError as E;
+        let exit = match &error {
+            E::NotOver { .. } | E::NeverBegun { .. } => Exit::BadInput,
             E::Store(_) => Exit::Aws,
         };
         Failure { message: error.to_string(), exit }
