@@ -60,7 +60,7 @@ impl Journal {
     /// As [`Journal::make_sure`].
     pub async fn look(&self) -> Result<(), JournalError> {
         let asked = (Instant::now(), now_ms());
-        let after = (self.len() > 0).then(|| self.root.journal_record(self.len()));
+        let after = (!self.is_empty()).then(|| self.root.journal_record(self.len()));
         let page = self.store.list(&self.root.journal(), after.as_deref()).await?;
         let Some(next) = page.objects.first() else {
             self.sign.renew(asked);
