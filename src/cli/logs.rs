@@ -6,6 +6,7 @@ use super::config::TargetArgs;
 use super::session::{Access, Session};
 use super::{Exit, Failure, inspect};
 use crate::aws::logs::LogsError;
+use crate::map::event::Source;
 use crate::map::execution::{ArrayRef, Execution};
 use crate::map::index::{ChildIndex, OriginalIndex};
 use crate::run::launch;
@@ -45,6 +46,17 @@ pub async fn run(args: LogsArgs) -> Result<Exit, Failure> {
             root.id(),
             size.saturating_sub(1)
         )));
+    }
+    if let Some((source, _)) = known.execution.reused().iter().find(|(_, r)| r.contains(OriginalIndex(args.index))) {
+        let (id, index) = (root.id(), args.index);
+        return Err(Failure::input(match source {
+            Source::Cache => format!("subtask {index} of {id} has not run: its outputs came from the cache"),
+            Source::Execution(earlier) => {
+                format!(
+                    "subtask {index} of {id} has not run: its outputs are those of `batchmap logs {earlier} {index}`"
+                )
+            }
+        }));
     }
     let streams = streams(&session, &known.execution, OriginalIndex(args.index)).await?;
     let chosen = match args.attempt {

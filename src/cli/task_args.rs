@@ -112,6 +112,46 @@ pub struct TaskArgs {
         help_heading = "Policy"
     )]
     pub run_all_sub_nodes: Option<OsString>,
+    /// Give each attempt the directory $BATCHMAP_CHECKPOINT_DIR with what the attempt before it left there
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Policy"
+    )]
+    pub checkpoint: Option<OsString>,
+    /// Time limit of the whole execution, from its beginning on: 2h, 90m, or seconds [default: none]
+    #[arg(long, value_name = "TIME", help_heading = "Policy", allow_hyphen_values = true)]
+    pub deadline: Option<OsString>,
+
+    /// Take known outputs from the cache, run only the rest, and keep what that brings; needs --cache-version
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Cache"
+    )]
+    pub cache: Option<OsString>,
+    /// What the task does now, in a word: change it, and nothing cached before is used
+    #[arg(long, value_name = "VERSION", help_heading = "Cache")]
+    pub cache_version: Option<OsString>,
+    /// An input that does not tell subtasks apart. Repeat for several
+    #[arg(long, value_name = "NAME", help_heading = "Cache")]
+    pub cache_ignore_input: Vec<OsString>,
+    /// Run everything, and put what it brings in the place of what is cached
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Cache"
+    )]
+    pub cache_overwrite: Option<OsString>,
 
     /// The command; {{.inputs.NAME}} stands for an input's value
     #[arg(last = true, value_name = "COMMAND")]
@@ -172,7 +212,11 @@ impl TaskArgs {
         ] {
             set(key, utf8(&flag(key), value.as_deref(), all).map(Value::from));
         }
-        let texts = [("concurrency_mode", &self.concurrency_mode), ("completion", &self.completion)];
+        let texts = [
+            ("concurrency_mode", &self.concurrency_mode),
+            ("completion", &self.completion),
+            ("cache_version", &self.cache_version),
+        ];
         let scalars = [
             ("concurrency", &self.concurrency),
             ("min_success_ratio", &self.min_success_ratio),
@@ -182,9 +226,16 @@ impl TaskArgs {
             ("retry_timeouts", &self.retry_timeouts),
             ("interruptible", &self.interruptible),
             ("run_all_sub_nodes", &self.run_all_sub_nodes),
+            ("checkpoint", &self.checkpoint),
+            ("deadline", &self.deadline),
+            ("cache", &self.cache),
+            ("cache_overwrite", &self.cache_overwrite),
         ];
         let policy = object(&texts, |text| Value::from(text), all).into_iter().chain(object(&scalars, scalar, all));
-        set("policy", non_empty(policy.collect()));
+        let ignored: Vec<&str> =
+            self.cache_ignore_input.iter().filter_map(|name| utf8("--cache-ignore-input", Some(name), all)).collect();
+        let ignored = (!ignored.is_empty()).then(|| ("cache_ignore_inputs".to_owned(), json!(ignored)));
+        set("policy", non_empty(policy.chain(ignored).collect()));
         let resources = [("cpu", &self.cpu), ("mem", &self.mem), ("gpu", &self.gpu)];
         set("resources", non_empty(object(&resources, scalar, all)));
         (Value::Object(document), faults)

@@ -6,13 +6,17 @@
 //! <prefix>/executions/<id>/task.pb
 //! <prefix>/executions/<id>/journal/00000001
 //! <prefix>/executions/<id>/snapshots/00000064
-//! <prefix>/executions/<id>/inputs/<p>.pb, <p>.idx
+//! <prefix>/executions/<id>/inputs/<p>.pb, <p>.idx, <p>.keys
 //! <prefix>/executions/<id>/arrays/<k>/indices
 //! <prefix>/executions/<id>/subtasks/<index>/outputs.pb, <attempt>/error.pb
+//! <prefix>/executions/<id>/subtasks/<index>/checkpoint/<attempt>/..., <attempt>.saved/...
 //! <prefix>/raw/<id>/...
+//! <prefix>/cache/<key>
 //! ```
 
+use super::cache::Key;
 use super::index::OriginalIndex;
+use crate::idl::record::TaskRecord;
 
 /// Where the execution lives, as `s3://bucket/<prefix>/executions/<id>`: set by the driver, read by the worker.
 pub const ENV_EXECUTION: &str = "BATCHMAP_EXECUTION";
@@ -22,6 +26,11 @@ pub const ENV_ARRAY: &str = "BATCHMAP_ARRAY";
 pub const ENV_PLACE: &str = "BATCHMAP_PLACE";
 /// Bytes of one entry of a pack's index, decimal: see [`index_width`].
 pub const ENV_WIDTH: &str = "BATCHMAP_WIDTH";
+
+/// The directory whose files the next attempt is given: set by the worker for the command, where the task uses it.
+pub const ENV_CHECKPOINT_DIR: &str = "BATCHMAP_CHECKPOINT_DIR";
+/// The id of the execution whose packs the child reads, where they are not its own: see [`Root::sibling`].
+pub const ENV_INPUTS: &str = "BATCHMAP_INPUTS";
 
 /// The format of `task.pb`, the packs and the arrays that this program writes, and the only one it reads.
 pub const RECORD_VERSION: u32 = 1;
@@ -168,6 +177,26 @@ impl Root {
         format!("{}/inputs/{p:06}.idx", self.base())
     }
 
+    /// The cache's keys of pack `p`'s elements, of [`KEY_BYTES`](super::cache::KEY_BYTES) bytes each.
+    pub fn pack_keys(&self, p: u32) -> String {
+        format!("{}/inputs/{p:06}.keys", self.base())
+    }
+
+    /// The cached outputs of whatever has this key.
+    pub fn cached(&self, key: &Key) -> String {
+        format!("{}cache/{key}", self.prefix)
+    }
+
+    /// The keys of another execution under the same prefix.
+    pub fn sibling(&self, id: &str) -> Root {
+        Root { prefix: self.prefix.clone(), id: id.to_owned() }
+    }
+
+    /// The keys of the execution whose packs the one with this record reads: itself, or the one that it has recovered.
+    pub fn inputs(&self, record: &TaskRecord) -> Root {
+        if record.inputs_of.is_empty() { self.clone() } else { self.sibling(&record.inputs_of) }
+    }
+
     /// The members of compacted array `k`.
     pub fn array_indices(&self, k: u32) -> String {
         format!("{}/arrays/{k:06}/indices", self.base())
@@ -191,6 +220,21 @@ impl Root {
     /// Where attempt `attempt` (see [`attempt`]) of a subtask says why it failed.
     pub fn error(&self, index: OriginalIndex, attempt: &str) -> String {
         format!("{}{attempt}/error.pb", self.subtask(index))
+    }
+
+    /// The prefix of all that a subtask's attempts leave for the next ones.
+    pub fn checkpoints(&self, index: OriginalIndex) -> String {
+        format!("{}checkpoint/", self.subtask(index))
+    }
+
+    /// The prefix under which the command of an attempt itself leaves something for the next one.
+    pub fn checkpoint(&self, index: OriginalIndex, attempt: &str) -> String {
+        format!("{}{attempt}/", self.checkpoints(index))
+    }
+
+    /// The prefix under which the worker saves an attempt's checkpoint directory.
+    pub fn saved_checkpoint(&self, index: OriginalIndex, attempt: &str) -> String {
+        format!("{}{attempt}{SAVED}/", self.checkpoints(index))
     }
 
     /// The prefix of one attempt's files.
@@ -218,6 +262,9 @@ impl Root {
         format!("{}/outputs/manifest.json", self.base())
     }
 }
+
+/// What follows an attempt's name where the worker saves its checkpoint directory.
+pub const SAVED: &str = ".saved";
 
 /// The name of one attempt: the array's number, then Batch's own attempt within it, so that later ones sort later.
 pub fn attempt(array: u32, batch_attempt: u32) -> String {

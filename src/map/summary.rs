@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Decision, Failure};
+use super::event::{Decision, Failure, Source};
 use super::execution::Execution;
 use super::policy::Origin;
 use super::ranges::Ranges;
 use super::status::Phase;
+use super::stuck::Stuck;
 
 /// How many different failures are kept apart; further ones are counted together. A list of 10,000 different messages
 /// helps nobody, and every one is still in its subtask's error document.
@@ -111,6 +112,8 @@ pub struct Summary {
     pub succeeded: u64,
     /// Subtasks among those whose outputs were there before anything ran.
     pub reused: u64,
+    /// Subtasks among those whose outputs came from the cache; the others' are those of earlier executions.
+    pub cached: u64,
     /// Subtasks that have failed for good.
     pub failed: u64,
     /// Subtasks whose children run, by Batch's newest counts.
@@ -127,6 +130,8 @@ pub struct Summary {
     pub arrays: u64,
     /// Failures, the most frequent first.
     pub failures: Vec<Folded>,
+    /// Why queued ones do not start, where that is known: from AWS, not from the journal.
+    pub stuck: Option<Stuck>,
 }
 
 impl Summary {
@@ -150,6 +155,7 @@ impl Summary {
             min_successes: execution.terms().min_successes,
             succeeded: outcomes.succeeded(),
             reused: execution.reused().values().map(Ranges::len).sum(),
+            cached: execution.reused().get(&Source::Cache).map_or(0, Ranges::len),
             failed: outcomes.failed(),
             running,
             settling: members.saturating_sub(held),
@@ -158,6 +164,7 @@ impl Summary {
             retried: execution.retried(),
             arrays: execution.arrays().len() as u64,
             failures: Vec::new(),
+            stuck: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the caller asked for: a task, mapped inputs, bound inputs and a policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -114,6 +114,25 @@ pub struct Policy {
     pub interruptible: bool,
     /// Run every subtask even when success has become impossible.
     pub run_all_sub_nodes: bool,
+    /// Give each attempt a directory that is saved for the next one.
+    pub checkpoint: bool,
+    /// Of the whole execution, from its beginning on.
+    pub deadline: Option<Duration>,
+    /// Whether outputs are taken from the cache and kept in it.
+    pub cache: Option<Cache>,
+}
+
+/// How a subtask's outputs are found again by its inputs: see [`super::cache`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cache {
+    /// The caller's own word for what the task does: another one, and nothing cached before is used.
+    pub version: String,
+    /// Inputs that do not tell subtasks apart.
+    pub ignored: BTreeSet<String>,
+    /// Run everything, and put the new outputs in the place of cached ones.
+    pub overwrite: bool,
+    /// Whether the task was given no name: then its command tells it from others.
+    pub by_command: bool,
 }
 
 impl Default for Policy {
@@ -128,6 +147,9 @@ impl Default for Policy {
             retry_timeouts: false,
             interruptible: false,
             run_all_sub_nodes: false,
+            checkpoint: false,
+            deadline: None,
+            cache: None,
         }
     }
 }

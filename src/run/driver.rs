@@ -8,16 +8,20 @@
 //!        └── drain: journal, then submit / look up / terminate ◄──┘
 //! ```
 
+mod deadline;
+mod ending;
 mod error;
 mod polling;
 mod saving;
 mod submitting;
 mod sweeping;
 mod terminating;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub use ending::Unended;
 pub use error::DriveError;
 use sweeping::Sweep;
 use tokio::sync::{mpsc, watch};
@@ -96,7 +100,12 @@ pub struct Driver {
     saving: JoinSet<()>,
     progress: watch::Sender<Summary>,
     polls: u64,
-    warned: Option<String>,
+    /// When the execution must be over.
+    deadline: Option<deadline::Deadline>,
+    /// Arrays that are to end, since when they have been told so.
+    ending: BTreeMap<u32, Instant>,
+    /// Children that wait and do not start.
+    waiting: waiting::Waiting,
 }
 
 impl Driver {
@@ -128,7 +137,9 @@ impl Driver {
             saving: JoinSet::new(),
             progress,
             polls: 0,
-            warned: None,
+            deadline: None,
+            ending: BTreeMap::new(),
+            waiting: waiting::Waiting::default(),
         }
     }
 
@@ -175,6 +186,7 @@ impl Driver {
     /// When AWS or the journal makes it impossible to go on.
     pub async fn run(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
         loop {
+            self.expire(self.ports.clock.now_ms())?;
             let drained = match self.drain().await {
                 Ok(Some(decision)) => return Ok(Ended::Finished(decision)),
                 Ok(None) => true,
@@ -191,6 +203,8 @@ impl Driver {
                     Control::Detach => return Ok(Ended::Detached),
                     Control::Abort { reason } => self.take_in(Event::AbortRequested { reason })?,
                 },
+                // The next turn takes it in, before anything else is done.
+                () = tokio::time::sleep_until(self.expires_at()) => {}
                 () = wake => match self.poll().await {
                     // A poll alone is no proof: there may have been nothing to ask about.
                     Ok(()) if drained => self.failing = None,
@@ -227,7 +241,7 @@ impl Driver {
             events => self.journal.append(self.ports.clock.now_ms(), events).await?,
         }
         self.save_if_due();
-        let summary = self.execution.counts();
+        let summary = Summary { stuck: self.waiting.stuck().cloned(), ..self.execution.counts() };
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
         Ok(())
     }

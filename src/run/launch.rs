@@ -16,9 +16,10 @@ use super::{Ports, now_ms, random};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::{self, TaskRecord};
 use crate::map::event::{Event, Queue};
-use crate::map::execution::{Array, Execution, IllegalEvent, Terms};
+use crate::map::execution::{Action, Array, Execution, IllegalEvent, Terms};
 use crate::map::index::OriginalIndex;
 use crate::map::layout::{RECORD_VERSION, Root};
+use crate::map::pack::MAX_ELEMENTS;
 use crate::map::plan::Packs;
 use crate::map::task::{Completion, ConcurrencyMode};
 
@@ -85,18 +86,20 @@ pub struct Known {
     pub growth: Growth,
 }
 
-/// A new execution's id: the time in UTC, so that ids sort by it, and a random part.
+/// A new execution's id: the time in UTC, so that ids sort by it (to the millisecond, for the newest is what commands
+/// take that are given none), and a random part.
 pub fn new_id(now_ms: u64) -> String {
     let now = OffsetDateTime::from_unix_timestamp((now_ms / 1000) as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (date, time) = (now.date(), now.time());
     format!(
-        "{:04}{:02}{:02}t{:02}{:02}{:02}-{:06x}",
+        "{:04}{:02}{:02}t{:02}{:02}{:02}-{:03x}{:06x}",
         date.year(),
         u8::from(date.month()),
         date.day(),
         time.hour(),
         time.minute(),
         time.second(),
+        now_ms % 1000,
         random() & 0xff_ffff
     )
 }
@@ -137,15 +140,44 @@ pub async fn begin(
     names: Names,
     patience: Patience,
 ) -> Result<Driver, LaunchError> {
-    let execution = machine(&record);
+    begin_reusing(ports, root, record, names, patience, Vec::new()).await
+}
+
+/// Whether anything is to be submitted when what `reused` says is there already.
+///
+/// # Errors
+/// When the events do not fit the record.
+pub fn has_work(record: &TaskRecord, reused: &[Event]) -> Result<bool, LaunchError> {
+    let mut execution = machine(record);
+    reused.iter().try_for_each(|event| execution.handle(event))?;
+    Ok(matches!(execution.next_action(), Some(Action::Record(Event::Planned { .. }))))
+}
+
+/// The same as [`begin`], where outputs are there already: `reused` stands in the first record too, so that whoever
+/// takes over knows of them or finds that nothing was begun.
+///
+/// # Errors
+/// When the journal cannot be written, or the events do not fit the record.
+pub async fn begin_reusing(
+    ports: &Ports,
+    root: &Root,
+    record: TaskRecord,
+    names: Names,
+    patience: Patience,
+    reused: Vec<Event>,
+) -> Result<Driver, LaunchError> {
+    let mut execution = machine(&record);
+    reused.iter().try_for_each(|event| execution.handle(event))?;
     let template = template(ports, root, &names);
     let (mut journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
     if let Some(first) = records.first() {
         return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
     }
     let Names { definition, queue, interruptible_queue } = names;
-    journal.append(ports.clock.now_ms(), vec![Event::Started { definition, queue, interruptible_queue }]).await?;
-    Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)))
+    let now = ports.clock.now_ms();
+    let started = Event::Started { definition, queue, interruptible_queue };
+    journal.append(now, std::iter::once(started).chain(reused).collect()).await?;
+    Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)).begun_at(now, now))
 }
 
 /// The driver that takes up an execution where its journal ends.
@@ -162,7 +194,10 @@ pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result
     let template = template(ports, root, &names);
     let mut execution = known.execution;
     execution.resume();
-    Ok(Driver::new(ports.clone(), known.record, template, patience, (journal, execution)).inheriting())
+    let now = ports.clock.now_ms();
+    let first = known.times.map_or(now, |(first, _)| first);
+    let driver = Driver::new(ports.clone(), known.record, template, patience, (journal, execution));
+    Ok(driver.inheriting().begun_at(first, now))
 }
 
 /// Reads an execution without touching it.
@@ -194,9 +229,15 @@ pub async fn read_record(store: &Arc<dyn Store>, root: &Root) -> Result<TaskReco
         return Err(LaunchError::Unreadable { id, problem });
     }
     let starts = &record.pack_starts;
+    // The machine takes memory by the size, so no damaged number may stand for it.
+    let room = (starts.len() as u64).saturating_mul(MAX_ELEMENTS as u64);
     let ordered =
         starts.windows(2).all(|pair| pair[0] < pair[1]) && starts.last().is_none_or(|&last| last < record.size);
-    if !ordered || starts.first().copied().unwrap_or(0) != 0 || starts.is_empty() != (record.size == 0) {
+    if !ordered
+        || record.size > room
+        || starts.first().copied().unwrap_or(0) != 0
+        || starts.is_empty() != (record.size == 0)
+    {
         let problem = "its packs do not cover its subtasks: the object is damaged".to_owned();
         return Err(LaunchError::Unreadable { id, problem });
     }
@@ -227,7 +268,9 @@ pub fn check_limits(bucket: &str, root: &Root, command: &[String], mapped: usize
         interruptible_queue: None,
         definition: String::new(),
     };
-    let record = TaskRecord { command: command.to_vec(), mapped: vec![String::new(); mapped], ..TaskRecord::default() };
+    // Whatever can be run can be recovered: the submissions of that name the execution that holds the packs.
+    let (command, mapped, inputs_of) = (command.to_vec(), vec![String::new(); mapped], root.id().to_owned());
+    let record = TaskRecord { command, mapped, inputs_of, ..TaskRecord::default() };
     // Places are written longer the further they are.
     let far = Packs::new(vec![0, u64::MAX - 1], u64::MAX);
     let array = Array::of(far.range_from(OriginalIndex(u64::MAX - 1), 1), Queue::Default, 1);
@@ -245,8 +288,10 @@ mod tests {
 
     #[test]
     fn ids_sort_by_time_and_fit_a_job_name() {
-        let (early, late) = (new_id(1_795_379_892_000), new_id(1_795_379_893_000));
-        assert!(early < late, "{early} {late}");
+        let times = [1_795_379_892_000, 1_795_379_892_001, 1_795_379_892_999, 1_795_379_893_000];
+        let ids = times.map(new_id);
+        assert!(ids.is_sorted_by(|early, late| early < late), "{ids:?}");
+        let early = &ids[0];
         assert!(early.starts_with("20261122t"), "{early}");
         assert!(early.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
     }

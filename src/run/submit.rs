@@ -80,6 +80,9 @@ impl Template {
         environment.insert(layout::ENV_ARRAY.to_owned(), number.to_string());
         environment.insert(layout::ENV_PLACE.to_owned(), packs.place(&array.members).to_string());
         environment.insert(layout::ENV_WIDTH.to_owned(), layout::index_width(record.mapped.len()).to_string());
+        if !record.inputs_of.is_empty() {
+            environment.insert(layout::ENV_INPUTS.to_owned(), record.inputs_of.clone());
+        }
         SubmitRequest {
             name: layout::job_name(self.root.id(), number),
             queue: self.queue(array.queue).to_owned(),

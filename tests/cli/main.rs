@@ -2,11 +2,13 @@
 
 mod around;
 mod bad_input;
+mod cache;
 mod concurrency;
 mod elsewhere;
 mod examples;
 mod interrupts;
 mod outcomes;
 mod place;
+mod recover;
 #[path = "../support/skip.rs"]
 mod skip;

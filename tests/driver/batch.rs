@@ -13,9 +13,11 @@ use batchmap::aws::batch::{
 use batchmap::aws::store::Store;
 use batchmap::idl::core::container_error::Kind;
 use batchmap::idl::core::execution_error::ErrorKind;
-use batchmap::idl::core::{ContainerError, ErrorDocument};
+use batchmap::idl::core::{ContainerError, ErrorDocument, LiteralMap};
+use batchmap::idl::make;
 use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::{self, Place, Root};
+use bytes::Bytes;
 use prost::Message;
 use tokio::time::Instant;
 
@@ -37,6 +39,8 @@ pub enum Ending {
     HostLost,
     /// With its host, after its outputs were written.
     HostLostLate,
+    /// Cancelled by its queue's time limit, before it started.
+    GivenUp,
 }
 
 /// What goes wrong with one call.
@@ -50,6 +54,8 @@ pub enum Fault {
     Lost,
     /// Refused.
     Refused,
+    /// Accepted, and nothing comes of it.
+    Ignored,
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +72,7 @@ struct Child {
 struct Job {
     id: String,
     name: String,
+    root: Root,
     array: u32,
     queue: String,
     created: Instant,
@@ -94,6 +101,8 @@ struct State {
     runs: BTreeMap<u64, u32>,
     listing_lag: Duration,
     hidden_failures: u32,
+    stalled: Option<Option<String>>,
+    early_end: bool,
     queues: Vec<QueueDetail>,
     environments: Vec<EnvironmentDetail>,
 }
@@ -139,6 +148,27 @@ impl ScriptedBatch {
         self.state().hidden_failures = times;
     }
 
+    /// No child starts any more, and the parents say so with this reason, or with none.
+    pub fn stall(&self, reason: Option<&str>) {
+        self.state().stalled = Some(reason.map(str::to_owned));
+    }
+
+    /// Children start again, as if they had never waited.
+    pub fn go_on(&self) {
+        self.state().stalled = None;
+    }
+
+    /// A parent that was terminated is FAILED at once, half a minute before its children are.
+    pub fn early_end(&self, early: bool) {
+        self.state().early_end = early;
+    }
+
+    /// What there is to be told of a queue and its environments.
+    pub fn places(&self, queue: QueueDetail, environments: Vec<EnvironmentDetail>) {
+        let mut state = self.state();
+        (state.queues, state.environments) = (vec![queue], environments);
+    }
+
     /// Somebody submits a job of this name to queue `q`: children of no subtask that run for so long, unless ended. Its id.
     pub fn submitted_elsewhere(&self, name: &str, children: u32, duration: Duration) -> String {
         let (mut state, now) = (self.state(), Instant::now());
@@ -146,8 +176,17 @@ impl ScriptedBatch {
         let ends = now + duration;
         let child = Child { index: OriginalIndex(0), ends, ending: Ending::Exit(1), left: true, terminated: false };
         let (children, queue) = (vec![child; children as usize], "q".to_owned());
-        let (name, array) = (name.to_owned(), u32::MAX);
-        state.jobs.push(Job { id: id.clone(), name, array, queue, created: now, children, stopped_because: None });
+        let (name, array, root) = (name.to_owned(), u32::MAX, Root::new("", "stray"));
+        state.jobs.push(Job {
+            id: id.clone(),
+            name,
+            root,
+            array,
+            queue,
+            created: now,
+            children,
+            stopped_because: None,
+        });
         id
     }
 
@@ -195,7 +234,7 @@ impl ScriptedBatch {
         match fault {
             Fault::Throttled => BatchError::Throttled { operation, message: "slow down".to_owned() },
             Fault::Lost | Fault::ReplyLost => BatchError::Unknown { operation, message: "timeout".to_owned() },
-            Fault::Refused => {
+            Fault::Refused | Fault::Ignored => {
                 BatchError::Refused { operation, code: "ClientException".to_owned(), message: "no".to_owned() }
             }
         }
@@ -208,20 +247,19 @@ impl ScriptedBatch {
         {
             let mut state = self.state();
             for job in &mut state.jobs {
-                let array = job.array;
+                let (root, array) = (job.root.clone(), job.array);
                 for child in job.children.iter_mut().filter(|child| child.is_over(now) && !child.left) {
                     child.left = true;
                     if !child.terminated {
-                        left.push((array, child.index, child.ending));
+                        left.push((root.clone(), array, child.index, child.ending));
                     }
                 }
             }
         }
-        let root = Root::new("", "x");
-        for (array, index, ending) in left {
+        for (root, array, index, ending) in left {
             match ending {
                 Ending::Good | Ending::HostLostLate if self.outputs_due => {
-                    self.store.memory.put(&root.outputs(index), "outputs".into()).await.unwrap();
+                    self.store.memory.put(&root.outputs(index), outputs(index)).await.unwrap();
                 }
                 Ending::Error { recoverable } => {
                     let key = root.error(index, &layout::attempt(array, 1));
@@ -233,7 +271,7 @@ impl ScriptedBatch {
     }
 
     /// The subtasks of a submission, found as the worker finds them.
-    async fn subtasks(&self, request: &SubmitRequest) -> (u32, Vec<OriginalIndex>) {
+    async fn subtasks(&self, request: &SubmitRequest) -> (Root, u32, Vec<OriginalIndex>) {
         let (_, root) = Root::parse(&request.environment[layout::ENV_EXECUTION]).unwrap();
         let array: u32 = request.environment[layout::ENV_ARRAY].parse().unwrap();
         let mut subtasks = Vec::new();
@@ -249,8 +287,22 @@ impl ScriptedBatch {
             }
         }
         assert_eq!(subtasks.len(), request.size as usize, "as many subtasks as children");
-        (array, subtasks)
+        (root, array, subtasks)
     }
+}
+
+/// A job none of whose children may start.
+fn stalled(detail: JobDetail, reason: Option<&Option<String>>) -> JobDetail {
+    let Some(reason) = reason.filter(|_| !detail.status.is_terminal()) else { return detail };
+    let waits = |status| if status == JobStatus::Running { JobStatus::Runnable } else { status };
+    let summary = detail.summary.into_iter().map(|(status, count)| (waits(status), count)).collect();
+    JobDetail { status: waits(detail.status), status_reason: reason.clone(), summary, ..detail }
+}
+
+/// What a child leaves: its own index.
+pub fn outputs(index: OriginalIndex) -> Bytes {
+    let literals = [("o0".to_owned(), make::integer(index.0 as i64))].into();
+    LiteralMap { literals }.encode_to_vec().into()
 }
 
 fn document(recoverable: bool) -> Vec<u8> {
@@ -284,7 +336,7 @@ impl Child {
             Ending::Good => Some(0),
             Ending::Error { .. } => Some(1),
             Ending::Exit(code) => Some(code),
-            Ending::HostLost | Ending::HostLostLate => None,
+            Ending::HostLost | Ending::HostLostLate | Ending::GivenUp => None,
         }
     }
 }
@@ -294,6 +346,10 @@ impl Job {
         match child.ending {
             _ if child.terminated => self.stopped_because.clone(),
             Ending::HostLost | Ending::HostLostLate => Some("Host EC2 (instance i-0) terminated.".to_owned()),
+            Ending::GivenUp => Some(
+                "Canceled by JobStateTimeLimit action due to reason: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+                    .to_owned(),
+            ),
             _ => Some("Essential container in task exited".to_owned()),
         }
     }
@@ -349,7 +405,7 @@ impl Job {
 #[async_trait]
 impl Batch for ScriptedBatch {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
-        let (array, subtasks) = self.subtasks(request).await;
+        let (root, array, subtasks) = self.subtasks(request).await;
         let call = Call::Submit { array, size: request.size, queue: request.queue.clone() };
         self.state().calls.push(call);
         let fault = self.fault("SubmitJob");
@@ -375,7 +431,16 @@ impl Batch for ScriptedBatch {
         }
         let id = format!("job-{}", state.jobs.len());
         let (name, queue) = (request.name.clone(), request.queue.clone());
-        state.jobs.push(Job { id: id.clone(), name, array, queue, created: now, children, stopped_because: None });
+        state.jobs.push(Job {
+            id: id.clone(),
+            name,
+            root,
+            array,
+            queue,
+            created: now,
+            children,
+            stopped_because: None,
+        });
         match fault {
             Some(fault) => Err(Self::refuse("SubmitJob", fault)),
             None => Ok(id),
@@ -389,7 +454,15 @@ impl Batch for ScriptedBatch {
             return Err(Self::refuse("DescribeJobs", fault));
         }
         let (now, state) = (Instant::now(), self.state());
-        Ok(state.jobs.iter().filter(|job| ids.contains(&job.id)).map(|job| job.detail(now)).collect())
+        let asked = state.jobs.iter().filter(|job| ids.contains(&job.id));
+        let told = asked.map(|job| {
+            let mut detail = stalled(job.detail(now), state.stalled.as_ref());
+            if state.early_end && job.stopped_because.is_some() {
+                detail.status = JobStatus::Failed;
+            }
+            detail
+        });
+        Ok(told.collect())
     }
 
     async fn list_children(&self, parent: &str, status: JobStatus, token: Option<&str>) -> Result<JobPage, BatchError> {
@@ -437,13 +510,25 @@ impl Batch for ScriptedBatch {
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
         self.settle().await;
-        if let Some(fault) = self.fault("TerminateJob") {
-            return Err(Self::refuse("TerminateJob", fault));
+        match self.fault("TerminateJob") {
+            Some(Fault::Ignored) => {
+                let mut state = self.state();
+                let array = state.jobs.iter().find(|job| job.id == id).expect("the driver ends its own").array;
+                state.calls.push(Call::Terminate { array });
+                return Ok(());
+            }
+            Some(fault) => return Err(Self::refuse("TerminateJob", fault)),
+            None => {}
         }
         let (now, mut state) = (Instant::now(), self.state());
+        let early = state.early_end;
         let Some(job) = state.jobs.iter_mut().find(|job| job.id == id) else { return Ok(()) };
         for child in job.children.iter_mut().filter(|child| !child.is_over(now)) {
-            child.terminated = true;
+            if early {
+                (child.ends, child.ending) = (now + Duration::from_secs(30), Ending::Exit(143));
+            } else {
+                child.terminated = true;
+            }
         }
         job.stopped_because = Some(reason.to_owned());
         let array = job.array;

@@ -73,7 +73,7 @@ impl Harness {
         Harness { store, batch, root, record, patience }
     }
 
-    fn ports(&self) -> Ports {
+    pub fn ports(&self) -> Ports {
         Ports { batch: self.batch.clone(), store: self.store.clone(), logs: Arc::new(NoLogs), clock: Clock::wall() }
     }
 
@@ -92,6 +92,11 @@ impl Harness {
     pub async fn run(&self) -> (Decision, Outcomes) {
         let mut driver = self.begin().await.unwrap();
         (finish(&mut driver).await.unwrap(), driver.execution().outcomes().clone())
+    }
+
+    /// The bucket, as a reader needs it.
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
     }
 
     /// The number of the journal's records.

@@ -1,13 +1,17 @@
 //! The driver end to end over an honest Batch and a bucket in memory, on a paused clock.
 
 mod batch;
+mod cache;
 mod crash;
 mod fence;
 mod harness;
+mod limits;
 mod outage;
 mod outcomes;
+mod recover;
 mod snapshots;
 mod store;
 mod submission;
 mod sweep;
 mod terminate;
+mod waiting;

@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use super::{DriveError, Driver};
 use crate::aws::batch::JobDetail;
 use crate::map::execution::{Look, ended_unjudged};
-use crate::run::observe;
 use crate::run::settle::{Case, Judged};
+use crate::run::{cache, observe};
 
 impl Driver {
     /// One poll: asks about every array that Batch holds and judges what has ended.
@@ -20,12 +20,13 @@ impl Driver {
         let jobs: Vec<String> = running.iter().map(|(_, job)| job.clone()).collect();
         let answers = observe::poll(self.ports.batch.as_ref(), &jobs).await?;
         let before = self.execution.counts();
+        self.watch_waiting(&running, &answers).await;
         for (number, job) in running {
+            self.insist(number);
             let detail = answers.get(&job);
             if detail.is_none() && self.may_lag(number) {
                 continue;
             }
-            self.warn_if_stuck(detail);
             let seen = detail.map(observe::seen).unwrap_or_default();
             let look = self.execution.observe(number, &seen);
             if look == Look::Away {
@@ -47,6 +48,9 @@ impl Driver {
     ) -> Result<(), DriveError> {
         // Once the outcome is decided, no result changes it: that the array is over is all there is to know.
         if self.execution.decision().is_some() {
+            if !self.is_over(number, job, detail).await? {
+                return Ok(());
+            }
             return self.take_in(ended_unjudged(number));
         }
         let Some(array) = self.execution.array(number) else { return Ok(()) };
@@ -69,6 +73,9 @@ impl Driver {
         self.behind.remove(&number);
         // A look that has found nothing new is no news for the journal either.
         if event.settles_something() {
+            // Before the journal knows: whoever takes over after a death in between judges, and keeps, once more.
+            let (store, packs) = (self.ports.store.as_ref(), self.execution.packs());
+            cache::keep(store, &self.template.root, &self.record, packs, &event).await;
             self.take_in(event)?;
         }
         self.execution.listed(number, listed_failed);
@@ -79,14 +86,5 @@ impl Driver {
     pub(super) fn may_lag(&mut self, number: u32) -> bool {
         let since = *self.behind.entry(number).or_insert_with(Instant::now);
         since.elapsed() < self.patience.lag
-    }
-
-    fn warn_if_stuck(&mut self, detail: Option<&JobDetail>) {
-        if let Some(reason) = detail.and_then(observe::stuck)
-            && self.warned.as_deref() != Some(reason)
-        {
-            tracing::warn!(reason, "AWS Batch cannot place the job: nothing will run until this is mended");
-            self.warned = Some(reason.to_owned());
-        }
     }
 }

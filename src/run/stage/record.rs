@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::idl::core::{LiteralType, TypedInterface, Variable, VariableMap};
 use crate::idl::record::policy::{Completion as StoredCompletion, ConcurrencyMode as StoredMode};
-use crate::idl::record::{Policy, Resources, TaskRecord};
+use crate::idl::record::{Cache, Policy, Resources, TaskRecord};
 use crate::map::layout::RECORD_VERSION;
 use crate::map::task::{Completion, ConcurrencyMode, MapTask};
 
@@ -38,6 +38,14 @@ pub(super) fn record(
         environment: task.environment.clone(),
         input_dir: task.input_dir.clone().unwrap_or_default(),
         output_dir: task.output_dir.clone().unwrap_or_default(),
+        checkpoint: task.policy.checkpoint,
+        cache: task.policy.cache.as_ref().map(|cache| Cache {
+            version: cache.version.clone(),
+            ignored: cache.ignored.iter().cloned().collect(),
+            overwrite: cache.overwrite,
+        }),
+        inputs_of: String::new(),
+        relies_on: Vec::new(),
     }
 }
 
@@ -62,6 +70,7 @@ fn policy(task: &MapTask, size: u64) -> Policy {
         interruptible: policy.interruptible,
         run_all_sub_nodes: policy.run_all_sub_nodes,
         retry_timeouts: policy.retry_timeouts,
+        deadline_ms: policy.deadline.map_or(0, |deadline| deadline.as_millis() as u64),
     }
 }
 
