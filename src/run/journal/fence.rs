@@ -38,8 +38,13 @@ impl Sign {
 
     fn is_fresh(&self, now_ms: u64) -> bool {
         let (at, wall_ms) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        at.elapsed() <= FRESH && now_ms.abs_diff(wall_ms) <= FRESH_WALL_MS
+        is_fresh(at.elapsed(), now_ms.abs_diff(wall_ms))
     }
+}
+
+/// Whether a sign of this age by the runtime's clock and this one by the wall's, in milliseconds, will do.
+fn is_fresh(age: Duration, wall_ms: u64) -> bool {
+    age <= FRESH && wall_ms <= FRESH_WALL_MS
 }
 
 impl Journal {
@@ -59,7 +64,7 @@ impl Journal {
     /// As [`Journal::make_sure`].
     pub async fn look(&self) -> Result<(), JournalError> {
         let asked = (Instant::now(), self.clock.now_ms());
-        let after = (self.len() > 0).then(|| self.root.journal_record(self.len()));
+        let after = (!self.is_empty()).then(|| self.root.journal_record(self.len()));
         let page = self.store.list(&self.root.journal(), after.as_deref()).await?;
         let Some(next) = page.objects.first() else {
             self.sign.renew(asked);
@@ -67,5 +72,18 @@ impl Journal {
         };
         let (there, _) = read(&self.store, &next.key).await?;
         Err(JournalError::Overtaken { sequence: there.sequence, writer: there.writer })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_noticed_and_so_is_a_machine_that_slept() {
+        assert!(is_fresh(Duration::from_millis(300), 300));
+        assert!(!is_fresh(Duration::from_secs(6), 6_000));
+        // Its clock stood still meanwhile.
+        assert!(!is_fresh(Duration::from_millis(300), 3_600_000));
     }
 }
