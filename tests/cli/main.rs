@@ -6,6 +6,7 @@ mod concurrency;
 mod elsewhere;
 mod examples;
 mod interrupts;
+mod limits;
 mod outcomes;
 mod place;
 #[path = "../support/skip.rs"]
