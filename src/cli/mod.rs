@@ -23,6 +23,7 @@ pub mod config;
 mod emulator;
 mod exit;
 mod finish;
+mod gc;
 mod inspect;
 mod list;
 mod logs;
@@ -85,6 +86,8 @@ enum Command {
     Recover(recover::RecoverArgs),
     /// Print what a subtask's child wrote.
     Logs(logs::LogsArgs),
+    /// Remove old executions and their files.
+    Gc(gc::GcArgs),
     /// Print the JSON Schema of a task's specification.
     Schema,
     /// Serve AWS Batch, S3 and CloudWatch Logs on this machine.
@@ -133,6 +136,7 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
         Command::Resume(args) => block_on(resume::run(args)),
         Command::Recover(args) => block_on(recover::run(args)),
         Command::Logs(args) => block_on(logs::run(args)),
+        Command::Gc(args) => block_on(gc::run(args)),
         Command::Emulator(args) => block_on(emulator::run(args)),
     }
 }
