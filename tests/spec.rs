@@ -65,6 +65,7 @@ fn everything_that_a_spec_can_say() {
         "policy": {
             "concurrency": 4, "concurrency_mode": "batches", "min_success_ratio": 0.75, "completion": "satisfied",
             "retries": 2, "timeout": "5m", "interruptible": true, "run_all_sub_nodes": true,
+            "checkpoint": true,
             "cache": true, "cache_version": "1.0", "cache_ignore_inputs": ["line", "threshold"], "cache_overwrite": true,
             "cache_serialize": false
         },
@@ -155,6 +156,7 @@ fn policy_at_its_edges() {
         ("timeout", json!(-5), "leaves no time"),
         ("timeout", json!("soon"), "is not a length of time"),
         ("run_all_sub_nodes", json!(1), "is not true or false"),
+        ("checkpoint", json!("yes"), "is not true or false"),
     ] {
         let found = with(&format!("policy/{key}"), value.clone());
         assert_eq!(found.len(), 1, "{found:?}");

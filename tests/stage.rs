@@ -123,7 +123,8 @@ async fn lists_are_zipped_beside_the_bound_values() {
         "bind": {"threshold": 11, "t": "90s", "deep": {"list": [1]}, "earlier": "@earlier/score"},
         "policy": {
             "concurrency": 2, "concurrency_mode": "batches", "min_success_ratio": 0.5, "completion": "satisfied",
-            "retries": 1, "timeout": "90s", "interruptible": true, "run_all_sub_nodes": true
+            "retries": 1, "timeout": "90s", "interruptible": true, "run_all_sub_nodes": true,
+            "checkpoint": true
         },
         "resources": {"cpu": 2, "mem": 512, "gpu": 1},
         "environment": {"K": "v"},
@@ -142,7 +143,7 @@ async fn lists_are_zipped_beside_the_bound_values() {
     let policy = record.policy.as_ref().unwrap();
     assert_eq!((policy.min_successes, policy.timeout_ms, policy.concurrency), (2, 90_000, 2));
     assert_eq!((policy.concurrency_mode, policy.completion, policy.retries), (1, 1, 1));
-    assert!(policy.interruptible && policy.run_all_sub_nodes);
+    assert!(policy.interruptible && policy.run_all_sub_nodes && record.checkpoint);
     assert_eq!(record.resources.as_ref().map(|r| (r.cpu_milli, r.memory_mib, r.gpus)), Some((2000, 512, 1)));
     assert_eq!((record.version, record.name.as_str(), record.image.as_str()), (1, "n", "i"));
     assert_eq!((record.input_dir.as_str(), record.output_dir.as_str()), ("/in", ""));

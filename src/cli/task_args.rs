@@ -112,6 +112,16 @@ pub struct TaskArgs {
         help_heading = "Policy"
     )]
     pub run_all_sub_nodes: Option<OsString>,
+    /// Give each attempt the directory $BATCHMAP_CHECKPOINT_DIR with what the attempt before it left there
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Policy"
+    )]
+    pub checkpoint: Option<OsString>,
 
     /// Take known outputs from the cache, run only the rest, and keep what that brings; needs --cache-version
     #[arg(
@@ -213,6 +223,7 @@ impl TaskArgs {
             ("retry_timeouts", &self.retry_timeouts),
             ("interruptible", &self.interruptible),
             ("run_all_sub_nodes", &self.run_all_sub_nodes),
+            ("checkpoint", &self.checkpoint),
             ("cache", &self.cache),
             ("cache_overwrite", &self.cache_overwrite),
         ];

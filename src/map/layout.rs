@@ -8,6 +8,7 @@
 //! <prefix>/executions/<id>/inputs/<p>.pb, <p>.idx, <p>.keys
 //! <prefix>/executions/<id>/arrays/<k>/indices
 //! <prefix>/executions/<id>/subtasks/<index>/outputs.pb, <attempt>/error.pb
+//! <prefix>/executions/<id>/subtasks/<index>/checkpoint/<attempt>/..., <attempt>.saved/...
 //! <prefix>/raw/<id>/...
 //! <prefix>/cache/<key>
 //! ```
@@ -25,6 +26,8 @@ pub const ENV_PLACE: &str = "BATCHMAP_PLACE";
 /// Bytes of one entry of a pack's index, decimal: see [`index_width`].
 pub const ENV_WIDTH: &str = "BATCHMAP_WIDTH";
 
+/// The directory whose files the next attempt is given: set by the worker for the command, where the task uses it.
+pub const ENV_CHECKPOINT_DIR: &str = "BATCHMAP_CHECKPOINT_DIR";
 /// The id of the execution whose packs the child reads, where they are not its own: see [`Root::sibling`].
 pub const ENV_INPUTS: &str = "BATCHMAP_INPUTS";
 
@@ -208,6 +211,21 @@ impl Root {
         format!("{}{attempt}/error.pb", self.subtask(index))
     }
 
+    /// The prefix of all that a subtask's attempts leave for the next ones.
+    pub fn checkpoints(&self, index: OriginalIndex) -> String {
+        format!("{}checkpoint/", self.subtask(index))
+    }
+
+    /// The prefix under which the command of an attempt itself leaves something for the next one.
+    pub fn checkpoint(&self, index: OriginalIndex, attempt: &str) -> String {
+        format!("{}{attempt}/", self.checkpoints(index))
+    }
+
+    /// The prefix under which the worker saves an attempt's checkpoint directory.
+    pub fn saved_checkpoint(&self, index: OriginalIndex, attempt: &str) -> String {
+        format!("{}{attempt}{SAVED}/", self.checkpoints(index))
+    }
+
     /// The prefix of one attempt's files.
     pub fn raw_attempt(&self, index: OriginalIndex, attempt: &str) -> String {
         format!("{}{:010}/{attempt}/", self.raw(), index.0)
@@ -233,6 +251,9 @@ impl Root {
         format!("{}/outputs/manifest.json", self.base())
     }
 }
+
+/// What follows an attempt's name where the worker saves its checkpoint directory.
+pub const SAVED: &str = ".saved";
 
 /// The name of one attempt: the array's number, then Batch's own attempt within it, so that later ones sort later.
 pub fn attempt(array: u32, batch_attempt: u32) -> String {

@@ -114,6 +114,8 @@ pub struct Policy {
     pub interruptible: bool,
     /// Run every subtask even when success has become impossible.
     pub run_all_sub_nodes: bool,
+    /// Give each attempt a directory that is saved for the next one.
+    pub checkpoint: bool,
     /// Whether outputs are taken from the cache and kept in it.
     pub cache: Option<Cache>,
 }
@@ -143,6 +145,7 @@ impl Default for Policy {
             retry_timeouts: false,
             interruptible: false,
             run_all_sub_nodes: false,
+            checkpoint: false,
             cache: None,
         }
     }

@@ -15,6 +15,7 @@ use crate::map::event::{Event, Queue};
 use crate::map::execution::{Action, Array, Execution, IllegalEvent, Terms};
 use crate::map::index::OriginalIndex;
 use crate::map::layout::{RECORD_VERSION, Root};
+use crate::map::pack::MAX_ELEMENTS;
 use crate::map::plan::Packs;
 use crate::map::task::{Completion, ConcurrencyMode};
 
@@ -234,9 +235,15 @@ pub async fn read_record(store: &Arc<dyn Store>, root: &Root) -> Result<TaskReco
         return Err(LaunchError::Unreadable { id, problem });
     }
     let starts = &record.pack_starts;
+    // The machine takes memory by the size, so no damaged number may stand for it.
+    let room = (starts.len() as u64).saturating_mul(MAX_ELEMENTS as u64);
     let ordered =
         starts.windows(2).all(|pair| pair[0] < pair[1]) && starts.last().is_none_or(|&last| last < record.size);
-    if !ordered || starts.first().copied().unwrap_or(0) != 0 || starts.is_empty() != (record.size == 0) {
+    if !ordered
+        || record.size > room
+        || starts.first().copied().unwrap_or(0) != 0
+        || starts.is_empty() != (record.size == 0)
+    {
         let problem = "its packs do not cover its subtasks: the object is damaged".to_owned();
         return Err(LaunchError::Unreadable { id, problem });
     }
