@@ -52,6 +52,8 @@ pub enum Fault {
     Lost,
     /// Refused.
     Refused,
+    /// Refused for want of a permission.
+    Denied,
 }
 
 #[derive(Clone, Debug)]
@@ -181,6 +183,9 @@ impl ScriptedBatch {
             Fault::Lost | Fault::ReplyLost => BatchError::Unknown { operation, message: "timeout".to_owned() },
             Fault::Refused => {
                 BatchError::Refused { operation, code: "ClientException".to_owned(), message: "no".to_owned() }
+            }
+            Fault::Denied => {
+                BatchError::Refused { operation, code: "AccessDeniedException".to_owned(), message: "no".to_owned() }
             }
         }
     }

@@ -16,5 +16,6 @@ mod admin;
 mod command;
 mod drill;
 mod jobs;
+mod port;
 mod requests;
 mod through;
