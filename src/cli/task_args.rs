@@ -112,6 +112,16 @@ pub struct TaskArgs {
         help_heading = "Policy"
     )]
     pub run_all_sub_nodes: Option<OsString>,
+    /// Give each attempt the directory $BATCHMAP_CHECKPOINT_DIR with what the attempt before it left there
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Policy"
+    )]
+    pub checkpoint: Option<OsString>,
     /// Time limit of the whole execution, from its beginning on: 2h, 90m, or seconds [default: none]
     #[arg(long, value_name = "TIME", help_heading = "Policy", allow_hyphen_values = true)]
     pub deadline: Option<OsString>,
@@ -216,6 +226,7 @@ impl TaskArgs {
             ("retry_timeouts", &self.retry_timeouts),
             ("interruptible", &self.interruptible),
             ("run_all_sub_nodes", &self.run_all_sub_nodes),
+            ("checkpoint", &self.checkpoint),
             ("deadline", &self.deadline),
             ("cache", &self.cache),
             ("cache_overwrite", &self.cache_overwrite),

@@ -9,6 +9,7 @@
 //! <prefix>/executions/<id>/inputs/<p>.pb, <p>.idx, <p>.keys
 //! <prefix>/executions/<id>/arrays/<k>/indices
 //! <prefix>/executions/<id>/subtasks/<index>/outputs.pb, <attempt>/error.pb
+//! <prefix>/executions/<id>/subtasks/<index>/checkpoint/<attempt>/..., <attempt>.saved/...
 //! <prefix>/raw/<id>/...
 //! <prefix>/cache/<key>
 //! ```
@@ -26,6 +27,8 @@ pub const ENV_PLACE: &str = "BATCHMAP_PLACE";
 /// Bytes of one entry of a pack's index, decimal: see [`index_width`].
 pub const ENV_WIDTH: &str = "BATCHMAP_WIDTH";
 
+/// The directory whose files the next attempt is given: set by the worker for the command, where the task uses it.
+pub const ENV_CHECKPOINT_DIR: &str = "BATCHMAP_CHECKPOINT_DIR";
 /// The id of the execution whose packs the child reads, where they are not its own: see [`Root::sibling`].
 pub const ENV_INPUTS: &str = "BATCHMAP_INPUTS";
 
@@ -251,6 +254,21 @@ impl Root {
         format!("{}{attempt}/error.pb", self.subtask(index))
     }
 
+    /// The prefix of all that a subtask's attempts leave for the next ones.
+    pub fn checkpoints(&self, index: OriginalIndex) -> String {
+        format!("{}checkpoint/", self.subtask(index))
+    }
+
+    /// The prefix under which the command of an attempt itself leaves something for the next one.
+    pub fn checkpoint(&self, index: OriginalIndex, attempt: &str) -> String {
+        format!("{}{attempt}/", self.checkpoints(index))
+    }
+
+    /// The prefix under which the worker saves an attempt's checkpoint directory.
+    pub fn saved_checkpoint(&self, index: OriginalIndex, attempt: &str) -> String {
+        format!("{}{attempt}{SAVED}/", self.checkpoints(index))
+    }
+
     /// The prefix of one attempt's files.
     pub fn raw_attempt(&self, index: OriginalIndex, attempt: &str) -> String {
         format!("{}{:010}/{attempt}/", self.raw(), index.0)
@@ -276,6 +294,9 @@ impl Root {
         format!("{}/outputs/manifest.json", self.base())
     }
 }
+
+/// What follows an attempt's name where the worker saves its checkpoint directory.
+pub const SAVED: &str = ".saved";
 
 /// The name of one attempt: the array's number, then Batch's own attempt within it, so that later ones sort later.
 pub fn attempt(array: u32, batch_attempt: u32) -> String {
@@ -330,13 +351,6 @@ mod tests {
     }
 
     #[test]
-    fn an_attempts_name_tells_its_number() {
-        assert_eq!(batch_attempt(&attempt(7, 3)), Some(3));
-        assert_eq!(batch_attempt(&attempt(1_234_567, 123)), Some(123));
-        assert_eq!(batch_attempt("elsewhere"), None);
-    }
-
-    #[test]
     fn an_array_is_known_by_its_job_name_and_nothing_else_is() {
         for number in [0, 7, 999_999, 1_000_000, u32::MAX] {
             assert_eq!(array_of("20261122t203812-ab", &job_name("20261122t203812-ab", number)), Some(number));
@@ -345,6 +359,13 @@ mod tests {
         for name in others.into_iter().chain(["x-000001-000002", "x-000001 ", "x-4294967296", "-000001", "000001"]) {
             assert_eq!(array_of("x", name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn an_attempts_name_tells_its_number() {
+        assert_eq!(batch_attempt(&attempt(7, 3)), Some(3));
+        assert_eq!(batch_attempt(&attempt(1_234_567, 123)), Some(123));
+        assert_eq!(batch_attempt("elsewhere"), None);
     }
 
     #[test]

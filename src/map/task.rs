@@ -114,6 +114,8 @@ pub struct Policy {
     pub interruptible: bool,
     /// Run every subtask even when success has become impossible.
     pub run_all_sub_nodes: bool,
+    /// Give each attempt a directory that is saved for the next one.
+    pub checkpoint: bool,
     /// Of the whole execution, from its beginning on.
     pub deadline: Option<Duration>,
     /// Whether outputs are taken from the cache and kept in it.
@@ -145,6 +147,7 @@ impl Default for Policy {
             retry_timeouts: false,
             interruptible: false,
             run_all_sub_nodes: false,
+            checkpoint: false,
             deadline: None,
             cache: None,
         }

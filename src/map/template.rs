@@ -7,6 +7,9 @@
 //! | `{{.outputDir}}` | the directory for output files |
 //! | `{{.outputPrefix}}` | the subtask's address in S3, as Flyte has it |
 //! | `{{.rawOutputDataPrefix}}` | the attempt's address in S3 for files, as Flyte has it |
+//! | `{{.checkpointDir}}` | the directory that is saved for the next attempt |
+//! | `{{.checkpointOutputPrefix}}` | the attempt's address in S3 for checkpoints of the command's own, as Flyte has it |
+//! | `{{.prevCheckpointPrefix}}` | that of the newest earlier attempt that left something there, else `""` |
 //!
 //! Spaces inside the braces are allowed, and case does not matter except in NAME. Braces with no dot after them are
 //! other text, left alone; `\{{` writes braces that would be a template. An argument is parsed once and rendered from
@@ -30,14 +33,23 @@ pub enum Piece {
     OutputPrefix,
     /// The attempt's address in S3 for files.
     RawOutputPrefix,
+    /// The directory that is saved for the next attempt.
+    CheckpointDir,
+    /// The attempt's address in S3 for checkpoints.
+    CheckpointPrefix,
+    /// The address of an earlier attempt's.
+    PreviousCheckpoint,
 }
 
 /// The templates other than inputs, as they are written.
-const PLAIN: [(&str, Piece); 4] = [
+const PLAIN: [(&str, Piece); 7] = [
     ("inputDir", Piece::InputDir),
     ("outputDir", Piece::OutputDir),
     ("outputPrefix", Piece::OutputPrefix),
     ("rawOutputDataPrefix", Piece::RawOutputPrefix),
+    ("checkpointDir", Piece::CheckpointDir),
+    ("checkpointOutputPrefix", Piece::CheckpointPrefix),
+    ("prevCheckpointPrefix", Piece::PreviousCheckpoint),
 ];
 
 /// A template that is none.
@@ -129,6 +141,11 @@ pub fn input_names(command: &[String]) -> Result<BTreeSet<String>, String> {
     Ok(names)
 }
 
+/// Whether a command has this template; a malformed argument has none.
+pub fn mentions(command: &[String], piece: &Piece) -> bool {
+    command.iter().any(|argument| parse(argument).is_ok_and(|pieces| pieces.contains(piece)))
+}
+
 /// Puts an argument together; `value` says what a piece other than text becomes.
 ///
 /// # Errors
@@ -176,6 +193,7 @@ mod tests {
             ("{{.inputDir}}/x", "<InputDir>/x"),
             ("{{ .outputDir }}", "<OutputDir>"),
             ("{{.OutputPrefix}} {{.rawOutputDataPrefix}}", "<OutputPrefix> <RawOutputPrefix>"),
+            ("{{.checkpointOutputPrefix}}{{.prevCheckpointPrefix}}", "<CheckpointPrefix><PreviousCheckpoint>"),
             ("{{{.inputs.x}}}", "{<x>}"),
             ("{{x}} {{ }} {{", "{{x}} {{ }} {{"),
             ("{{{{.inputs.x}}", "{{<x>"),
@@ -197,6 +215,13 @@ mod tests {
         let message = input_names(&["ok".to_owned(), "{{.Names}}".to_owned()]).unwrap_err();
         assert!(message.starts_with("command[1]: {{.Names}} is no template"), "{message}");
         assert!(message.contains("{{.inputs.NAME}}, {{.inputDir}}") && message.contains("\\{{"), "{message}");
+    }
+
+    #[test]
+    fn mentioned() {
+        let command = ["a", "{{.checkpointDir}}/x", "{{.broken"].map(str::to_owned);
+        assert!(mentions(&command, &Piece::CheckpointDir));
+        assert!(!mentions(&command, &Piece::PreviousCheckpoint));
     }
 
     #[test]

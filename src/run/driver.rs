@@ -90,7 +90,7 @@ pub struct Driver {
     behind: BTreeMap<u32, Instant>,
     /// Arrays of unknown outcome that were looked for in vain this time.
     not_found: Vec<u32>,
-    /// Arrays that this driver has handed to SubmitJob: for any other of its own, not even the question is needed.
+    /// Arrays that this driver has handed to SubmitJob and knows nothing of yet: for any other of its own, not even the question is needed.
     issued: BTreeSet<u32>,
     /// Arrays that another driver had planned: its calls may still arrive.
     inherited: u32,
@@ -106,6 +106,8 @@ pub struct Driver {
     ending: BTreeMap<u32, Instant>,
     /// Children that wait and do not start.
     waiting: waiting::Waiting,
+    /// When the last poll began.
+    polled: Instant,
 }
 
 impl Driver {
@@ -140,6 +142,7 @@ impl Driver {
             deadline: None,
             ending: BTreeMap::new(),
             waiting: waiting::Waiting::default(),
+            polled: Instant::now(),
         }
     }
 
@@ -195,7 +198,9 @@ impl Driver {
                     false
                 }
             };
-            let wake = tokio::time::sleep(self.cadence.interval());
+            // What is left to submit waits for a poll that is due, not for the next one.
+            let more = drained && !self.to_submit.is_empty();
+            let wake = tokio::time::sleep(if more { Duration::ZERO } else { self.cadence.interval() });
             tokio::select! {
                 biased;
                 // A caller that dropped its end has nothing more to say: the poll alone goes on.
@@ -251,7 +256,19 @@ impl Driver {
         for array in std::mem::take(&mut self.not_found) {
             self.execution.ask_again(array);
         }
-        let mut refused: Vec<(u32, DriveError)> = Vec::new();
+        let mut refused = Vec::new();
+        let drained = self.carry_out(&mut refused).await;
+        refused.iter().for_each(|(array, _)| self.execution.ask_again(*array));
+        match (drained, refused.into_iter().next()) {
+            (Err(error), _) if !error.is_transient() => Err(error),
+            (_, Some((_, refusal))) => Err(refusal),
+            (drained, None) => drained,
+        }
+    }
+
+    /// As [`Driver::drain`]; arrays that may not be ended are put into `refused`, and the others are ended all the same:
+    /// what is denied for one is perhaps allowed for another.
+    async fn carry_out(&mut self, refused: &mut Vec<(u32, DriveError)>) -> Result<Option<Decision>, DriveError> {
         loop {
             match self.execution.next_action() {
                 Some(Action::Record(Event::Finished)) if !self.nothing_is_left().await? => break,
@@ -261,13 +278,10 @@ impl Driver {
                     let found = self.look_up(array).await;
                     self.retry_later(array, found)?;
                 }
-                Some(Action::Terminate { array, job }) => {
-                    match self.terminate(array, &job).await {
-                        // The others are ended all the same: what one may not, another perhaps may.
-                        Err(error @ DriveError::Batch(BatchError::Refused { .. })) => refused.push((array, error)),
-                        done => self.retry_later(array, done)?,
-                    }
-                }
+                Some(Action::Terminate { array, job }) => match self.terminate(array, &job).await {
+                    Err(error @ DriveError::Batch(BatchError::Refused { .. })) => refused.push((array, error)),
+                    done => self.retry_later(array, done)?,
+                },
                 Some(Action::Finish(decision)) => {
                     self.flush().await?;
                     self.save_at_end().await;
@@ -275,7 +289,7 @@ impl Driver {
                 }
                 None => {
                     self.sweep_after_takeover().await?;
-                    if self.to_submit.is_empty() {
+                    if self.to_submit.is_empty() || self.poll_is_due() {
                         break;
                     }
                     self.submit().await?;
@@ -283,8 +297,7 @@ impl Driver {
             }
         }
         self.flush().await?;
-        refused.iter().for_each(|(array, _)| self.execution.ask_again(*array));
-        refused.into_iter().next().map_or(Ok(None), |(_, error)| Err(error))
+        Ok(None)
     }
 
     /// An action that failed comes out of the machine again at the next drain.

@@ -12,13 +12,14 @@ use tokio::time::Instant;
 use super::driver::{Driver, Patience};
 use super::journal::{End, Growth, Journal, JournalError};
 use super::submit::{self, Template, TooLarge};
-use super::{Ports, now_ms, random};
+use super::{Ports, random};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::{self, TaskRecord};
 use crate::map::event::{Event, Queue};
 use crate::map::execution::{Action, Array, Execution, IllegalEvent, Terms};
 use crate::map::index::OriginalIndex;
 use crate::map::layout::{RECORD_VERSION, Root};
+use crate::map::pack::MAX_ELEMENTS;
 use crate::map::plan::Packs;
 use crate::map::task::{Completion, ConcurrencyMode};
 
@@ -85,18 +86,20 @@ pub struct Known {
     pub growth: Growth,
 }
 
-/// A new execution's id: the time in UTC, so that ids sort by it, and a random part.
+/// A new execution's id: the time in UTC, so that ids sort by it (to the millisecond, for the newest is what commands
+/// take that are given none), and a random part.
 pub fn new_id(now_ms: u64) -> String {
     let now = OffsetDateTime::from_unix_timestamp((now_ms / 1000) as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (date, time) = (now.date(), now.time());
     format!(
-        "{:04}{:02}{:02}t{:02}{:02}{:02}-{:06x}",
+        "{:04}{:02}{:02}t{:02}{:02}{:02}-{:03x}{:06x}",
         date.year(),
         u8::from(date.month()),
         date.day(),
         time.hour(),
         time.minute(),
         time.second(),
+        now_ms % 1000,
         random() & 0xff_ffff
     )
 }
@@ -167,6 +170,8 @@ pub async fn begin_reusing(
     reused.iter().try_for_each(|event| execution.handle(event))?;
     let template = template(ports, root, &names);
     let (mut journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
+    // The sign that it is ours is the first record's.
+    journal = journal.timed_by(ports.clock.clone());
     if let Some(first) = records.first() {
         return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
     }
@@ -183,10 +188,10 @@ pub async fn begin_reusing(
 /// When there is no such execution, it was never begun, or its journal cannot be read.
 pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result<Driver, LaunchError> {
     let record = read_record(&ports.store, root).await?;
-    let seen = (Instant::now(), now_ms());
+    let seen = (Instant::now(), ports.clock.now_ms());
     let known = replay::replay(&ports.store, root, record).await?;
     let end = End { records: known.records, times: known.times, growth: known.growth, seen };
-    let journal = Journal::after(ports.store.clone(), root.clone(), writer(), end);
+    let journal = Journal::after(ports.store.clone(), root.clone(), writer(), end, ports.clock.clone());
     let names = known.names.ok_or_else(|| LaunchError::NeverBegun { id: root.id().to_owned() })?;
     let template = template(ports, root, &names);
     let mut execution = known.execution;
@@ -226,9 +231,15 @@ pub async fn read_record(store: &Arc<dyn Store>, root: &Root) -> Result<TaskReco
         return Err(LaunchError::Unreadable { id, problem });
     }
     let starts = &record.pack_starts;
+    // The machine takes memory by the size, so no damaged number may stand for it.
+    let room = (starts.len() as u64).saturating_mul(MAX_ELEMENTS as u64);
     let ordered =
         starts.windows(2).all(|pair| pair[0] < pair[1]) && starts.last().is_none_or(|&last| last < record.size);
-    if !ordered || starts.first().copied().unwrap_or(0) != 0 || starts.is_empty() != (record.size == 0) {
+    if !ordered
+        || record.size > room
+        || starts.first().copied().unwrap_or(0) != 0
+        || starts.is_empty() != (record.size == 0)
+    {
         let problem = "its packs do not cover its subtasks: the object is damaged".to_owned();
         return Err(LaunchError::Unreadable { id, problem });
     }
@@ -279,8 +290,10 @@ mod tests {
 
     #[test]
     fn ids_sort_by_time_and_fit_a_job_name() {
-        let (early, late) = (new_id(1_795_379_892_000), new_id(1_795_379_893_000));
-        assert!(early < late, "{early} {late}");
+        let times = [1_795_379_892_000, 1_795_379_892_001, 1_795_379_892_999, 1_795_379_893_000];
+        let ids = times.map(new_id);
+        assert!(ids.is_sorted_by(|early, late| early < late), "{ids:?}");
+        let early = &ids[0];
         assert!(early.starts_with("20261122t"), "{early}");
         assert!(early.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
     }

@@ -3,13 +3,16 @@
 //!
 //! ```text
 //! setting (environment) ─► fetch (S3) ─► workspace, present ─► command ─► judge ─► outputs.pb or error.pb (S3)
+//!                                                checkpoint ◄──┴──────────────────────┘ saved
 //! ```
 //! - Inputs: `{{.inputs.x}}` in the arguments, a file for each in `$BATCHMAP_INPUT_DIR`, `$BATCHMAP_INPUT_x` where short.
 //! - Outputs: a file for each in `$BATCHMAP_OUTPUT_DIR`; a single one may be standard output instead.
 //! - Also in the environment: `BATCHMAP_INDEX` (place in the caller's list, from 0), `BATCHMAP_SIZE` (its length) and
 //!   `BATCHMAP_ATTEMPT` (a name that differs and sorts later for each attempt).
+//! - Checkpoints, where the task uses them: `$BATCHMAP_CHECKPOINT_DIR`; see [`checkpoint`].
 //! - Failure: see [`crate::map::exit`].
 
+mod checkpoint;
 mod command;
 mod failure;
 mod fetch;
@@ -31,6 +34,7 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::Signal;
 use prost::Message;
 
+use self::checkpoint::{Found, Saver, Wanted};
 use self::command::{Ended, Signals};
 use self::failure::Failure;
 use self::fetch::Fetched;
@@ -89,12 +93,16 @@ pub async fn run<C: Connect>(args: WorkerArgs, connect: C) -> i32 {
             return EXIT_SYSTEM;
         }
     };
-    let mut child = Child { index: setting.index(), setting, store };
+    let mut child = Child { index: setting.index(), setting, store, saver: None };
     match child.carry_out(args, &connect).await {
         Ok(()) => 0,
         Err(failure) => {
             tracing::error!("{}: {}", failure.code, failure.message);
             child.report(&failure).await;
+            // After the report: a large checkpoint may take longer than whoever stops this child waits.
+            if let Some(saver) = &mut child.saver {
+                saver.save_last().await;
+            }
             // Never 0 beside an error document: of a task without outputs the driver believes a SUCCEEDED array unseen.
             failure.exit.max(1)
         }
@@ -107,6 +115,8 @@ struct Child {
     store: Arc<dyn Store>,
     /// Its original index, once known.
     index: Option<OriginalIndex>,
+    /// The checkpoint directory, once the command could have written to it.
+    saver: Option<Saver>,
 }
 
 /// Everything that is ready before the command starts.
@@ -114,6 +124,7 @@ struct Prepared {
     fetched: Fetched,
     workspace: Workspace,
     invocation: Invocation,
+    checkpoint: Found,
 }
 
 impl Child {
@@ -124,12 +135,20 @@ impl Child {
             prepared = self.prepare(args, connect) => prepared?,
             signal = signals.next_stop() => return Err(Failure::terminated_early(signal)),
         };
-        let Prepared { fetched, workspace, invocation } = prepared;
+        let Prepared { fetched, workspace, invocation, checkpoint } = prepared;
+        self.saver = checkpoint.saver;
         let declared = outputs::declared(fetched.record.interface.as_ref());
         let keep = outputs::from_stdout(&declared).then_some(outputs::MAX_OUTPUT);
         let policy = fetched.record.policy.unwrap_or_default();
         let limit = (policy.timeout_ms > 0).then(|| Duration::from_millis(policy.timeout_ms));
-        let ended = command::run(&invocation, limit, keep, &mut signals).await;
+        let running = command::run(&invocation, limit, keep, &mut signals);
+        let ended = match &mut self.saver {
+            Some(saver) => tokio::select! {
+                ended = running => ended,
+                never = saver.watch() => match never {},
+            },
+            None => running.await,
+        };
         let ended = ended.map_err(|error| not_started(&invocation, &error))?;
         judge(&ended, &workspace, limit, policy.retry_timeouts)?;
         let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt);
@@ -160,9 +179,17 @@ impl Child {
         if command.is_empty() {
             return Err(Failure::system("there is no command, neither given nor in the record"));
         }
-        let told = Told { fetched: &fetched, texts: &texts, workspace: &workspace, setting: &self.setting };
+        let wanted = Wanted::of(command, fetched.record.checkpoint);
+        let checkpoint = wanted.find(&self.store, &self.setting, fetched.index, &parent).await?;
+        let told = Told {
+            fetched: &fetched,
+            texts: &texts,
+            workspace: &workspace,
+            checkpoint: &checkpoint,
+            setting: &self.setting,
+        };
         let invocation = told.invocation(command, args.environment)?;
-        Ok(Prepared { fetched, workspace, invocation })
+        Ok(Prepared { fetched, workspace, invocation, checkpoint })
     }
 
     /// Writes the error document, where it is known for which subtask.

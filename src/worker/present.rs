@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 
 use super::Connect;
+use super::checkpoint::Found;
 use super::failure::Failure;
 use super::fetch::Fetched;
 use super::setting::Setting;
@@ -18,6 +19,7 @@ use crate::idl::core::Literal;
 use crate::idl::make::as_blob;
 use crate::idl::text::{literal_to_bytes, literal_to_text};
 use crate::map::exit::EXIT_NOT_EXECUTABLE;
+use crate::map::layout::ENV_CHECKPOINT_DIR;
 use crate::map::template::{self, Piece};
 
 /// Values from this size on are given in files and arguments only: an environment has little room.
@@ -86,6 +88,8 @@ pub(super) struct Told<'a> {
     pub texts: &'a BTreeMap<String, String>,
     /// The attempt's directories.
     pub workspace: &'a Workspace,
+    /// What earlier attempts left.
+    pub checkpoint: &'a Found,
     /// The child's place.
     pub setting: &'a Setting,
 }
@@ -115,6 +119,9 @@ impl Told<'_> {
             ("BATCHMAP_SIZE".into(), record.size.to_string().into()),
             ("BATCHMAP_ATTEMPT".into(), self.setting.attempt.clone().into()),
         ]);
+        if let Some(saver) = &self.checkpoint.saver {
+            environment.insert(ENV_CHECKPOINT_DIR.into(), saver.path().into());
+        }
         Ok(Invocation { argv, environment })
     }
 
@@ -130,6 +137,16 @@ impl Told<'_> {
                 Piece::OutputDir => self.workspace.outputs.to_string_lossy().into_owned(),
                 Piece::OutputPrefix => address(root.subtask(self.fetched.index)),
                 Piece::RawOutputPrefix => address(root.raw_attempt(self.fetched.index, attempt)),
+                Piece::CheckpointPrefix => address(root.checkpoint(self.fetched.index, attempt)),
+                Piece::PreviousCheckpoint => match &self.checkpoint.previous {
+                    Some(previous) => address(root.checkpoint(self.fetched.index, previous)),
+                    // As Flyte writes an empty argument, which AWS Batch would not take.
+                    None => "\"\"".to_owned(),
+                },
+                Piece::CheckpointDir => {
+                    let path = self.checkpoint.saver.as_ref().map(|saver| saver.path().to_string_lossy().into_owned());
+                    path.ok_or_else(|| Failure::system("there is no checkpoint directory"))?
+                }
             })
         })
     }

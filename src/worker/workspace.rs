@@ -16,7 +16,7 @@ pub(super) struct Workspace {
     pub inputs: PathBuf,
     /// Where the command may leave a file for each output.
     pub outputs: PathBuf,
-    temporary: Option<PathBuf>,
+    temporary: Option<Temporary>,
 }
 
 impl Workspace {
@@ -25,8 +25,7 @@ impl Workspace {
     pub(super) fn make(record: &TaskRecord, parent: &Path) -> Result<Self, Failure> {
         let mut workspace = Workspace { inputs: PathBuf::new(), outputs: PathBuf::new(), temporary: None };
         if record.input_dir.is_empty() || record.output_dir.is_empty() {
-            let made = make_temporary(parent).map_err(|error| cannot_make(parent, &error))?;
-            workspace.temporary = Some(made);
+            workspace.temporary = Some(Temporary::make(parent)?);
         }
         workspace.inputs = workspace.directory(&record.input_dir, "inputs")?;
         workspace.outputs = workspace.directory(&record.output_dir, "outputs")?;
@@ -43,7 +42,7 @@ impl Workspace {
 
     fn directory(&self, named: &str, otherwise: &str) -> Result<PathBuf, Failure> {
         let path = match &self.temporary {
-            Some(temporary) if named.is_empty() => temporary.join(otherwise),
+            Some(temporary) if named.is_empty() => temporary.path().join(otherwise),
             _ => PathBuf::from(named),
         };
         fs::create_dir_all(&path).map_err(|error| cannot_make(&path, &error))?;
@@ -51,12 +50,32 @@ impl Workspace {
     }
 }
 
-impl Drop for Workspace {
+/// A directory that goes with this.
+#[derive(Debug)]
+pub(super) struct Temporary(PathBuf);
+
+impl Temporary {
+    /// A new one in `parent`.
+    pub(super) fn make(parent: &Path) -> Result<Self, Failure> {
+        make_temporary(parent).map(Temporary).map_err(|error| cannot_make(parent, &error))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Removes whatever is in it.
+    pub(super) fn clear(&self) -> Result<(), Failure> {
+        let cleared = fs::remove_dir_all(&self.0).and_then(|()| DirBuilder::new().mode(0o700).create(&self.0));
+        cleared.map_err(|error| cannot_make(&self.0, &error))
+    }
+}
+
+impl Drop for Temporary {
     fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary
-            && let Err(error) = fs::remove_dir_all(temporary)
-        {
-            tracing::warn!("cannot remove {}: {error}", temporary.display());
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!("cannot remove {}: {error}", self.0.display());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod around;
 mod bad_input;
+mod cache;
 mod concurrency;
 mod elsewhere;
 mod examples;
@@ -9,5 +10,6 @@ mod interrupts;
 mod limits;
 mod outcomes;
 mod place;
+mod recover;
 #[path = "../support/skip.rs"]
 mod skip;

@@ -176,11 +176,11 @@ impl ScriptedBatch {
         let ends = now + duration;
         let child = Child { index: OriginalIndex(0), ends, ending: Ending::Exit(1), left: true, terminated: false };
         let (children, queue) = (vec![child; children as usize], "q".to_owned());
-        let (name, array) = (name.to_owned(), u32::MAX);
+        let (name, array, root) = (name.to_owned(), u32::MAX, Root::new("", "stray"));
         state.jobs.push(Job {
             id: id.clone(),
-            root: Root::new("", "x"),
             name,
+            root,
             array,
             queue,
             created: now,

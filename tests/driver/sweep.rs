@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use batchmap::map::event::Decision;
+use batchmap::map::event::{Decision, Event};
+use batchmap::run::driver::DriveError;
+use batchmap::run::journal::{Journal, JournalError};
 use tokio::time::Instant;
 
 use super::batch::{Call, Fault};
@@ -121,6 +123,23 @@ async fn the_sweep_outlives_an_outage_and_a_death() {
     drop(tokio::time::timeout(Duration::from_secs(5), finish(&mut driver)).await.expect_err("it dies"));
     assert_eq!(finish(&mut harness.take_over().await).await.unwrap(), Decision::Succeeded);
     assert_eq!((ended(&harness), harness.batch.alive()), (9, 0));
+}
+
+/// To who was overtaken, its successor's jobs look like nobody's.
+#[tokio::test(start_paused = true)]
+async fn whoever_was_overtaken_ends_nothing_of_its_successors() {
+    let harness = Harness::new(task(5)).await;
+    (0..5).for_each(|index| harness.batch.takes(index, Duration::from_secs(100)));
+    left_behind(&harness).await;
+    let mut old = harness.take_over().await;
+    let (mut journal, _) =
+        Journal::open(harness.store.clone(), harness.root.clone(), "successor".to_owned()).await.unwrap();
+    journal.append(0, vec![Event::AbortRequested { reason: "mine now".to_owned() }]).await.unwrap();
+    let job = harness.batch.submitted_elsewhere("x-000001", 5, LONG);
+    let error = finish(&mut old).await.expect_err("it was overtaken");
+    assert!(matches!(error, DriveError::Journal(JournalError::Overtaken { .. })), "{error}");
+    assert!(harness.batch.is_alive(&job));
+    assert_eq!(ended(&harness), 0);
 }
 
 #[tokio::test(start_paused = true)]

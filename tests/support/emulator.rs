@@ -30,6 +30,7 @@ pub struct Setting {
     args: Vec<String>,
     env: Vec<(String, String)>,
     data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
 }
 
 impl Setting {
@@ -51,11 +52,18 @@ impl Setting {
         self
     }
 
+    /// The address of one that has ended, to stand in its place; a free port otherwise.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = Some(address);
+        self
+    }
+
     /// The command, for a test that adds to it what no setting says. Its standard error goes to `emulator.log` in the
     /// directory above its state.
     pub fn command(&self, data: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_batchmap"));
-        command.args(["emulator", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(&self.args);
+        let listen = self.listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into()).to_string();
+        command.args(["emulator", "--listen", &listen, "--data"]).arg(data).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let log = File::create(data.with_file_name("emulator.log")).expect("a file for the log");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);

@@ -83,6 +83,9 @@ pub struct Policy {
     pub interruptible: Option<bool>,
     /// Run every subtask even when success has become impossible. Default: false.
     pub run_all_sub_nodes: Option<bool>,
+    /// Give each attempt the directory `$BATCHMAP_CHECKPOINT_DIR` with what the attempt before it left there. Default:
+    /// false, unless the command has `{{.checkpointDir}}`.
+    pub checkpoint: Option<bool>,
     /// Of the whole execution, from its beginning on, resumed or not: when it has passed, everything is terminated and
     /// the execution has failed. Default: none.
     pub deadline: Option<Timeout>,

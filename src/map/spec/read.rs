@@ -41,6 +41,7 @@ pub(super) const POLICY_KEYS: &[&str] = &[
     "retry_timeouts",
     "interruptible",
     "run_all_sub_nodes",
+    "checkpoint",
     "deadline",
     "cache",
     "cache_version",
@@ -189,6 +190,7 @@ fn policy(fields: &Fields, inputs: &BTreeSet<&str>, faults: &mut Faults) -> Poli
         retry_timeouts: policy.boolean("retry_timeouts", faults).unwrap_or_default(),
         interruptible: policy.boolean("interruptible", faults).unwrap_or_default(),
         run_all_sub_nodes: policy.boolean("run_all_sub_nodes", faults).unwrap_or_default(),
+        checkpoint: policy.boolean("checkpoint", faults).unwrap_or_default(),
         deadline: policy.read("deadline", faults, quantity::timeout),
         cache: cache::cache(&policy, inputs, fields.get("name").is_some(), faults),
     }

@@ -11,6 +11,7 @@ use crate::run::{cache, observe};
 impl Driver {
     /// One poll: asks about every array that Batch holds and judges what has ended.
     pub(super) async fn poll(&mut self) -> Result<(), DriveError> {
+        self.polled = Instant::now();
         let running: Vec<(u32, String)> =
             self.execution.running().map(|(number, _, job)| (number, job.to_owned())).collect();
         if running.is_empty() {
@@ -36,7 +37,13 @@ impl Driver {
             }
         }
         self.cadence.polled(self.execution.counts() != before);
+        self.cadence.took(self.polled.elapsed());
         Ok(())
+    }
+
+    /// Whether the next poll should not wait any longer for what is being done.
+    pub(super) fn poll_is_due(&self) -> bool {
+        self.polled.elapsed() >= self.cadence.interval()
     }
 
     async fn look_closely(

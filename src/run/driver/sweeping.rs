@@ -91,10 +91,14 @@ impl Driver {
             return Ok(true);
         }
         self.flush().await?;
+        let lag = self.patience.lag;
+        if self.sweep.over.is_none() && self.sweep.given_up && !lag.is_zero() {
+            tracing::info!(?lag, "all has ended; waiting for submissions that AWS may show late");
+        }
         let over = *self.sweep.over.get_or_insert_with(Instant::now);
         // What was submitted before now shows when the listings have caught up. The first pass does not wait for that:
         // what is visible already is ended meanwhile.
-        let late = if self.sweep.given_up { over + self.patience.lag } else { over };
+        let late = if self.sweep.given_up { over + lag } else { over };
         // A pass that began before, for the takeover, says nothing of what came since.
         self.sweep.pass.take_if(|pass| pass.began < over);
         let now = Instant::now();
@@ -181,6 +185,10 @@ impl Driver {
     async fn stop_strays(&mut self) -> Result<(), DriveError> {
         let untold: Vec<String> =
             self.sweep.strays.iter().filter(|(_, (_, told))| !told).map(|(job, _)| job.clone()).collect();
+        if !untold.is_empty() {
+            // Perhaps it is this driver that was overtaken, and they are its successor's: then that one has written first.
+            self.journal.look().await?;
+        }
         for job in untold {
             let stop = self.end_job(&job, REASON).await?;
             let Some((since, told)) = self.sweep.strays.get_mut(&job) else { continue };

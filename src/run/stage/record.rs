@@ -38,6 +38,7 @@ pub(super) fn record(
         environment: task.environment.clone(),
         input_dir: task.input_dir.clone().unwrap_or_default(),
         output_dir: task.output_dir.clone().unwrap_or_default(),
+        checkpoint: task.policy.checkpoint,
         cache: task.policy.cache.as_ref().map(|cache| Cache {
             version: cache.version.clone(),
             ignored: cache.ignored.iter().cloned().collect(),
