@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchmap::aws::batch::{Batch, BatchError, SubmitRequest};
+use batchmap::aws::batch::{BatchError, SubmitRequest};
 use batchmap::aws::sdk::{self, Clients};
 use batchmap::aws::store::StoreError;
 use serde_json::json;
