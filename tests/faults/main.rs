@@ -16,6 +16,7 @@ mod admin;
 mod command;
 mod drill;
 mod jobs;
+mod journal;
 mod port;
 mod requests;
 mod through;

@@ -63,6 +63,10 @@ impl SdkStore {
                 let message = format!("{code}: {message}; renew the credentials");
                 StoreError::Unreachable { operation, bucket, key, message }
             }
+            // These are told as the caller's fault and are none: the same request may do a moment later.
+            Fault::Answer { code, message, .. } if is_passing(&code) => {
+                StoreError::Unreachable { operation, bucket, key, message: format!("{code}: {message}") }
+            }
             // S3 reports some of its own faults in the body of a 200: they are not refusals.
             Fault::Answer { status: status @ 400..500, code, message }
                 if !is_passing(&code) && !is_throttle(status, &code) =>

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::{StreamExt, TryStreamExt};
 
 use super::{DriveError, Driver};
-use crate::aws::batch::BatchError;
+use crate::aws::batch::{BatchError, JobStatus};
 use crate::map::event::Event;
 use crate::map::execution::ArrayState;
 use crate::map::layout;
@@ -22,7 +22,7 @@ impl Driver {
     /// decision. The calls are paced and, where AWS throttles, repeated by the port (see [`crate::aws::pacing`]).
     pub(super) async fn submit(&mut self) -> Result<(), DriveError> {
         // What an outage has held up may not be wanted any more: the machine has doubted it since.
-        let wanted = |array: &u32| self.execution.arrays()[*array as usize].state == ArrayState::Planned;
+        let wanted = |array: &u32| self.execution.array(*array).is_some_and(|array| array.state == ArrayState::Planned);
         self.to_submit.retain(wanted);
         // The journal comes first, also before the lists: a driver that was overtaken must not touch its successor's.
         self.flush().await?;
@@ -37,9 +37,11 @@ impl Driver {
             match answer {
                 Some(Ok(job)) => {
                     self.cadence.hurry();
+                    self.issued.remove(&array);
                     self.take_in(Event::Submitted { array, job })?;
                 }
-                Some(Err(BatchError::Unknown { message, .. })) => {
+                Some(Err(DriveError::Batch(BatchError::Unknown { message, .. }))) => {
+                    self.sweep.unanswered();
                     tracing::warn!(array, message, "no clear answer to SubmitJob: looking the array up by its name");
                     self.take_in(Event::SubmitUnknown { array })?;
                 }
@@ -57,36 +59,40 @@ impl Driver {
             }
         }
         // A permission can be given, and then the execution goes on: it is left to the next driver as it stands.
-        if not_now.as_ref().is_some_and(BatchError::is_denied) {
+        if matches!(&not_now, Some(DriveError::Batch(error)) if error.is_denied()) {
             self.flush().await?;
         }
-        not_now.map_or(Ok(()), |error| Err(error.into()))
+        not_now.map_or(Ok(()), Err)
     }
 
-    /// Makes the calls. After an answer that the others would get too, those that have not begun are left out.
-    async fn send(&self, arrays: Vec<u32>) -> Vec<(u32, Option<Result<String, BatchError>>)> {
+    /// Makes the calls. After an answer that the others would get too, those that have not begun are left out. Whoever was
+    /// overtaken meanwhile, by however little, must not submit: so the journal is made sure of before each call.
+    async fn send(&self, arrays: Vec<u32>) -> Vec<(u32, Option<Result<String, DriveError>>)> {
         let held_up = &AtomicBool::new(false);
-        let calls = arrays.into_iter().map(|array| {
-            let state = &self.execution.arrays()[array as usize];
+        let calls = arrays.into_iter().filter_map(|array| {
+            let state = self.execution.array(array)?;
             let request = self.template.request(array, state, &self.record, self.execution.packs());
-            let batch = self.ports.batch.clone();
-            async move {
+            let (batch, journal) = (self.ports.batch.as_ref(), &self.journal);
+            Some(async move {
                 if held_up.load(Ordering::Relaxed) {
                     return (array, None);
                 }
-                let answer = batch.submit(&request).await;
+                let answer = match journal.make_sure().await {
+                    Ok(()) => batch.submit(&request).await.map_err(DriveError::from),
+                    Err(error) => Err(error.into()),
+                };
                 if answer.as_ref().is_err_and(stops_the_rest) {
                     held_up.store(true, Ordering::Relaxed);
                 }
                 (array, Some(answer))
-            }
+            })
         });
         futures::stream::iter(calls).buffered(SUBMITS_AT_ONCE).collect().await
     }
 
     /// Stores the list of a compacted array, which its children look themselves up in.
     async fn write_members(&self, array: u32) -> Result<(), DriveError> {
-        let state = &self.execution.arrays()[array as usize];
+        let Some(state) = self.execution.array(array) else { return Ok(()) };
         if let Members::List(indices) = &state.members {
             let entries = self.execution.packs().list_entries(indices);
             self.ports.store.put(&self.template.root.array_indices(array), entries.into()).await?;
@@ -102,22 +108,46 @@ impl Driver {
             return self.take_in(Event::NotSubmitted { array });
         }
         let name = layout::job_name(self.template.root.id(), array);
-        let queue = self.template.queue(self.execution.arrays()[array as usize].queue).to_owned();
-        let page = self.ports.batch.list_named(&queue, &name, None).await?;
-        if let Some(job) = page.jobs.iter().find(|job| job.name == name) {
+        let Some(state) = self.execution.array(array) else { return Ok(()) };
+        let queue = self.template.queue(state.queue).to_owned();
+        if let Some(job) = self.find(&queue, &name).await? {
             self.behind.remove(&array);
-            return self.take_in(Event::Submitted { array, job: job.id.clone() });
+            return self.take_in(Event::Submitted { array, job });
         }
         if self.may_lag(array) {
             self.not_found.push(array);
             return Ok(());
         }
         self.behind.remove(&array);
+        self.sweep.given_up();
         self.take_in(Event::NotSubmitted { array })
+    }
+
+    /// The id of the job of this name. Of several, one that has not failed: another one's work may count.
+    async fn find(&self, queue: &str, name: &str) -> Result<Option<String>, DriveError> {
+        let (mut failed, mut token) = (None, None);
+        loop {
+            let page = self.ports.batch.list_named(queue, name, token.as_deref()).await?;
+            for job in page.jobs.into_iter().filter(|job| job.name == name) {
+                if job.status != JobStatus::Failed {
+                    return Ok(Some(job.id));
+                }
+                failed.get_or_insert(job.id);
+            }
+            token = page.next;
+            if token.is_none() {
+                return Ok(failed);
+            }
+        }
     }
 }
 
 /// Whether every other submission would be answered so now, and none of them is to be given up for it.
-fn stops_the_rest(error: &BatchError) -> bool {
-    matches!(error, BatchError::Throttled { .. } | BatchError::Unauthenticated { .. }) || error.is_denied()
+fn stops_the_rest(error: &DriveError) -> bool {
+    match error {
+        DriveError::Batch(error) => {
+            matches!(error, BatchError::Throttled { .. } | BatchError::Unauthenticated { .. }) || error.is_denied()
+        }
+        DriveError::Journal(_) | DriveError::Store(_) | DriveError::Illegal(_) => true,
+    }
 }
