@@ -111,8 +111,8 @@ fn everything_at_once() {
         "latency=0ms..10ms",
         "lost_reply=0.05",
         "summary_lag=0ms..300ms",
-        "spot_loss=0.2",
-        "image_pull=0.15",
+        "spot_loss=0.13",
+        "image_pull=0.13",
         "slow_start=0ms..100ms",
     ];
     survives(&faults, &[]);
