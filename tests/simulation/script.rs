@@ -249,7 +249,7 @@ fn policy(dice: Dice, size: u64) -> Policy {
         interruptible: dice.hits("interruptible", &[], 35),
         run_all_sub_nodes: dice.hits("run_all", &[], 25),
         retry_timeouts: dice.hits("retry_timeouts", &[], 50),
-        deadline_ms: 0,
+        deadline_ms: if dice.hits("deadline", &[], 8) { 1 + dice.roll("deadline/ms", &[], 15 * MINUTE) } else { 0 },
     }
 }
 
