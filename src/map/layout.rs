@@ -5,6 +5,7 @@
 //! ```text
 //! <prefix>/executions/<id>/task.pb
 //! <prefix>/executions/<id>/journal/00000001
+//! <prefix>/executions/<id>/snapshots/00000064
 //! <prefix>/executions/<id>/inputs/<p>.pb, <p>.idx, <p>.keys
 //! <prefix>/executions/<id>/arrays/<k>/indices
 //! <prefix>/executions/<id>/subtasks/<index>/outputs.pb, <attempt>/error.pb
@@ -156,6 +157,16 @@ impl Root {
         format!("{}/journal/{n:08}", self.base())
     }
 
+    /// The prefix of the journal's snapshots.
+    pub fn snapshots(&self) -> String {
+        format!("{}/snapshots/", self.base())
+    }
+
+    /// What records 1 to `n` of the journal add up to.
+    pub fn snapshot(&self, n: u64) -> String {
+        format!("{}/snapshots/{n:08}", self.base())
+    }
+
     /// The pack number `p`, from 0.
     pub fn pack(&self, p: u32) -> String {
         format!("{}/inputs/{p:06}.pb", self.base())
@@ -275,6 +286,14 @@ pub fn job_name_prefix(id: &str) -> String {
     format!("{id}-")
 }
 
+/// The number of the array of execution `id` that a job of this name is, if it is one: the name is compared to the letter,
+/// for executions' ids may begin alike.
+pub fn array_of(id: &str, name: &str) -> Option<u32> {
+    let digits = name.strip_prefix(id)?.strip_prefix('-')?;
+    let number = digits.parse().ok()?;
+    (job_name(id, number) == name).then_some(number)
+}
+
 /// The Batch job name of array `k` of execution `id`: unique and the same on every try, so that it can be looked up.
 pub fn job_name(id: &str, k: u32) -> String {
     format!("{id}-{k:06}")
@@ -296,6 +315,17 @@ mod tests {
     fn a_url_of_another_shape_is_refused() {
         for url in ["", "s3://", "s3://b", "s3://b/executions/", "s3://b/xexecutions/id", "file://b/executions/id"] {
             assert!(Root::parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_known_by_its_job_name_and_nothing_else_is() {
+        for number in [0, 7, 999_999, 1_000_000, u32::MAX] {
+            assert_eq!(array_of("20261122t203812-ab", &job_name("20261122t203812-ab", number)), Some(number));
+        }
+        let others = ["x", "x-", "x-1", "x-00001", "x-0000001", "x-+00001", "X-000001", "xy-000001", "x-y-000001"];
+        for name in others.into_iter().chain(["x-000001-000002", "x-000001 ", "x-4294967296", "-000001", "000001"]) {
+            assert_eq!(array_of("x", name), None, "{name}");
         }
     }
 

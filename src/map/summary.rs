@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::event::{Decision, Failure, Source};
 use super::execution::Execution;
 use super::policy::Origin;
 use super::ranges::Ranges;
 use super::status::Phase;
+use super::stuck::Stuck;
 
 /// How many different failures are kept apart; further ones are counted together. A list of 10,000 different messages
 /// helps nobody, and every one is still in its subtask's error document.
@@ -37,7 +38,33 @@ pub struct Folded {
     pub message: String,
 }
 
+/// One kind of failure, as a snapshot keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fold {
+    pub(super) origin: Origin,
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) indices: Ranges,
+}
+
 impl FailureFold {
+    /// Every kind of failure, as it is kept.
+    pub(super) fn folds(&self) -> Vec<Fold> {
+        let fold = |((origin, code, message), indices): (&(Origin, String, String), &Ranges)| Fold {
+            origin: *origin,
+            code: code.clone(),
+            message: message.clone(),
+            indices: indices.clone(),
+        };
+        self.folds.iter().map(fold).collect()
+    }
+
+    /// The fold that [`FailureFold::folds`] was taken of.
+    pub(super) fn from_folds(folds: Vec<Fold>) -> Self {
+        let folds = folds.into_iter().map(|Fold { origin, code, message, indices }| ((origin, code, message), indices));
+        FailureFold { folds: folds.collect() }
+    }
+
     /// Adds the subtasks `indices` that ended in `failure`.
     pub fn add(&mut self, indices: &Ranges, failure: &Failure) {
         if indices.is_empty() {
@@ -103,6 +130,8 @@ pub struct Summary {
     pub arrays: u64,
     /// Failures, the most frequent first.
     pub failures: Vec<Folded>,
+    /// Why queued ones do not start, where that is known: from AWS, not from the journal.
+    pub stuck: Option<Stuck>,
 }
 
 impl Summary {
@@ -135,6 +164,7 @@ impl Summary {
             retried: execution.retried(),
             arrays: execution.arrays().len() as u64,
             failures: Vec::new(),
+            stuck: None,
         }
     }
 }

@@ -8,21 +8,30 @@
 //!        └── drain: journal, then submit / look up / terminate ◄──┘
 //! ```
 
+mod deadline;
+mod ending;
 mod error;
 mod polling;
+mod saving;
 mod submitting;
+mod sweeping;
 mod terminating;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub use ending::Unended;
 pub use error::DriveError;
+use sweeping::Sweep;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Ports;
 use super::journal::Journal;
 use super::submit::Template;
+use crate::aws::batch::BatchError;
 use crate::idl::record::TaskRecord;
 use crate::map::cadence::{Cadence, Pace};
 use crate::map::event::{Decision, Event};
@@ -81,13 +90,24 @@ pub struct Driver {
     behind: BTreeMap<u32, Instant>,
     /// Arrays of unknown outcome that were looked for in vain this time.
     not_found: Vec<u32>,
-    /// Arrays that this driver has handed to SubmitJob: for any other of its own, not even the question is needed.
+    /// Arrays that this driver has handed to SubmitJob and knows nothing of yet: for any other of its own, not even the question is needed.
     issued: BTreeSet<u32>,
     /// Arrays that another driver had planned: its calls may still arrive.
     inherited: u32,
+    /// Jobs under the execution's name that the journal does not know.
+    sweep: Sweep,
+    /// The snapshot that is being written. It dies with the driver.
+    saving: JoinSet<()>,
     progress: watch::Sender<Summary>,
     polls: u64,
-    warned: Option<String>,
+    /// When the execution must be over.
+    deadline: Option<deadline::Deadline>,
+    /// Arrays that are to end, since when they have been told so.
+    ending: BTreeMap<u32, Instant>,
+    /// Children that wait and do not start.
+    waiting: waiting::Waiting,
+    /// When the last poll began.
+    polled: Instant,
 }
 
 impl Driver {
@@ -115,15 +135,23 @@ impl Driver {
             not_found: Vec::new(),
             issued: BTreeSet::new(),
             inherited: 0,
+            sweep: Sweep::default(),
+            saving: JoinSet::new(),
             progress,
             polls: 0,
-            warned: None,
+            deadline: None,
+            ending: BTreeMap::new(),
+            waiting: waiting::Waiting::default(),
+            polled: Instant::now(),
         }
     }
 
     /// The same driver, taking over from another one whose calls may still arrive.
     pub fn inheriting(mut self) -> Self {
         self.inherited = self.execution.arrays().len() as u32;
+        if self.inherited > 0 {
+            self.sweep.inherit(self.execution.was_unsure());
+        }
         self
     }
 
@@ -161,6 +189,7 @@ impl Driver {
     /// When AWS or the journal makes it impossible to go on.
     pub async fn run(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
         loop {
+            self.expire(self.ports.clock.now_ms())?;
             let drained = match self.drain().await {
                 Ok(Some(decision)) => return Ok(Ended::Finished(decision)),
                 Ok(None) => true,
@@ -169,7 +198,9 @@ impl Driver {
                     false
                 }
             };
-            let wake = tokio::time::sleep(self.cadence.interval());
+            // What is left to submit waits for a poll that is due, not for the next one.
+            let more = drained && !self.to_submit.is_empty();
+            let wake = tokio::time::sleep(if more { Duration::ZERO } else { self.cadence.interval() });
             tokio::select! {
                 biased;
                 // A caller that dropped its end has nothing more to say: the poll alone goes on.
@@ -177,6 +208,8 @@ impl Driver {
                     Control::Detach => return Ok(Ended::Detached),
                     Control::Abort { reason } => self.take_in(Event::AbortRequested { reason })?,
                 },
+                // The next turn takes it in, before anything else is done.
+                () = tokio::time::sleep_until(self.expires_at()) => {}
                 () = wake => match self.poll().await {
                     // A poll alone is no proof: there may have been nothing to ask about.
                     Ok(()) if drained => self.failing = None,
@@ -212,7 +245,8 @@ impl Driver {
             none if none.is_empty() => self.journal.flush().await?,
             events => self.journal.append(self.ports.clock.now_ms(), events).await?,
         }
-        let summary = self.execution.counts();
+        self.save_if_due();
+        let summary = Summary { stuck: self.waiting.stuck().cloned(), ..self.execution.counts() };
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
         Ok(())
     }
@@ -222,8 +256,10 @@ impl Driver {
         for array in std::mem::take(&mut self.not_found) {
             self.execution.ask_again(array);
         }
+        let mut refused: Vec<(u32, DriveError)> = Vec::new();
         loop {
             match self.execution.next_action() {
+                Some(Action::Record(Event::Finished)) if !self.nothing_is_left().await? => break,
                 Some(Action::Record(event)) => self.take_in(event)?,
                 Some(Action::Submit { array }) => drop(self.to_submit.insert(array)),
                 Some(Action::LookUp { array }) => {
@@ -231,19 +267,29 @@ impl Driver {
                     self.retry_later(array, found)?;
                 }
                 Some(Action::Terminate { array, job }) => {
-                    let done = self.terminate(array, &job).await;
-                    self.retry_later(array, done)?;
+                    match self.terminate(array, &job).await {
+                        // The others are ended all the same: what one may not, another perhaps may.
+                        Err(error @ DriveError::Batch(BatchError::Refused { .. })) => refused.push((array, error)),
+                        done => self.retry_later(array, done)?,
+                    }
                 }
                 Some(Action::Finish(decision)) => {
                     self.flush().await?;
+                    self.save_at_end().await;
                     return Ok(Some(decision));
                 }
-                None if self.to_submit.is_empty() => break,
-                None => self.submit().await?,
+                None => {
+                    self.sweep_after_takeover().await?;
+                    if self.to_submit.is_empty() || self.poll_is_due() {
+                        break;
+                    }
+                    self.submit().await?;
+                }
             }
         }
         self.flush().await?;
-        Ok(None)
+        refused.iter().for_each(|(array, _)| self.execution.ask_again(*array));
+        refused.into_iter().next().map_or(Ok(None), |(_, error)| Err(error))
     }
 
     /// An action that failed comes out of the machine again at the next drain.

@@ -1,12 +1,16 @@
 //! From a staged execution, new or known, to its driver.
 
+mod replay;
+
 use std::sync::Arc;
 
 use prost::Message;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::driver::{Driver, Patience};
-use super::journal::{self, Journal, JournalError};
+use super::journal::{End, Growth, Journal, JournalError};
 use super::submit::{self, Template, TooLarge};
 use super::{Ports, random};
 use crate::aws::store::{Store, StoreError};
@@ -56,7 +60,7 @@ pub enum LaunchError {
 }
 
 /// The names that an execution's submissions use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
     /// ARN of the job definition.
     pub definition: String,
@@ -78,6 +82,8 @@ pub struct Known {
     pub times: Option<(u64, u64)>,
     /// The number of its journal's records.
     pub records: u64,
+    /// How far the journal has grown since its newest snapshot.
+    pub growth: Growth,
 }
 
 /// A new execution's id: the time in UTC, so that ids sort by it (to the millisecond, for the newest is what commands
@@ -164,13 +170,16 @@ pub async fn begin_reusing(
     reused.iter().try_for_each(|event| execution.handle(event))?;
     let template = template(ports, root, &names);
     let (mut journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
+    // The sign that it is ours is the first record's.
+    journal = journal.timed_by(ports.clock.clone());
     if let Some(first) = records.first() {
         return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
     }
     let Names { definition, queue, interruptible_queue } = names;
+    let now = ports.clock.now_ms();
     let started = Event::Started { definition, queue, interruptible_queue };
-    journal.append(ports.clock.now_ms(), std::iter::once(started).chain(reused).collect()).await?;
-    Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)))
+    journal.append(now, std::iter::once(started).chain(reused).collect()).await?;
+    Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)).begun_at(now, now))
 }
 
 /// The driver that takes up an execution where its journal ends.
@@ -179,13 +188,18 @@ pub async fn begin_reusing(
 /// When there is no such execution, it was never begun, or its journal cannot be read.
 pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result<Driver, LaunchError> {
     let record = read_record(&ports.store, root).await?;
-    let (journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
-    let known = replay(record, &records)?;
+    let seen = (Instant::now(), ports.clock.now_ms());
+    let known = replay::replay(&ports.store, root, record).await?;
+    let end = End { records: known.records, times: known.times, growth: known.growth, seen };
+    let journal = Journal::after(ports.store.clone(), root.clone(), writer(), end, ports.clock.clone());
     let names = known.names.ok_or_else(|| LaunchError::NeverBegun { id: root.id().to_owned() })?;
     let template = template(ports, root, &names);
     let mut execution = known.execution;
     execution.resume();
-    Ok(Driver::new(ports.clone(), known.record, template, patience, (journal, execution)).inheriting())
+    let now = ports.clock.now_ms();
+    let first = known.times.map_or(now, |(first, _)| first);
+    let driver = Driver::new(ports.clone(), known.record, template, patience, (journal, execution));
+    Ok(driver.inheriting().begun_at(first, now))
 }
 
 /// Reads an execution without touching it.
@@ -194,25 +208,7 @@ pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result
 /// When there is no such execution or it cannot be read.
 pub async fn read(store: &Arc<dyn Store>, root: &Root) -> Result<Known, LaunchError> {
     let record = read_record(store, root).await?;
-    let records = journal::read_from(store, root, 1).await?;
-    replay(record, &records)
-}
-
-fn replay(record: TaskRecord, records: &[journal::Record]) -> Result<Known, LaunchError> {
-    let mut execution = machine(&record);
-    let mut names = None;
-    for event in records.iter().flat_map(|record| &record.events) {
-        execution.handle(event)?;
-        if let Event::Started { definition, queue, interruptible_queue } = event {
-            names = Some(Names {
-                definition: definition.clone(),
-                queue: queue.clone(),
-                interruptible_queue: interruptible_queue.clone(),
-            });
-        }
-    }
-    let times = records.first().zip(records.last()).map(|(first, last)| (first.now_ms, last.now_ms));
-    Ok(Known { record, execution, names, times, records: records.len() as u64 })
+    replay::replay(store, root, record).await
 }
 
 /// Reads `task.pb`.

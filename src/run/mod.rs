@@ -14,6 +14,7 @@ pub mod result;
 pub mod settle;
 pub mod source;
 pub mod stage;
+pub mod stuck;
 pub mod submit;
 
 use std::sync::Arc;

@@ -166,7 +166,7 @@ mod tests {
             interruptible_queue: Some("spot".to_owned()),
             definition: "d:1".to_owned(),
         };
-        template.request(0, &execution.arrays()[0], record, execution.packs())
+        template.request(0, execution.array(0).unwrap(), record, execution.packs())
     }
 
     #[test]

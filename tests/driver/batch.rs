@@ -39,6 +39,8 @@ pub enum Ending {
     HostLost,
     /// With its host, after its outputs were written.
     HostLostLate,
+    /// Cancelled by its queue's time limit, before it started.
+    GivenUp,
 }
 
 /// What goes wrong with one call.
@@ -52,6 +54,8 @@ pub enum Fault {
     Lost,
     /// Refused.
     Refused,
+    /// Accepted, and nothing comes of it.
+    Ignored,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +101,8 @@ struct State {
     runs: BTreeMap<u64, u32>,
     listing_lag: Duration,
     hidden_failures: u32,
+    stalled: Option<Option<String>>,
+    early_end: bool,
     queues: Vec<QueueDetail>,
     environments: Vec<EnvironmentDetail>,
 }
@@ -142,6 +148,55 @@ impl ScriptedBatch {
         self.state().hidden_failures = times;
     }
 
+    /// No child starts any more, and the parents say so with this reason, or with none.
+    pub fn stall(&self, reason: Option<&str>) {
+        self.state().stalled = Some(reason.map(str::to_owned));
+    }
+
+    /// Children start again, as if they had never waited.
+    pub fn go_on(&self) {
+        self.state().stalled = None;
+    }
+
+    /// A parent that was terminated is FAILED at once, half a minute before its children are.
+    pub fn early_end(&self, early: bool) {
+        self.state().early_end = early;
+    }
+
+    /// What there is to be told of a queue and its environments.
+    pub fn places(&self, queue: QueueDetail, environments: Vec<EnvironmentDetail>) {
+        let mut state = self.state();
+        (state.queues, state.environments) = (vec![queue], environments);
+    }
+
+    /// Somebody submits a job of this name to queue `q`: children of no subtask that run for so long, unless ended. Its id.
+    pub fn submitted_elsewhere(&self, name: &str, children: u32, duration: Duration) -> String {
+        let (mut state, now) = (self.state(), Instant::now());
+        let id = format!("stray-{}", state.jobs.len());
+        let ends = now + duration;
+        let child = Child { index: OriginalIndex(0), ends, ending: Ending::Exit(1), left: true, terminated: false };
+        let (children, queue) = (vec![child; children as usize], "q".to_owned());
+        let (name, array, root) = (name.to_owned(), u32::MAX, Root::new("", "stray"));
+        state.jobs.push(Job {
+            id: id.clone(),
+            name,
+            root,
+            array,
+            queue,
+            created: now,
+            children,
+            stopped_because: None,
+        });
+        id
+    }
+
+    /// Whether a job has children that have not ended.
+    pub fn is_alive(&self, id: &str) -> bool {
+        let now = Instant::now();
+        let state = self.state();
+        state.jobs.iter().any(|job| job.id == id && job.children.iter().any(|child| !child.is_over(now)))
+    }
+
     /// Batch forgets every job, as it does after about seven days.
     pub fn forget(&self) {
         self.state().jobs.clear();
@@ -179,7 +234,7 @@ impl ScriptedBatch {
         match fault {
             Fault::Throttled => BatchError::Throttled { operation, message: "slow down".to_owned() },
             Fault::Lost | Fault::ReplyLost => BatchError::Unknown { operation, message: "timeout".to_owned() },
-            Fault::Refused => {
+            Fault::Refused | Fault::Ignored => {
                 BatchError::Refused { operation, code: "ClientException".to_owned(), message: "no".to_owned() }
             }
         }
@@ -236,6 +291,14 @@ impl ScriptedBatch {
     }
 }
 
+/// A job none of whose children may start.
+fn stalled(detail: JobDetail, reason: Option<&Option<String>>) -> JobDetail {
+    let Some(reason) = reason.filter(|_| !detail.status.is_terminal()) else { return detail };
+    let waits = |status| if status == JobStatus::Running { JobStatus::Runnable } else { status };
+    let summary = detail.summary.into_iter().map(|(status, count)| (waits(status), count)).collect();
+    JobDetail { status: waits(detail.status), status_reason: reason.clone(), summary, ..detail }
+}
+
 /// What a child leaves: its own index.
 pub fn outputs(index: OriginalIndex) -> Bytes {
     let literals = [("o0".to_owned(), make::integer(index.0 as i64))].into();
@@ -273,7 +336,7 @@ impl Child {
             Ending::Good => Some(0),
             Ending::Error { .. } => Some(1),
             Ending::Exit(code) => Some(code),
-            Ending::HostLost | Ending::HostLostLate => None,
+            Ending::HostLost | Ending::HostLostLate | Ending::GivenUp => None,
         }
     }
 }
@@ -283,6 +346,10 @@ impl Job {
         match child.ending {
             _ if child.terminated => self.stopped_because.clone(),
             Ending::HostLost | Ending::HostLostLate => Some("Host EC2 (instance i-0) terminated.".to_owned()),
+            Ending::GivenUp => Some(
+                "Canceled by JobStateTimeLimit action due to reason: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+                    .to_owned(),
+            ),
             _ => Some("Essential container in task exited".to_owned()),
         }
     }
@@ -387,7 +454,15 @@ impl Batch for ScriptedBatch {
             return Err(Self::refuse("DescribeJobs", fault));
         }
         let (now, state) = (Instant::now(), self.state());
-        Ok(state.jobs.iter().filter(|job| ids.contains(&job.id)).map(|job| job.detail(now)).collect())
+        let asked = state.jobs.iter().filter(|job| ids.contains(&job.id));
+        let told = asked.map(|job| {
+            let mut detail = stalled(job.detail(now), state.stalled.as_ref());
+            if state.early_end && job.stopped_because.is_some() {
+                detail.status = JobStatus::Failed;
+            }
+            detail
+        });
+        Ok(told.collect())
     }
 
     async fn list_children(&self, parent: &str, status: JobStatus, token: Option<&str>) -> Result<JobPage, BatchError> {
@@ -410,30 +485,50 @@ impl Batch for ScriptedBatch {
         Ok(JobPage { jobs, next: (all.len() > from + PAGE).then(|| (from + PAGE).to_string()) })
     }
 
-    async fn list_named(&self, queue: &str, name: &str, _token: Option<&str>) -> Result<JobPage, BatchError> {
+    async fn list_named(&self, queue: &str, name: &str, token: Option<&str>) -> Result<JobPage, BatchError> {
         self.state().calls.push(Call::ListNamed);
         if let Some(fault) = self.fault("ListJobs") {
             return Err(Self::refuse("ListJobs", fault));
         }
         let (now, state) = (Instant::now(), self.state());
-        let seen = |job: &&Job| job.created + state.listing_lag <= now && job.queue == queue && job.name == name;
-        let found = state.jobs.iter().filter(seen).map(|job| {
+        // Without regard to case, as AWS does.
+        let (wanted, prefix) = (name.trim_end_matches('*').to_lowercase(), name.ends_with('*'));
+        let named = |job: &Job| match prefix {
+            true => job.name.to_lowercase().starts_with(&wanted),
+            false => job.name.to_lowercase() == wanted,
+        };
+        let seen = |job: &&Job| job.created + state.listing_lag <= now && job.queue == queue && named(job);
+        let from: usize = token.map_or(0, |token| token.parse().unwrap());
+        let all = state.jobs.iter().rev().filter(seen).count();
+        let found = state.jobs.iter().rev().filter(seen).skip(from).take(PAGE).map(|job| {
             let JobDetail { id, name, status, .. } = job.detail(now);
             let (status_reason, exit_code, reason) = (None, None, None);
             JobSummary { id, name, status, status_reason, exit_code, reason, cancelled: false, terminated: false }
         });
-        Ok(JobPage { jobs: found.collect(), next: None })
+        Ok(JobPage { jobs: found.collect(), next: (all > from + PAGE).then(|| (from + PAGE).to_string()) })
     }
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
         self.settle().await;
-        if let Some(fault) = self.fault("TerminateJob") {
-            return Err(Self::refuse("TerminateJob", fault));
+        match self.fault("TerminateJob") {
+            Some(Fault::Ignored) => {
+                let mut state = self.state();
+                let array = state.jobs.iter().find(|job| job.id == id).expect("the driver ends its own").array;
+                state.calls.push(Call::Terminate { array });
+                return Ok(());
+            }
+            Some(fault) => return Err(Self::refuse("TerminateJob", fault)),
+            None => {}
         }
         let (now, mut state) = (Instant::now(), self.state());
-        let job = state.jobs.iter_mut().find(|job| job.id == id).expect("the driver ends its own");
+        let early = state.early_end;
+        let Some(job) = state.jobs.iter_mut().find(|job| job.id == id) else { return Ok(()) };
         for child in job.children.iter_mut().filter(|child| !child.is_over(now)) {
-            child.terminated = true;
+            if early {
+                (child.ends, child.ending) = (now + Duration::from_secs(30), Ending::Exit(143));
+            } else {
+                child.terminated = true;
+            }
         }
         job.stopped_because = Some(reason.to_owned());
         let array = job.array;

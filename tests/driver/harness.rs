@@ -94,6 +94,11 @@ impl Harness {
         (finish(&mut driver).await.unwrap(), driver.execution().outcomes().clone())
     }
 
+    /// The bucket, as a reader needs it.
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
     /// The number of the journal's records.
     pub fn records(&self) -> usize {
         let prefix = self.root.journal();

@@ -3,9 +3,15 @@
 mod batch;
 mod cache;
 mod crash;
+mod fence;
 mod harness;
+mod limits;
 mod outage;
 mod outcomes;
 mod recover;
+mod snapshots;
 mod store;
 mod submission;
+mod sweep;
+mod terminate;
+mod waiting;
