@@ -23,6 +23,7 @@ pub mod config;
 mod emulator;
 mod exit;
 mod finish;
+mod gc;
 mod inspect;
 mod list;
 mod logs;
@@ -87,6 +88,8 @@ enum Command {
     RetryFailed(recover::RetryArgs),
     /// Print what a subtask's child wrote.
     Logs(logs::LogsArgs),
+    /// Remove old executions and their files.
+    Gc(gc::GcArgs),
     /// Print the JSON Schema of a task's specification.
     Schema,
     /// Serve AWS Batch, S3 and CloudWatch Logs on this machine.
@@ -136,6 +139,7 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
         Command::Recover(args) => block_on(recover::run(args)),
         Command::RetryFailed(args) => block_on(recover::retry_failed(args)),
         Command::Logs(args) => block_on(logs::run(args)),
+        Command::Gc(args) => block_on(gc::run(args)),
         Command::Emulator(args) => block_on(emulator::run(args)),
     }
 }

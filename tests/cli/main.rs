@@ -7,6 +7,7 @@ mod concurrency;
 mod elsewhere;
 mod examples;
 mod interrupts;
+mod limits;
 mod outcomes;
 mod place;
 mod recover;

@@ -56,6 +56,8 @@ pub enum Fault {
     Refused,
     /// Accepted, and nothing comes of it.
     Ignored,
+    /// Refused for want of a permission.
+    Denied,
 }
 
 #[derive(Clone, Debug)]
@@ -236,6 +238,9 @@ impl ScriptedBatch {
             Fault::Lost | Fault::ReplyLost => BatchError::Unknown { operation, message: "timeout".to_owned() },
             Fault::Refused | Fault::Ignored => {
                 BatchError::Refused { operation, code: "ClientException".to_owned(), message: "no".to_owned() }
+            }
+            Fault::Denied => {
+                BatchError::Refused { operation, code: "AccessDeniedException".to_owned(), message: "no".to_owned() }
             }
         }
     }

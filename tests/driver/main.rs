@@ -4,6 +4,7 @@ mod batch;
 mod cache;
 mod crash;
 mod fence;
+mod gc;
 mod harness;
 mod limits;
 mod outage;

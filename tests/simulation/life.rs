@@ -22,8 +22,10 @@ use crate::wire::{NoLogs, Wire};
 pub enum Life {
     /// With the execution's end, as it has seen it.
     Finished(Decision, Outcomes),
-    /// Before: it died, it was overtaken, or it gave up.
+    /// Before: it died, or it gave up.
     Over(String),
+    /// Another one has written where it meant to.
+    Overtaken(String),
 }
 
 /// Lives until it dies, until `span` is over, or until there is nothing left to drive.
@@ -54,10 +56,9 @@ async fn drive(wire: &Arc<Wire>, names: Names, control: &mut Receiver<Control>, 
         Ok(driver) => driver,
         Err(
             error @ (LaunchError::Store(StoreError::Unreachable { .. })
-            | LaunchError::Journal(
-                JournalError::Store(StoreError::Unreachable { .. }) | JournalError::Overtaken { .. },
-            )),
+            | LaunchError::Journal(JournalError::Store(StoreError::Unreachable { .. }))),
         ) => return Life::Over(error.to_string()),
+        Err(LaunchError::Journal(error @ JournalError::Overtaken { .. })) => return Life::Overtaken(told(&error)),
         Err(error) => panic!("driver {} cannot begin: {error}", wire.driver),
     };
     if aborted && driver.execution().finished().is_none() {
@@ -69,11 +70,18 @@ async fn drive(wire: &Arc<Wire>, names: Names, control: &mut Receiver<Control>, 
         Err(
             error @ (DriveError::Batch(BatchError::Unknown { .. } | BatchError::Unauthenticated { .. })
             | DriveError::Store(StoreError::Unreachable { .. })
-            | DriveError::Journal(
-                JournalError::Store(StoreError::Unreachable { .. }) | JournalError::Overtaken { .. },
-            )),
+            | DriveError::Journal(JournalError::Store(StoreError::Unreachable { .. }))),
         ) => Life::Over(error.to_string()),
+        Err(DriveError::Journal(error @ JournalError::Overtaken { .. })) => Life::Overtaken(told(&error)),
         Err(error) => panic!("driver {} stops: {error}", wire.driver),
+    }
+}
+
+/// What is said of being overtaken, but for the other one's name, which is drawn by the system.
+fn told(error: &JournalError) -> String {
+    match error {
+        JournalError::Overtaken { sequence, .. } => format!("it was overtaken at record {sequence}"),
+        other => other.to_string(),
     }
 }
 

@@ -106,12 +106,13 @@ impl World {
                     next = Some(next.map_or(soon, |at| at.min(soon)));
                 }
                 Some(life) = lives.next(), if !lives.is_empty() => match life {
+                    Life::Overtaken(why) if self.wires.len() == 1 => panic!("nobody else has driven, but {why}"),
                     Life::Finished(decision, outcomes) => {
                         let first = result.get_or_insert_with(|| (decision.clone(), outcomes.clone()));
                         assert_eq!(*first, (decision, outcomes), "two drivers have come to different ends");
                         next = None;
                     }
-                    Life::Over(why) => {
+                    Life::Over(why) | Life::Overtaken(why) => {
                         self.trace.say(&format!("a driver is gone: {why}"));
                         if lives.is_empty() && result.is_none() {
                             next = Some(Instant::now() + self.delay(1000 + self.wires.len() as u64));
