@@ -125,7 +125,7 @@ impl Execution {
 
     /// Subtasks that no array has taken yet.
     fn unstarted(&self) -> u64 {
-        self.outcomes.size() - self.fresh - self.ahead
+        (self.outcomes.size() - self.fresh).saturating_sub(self.ahead)
     }
 
     /// Reused subtasks from the first new one on, counted.
