@@ -249,6 +249,7 @@ fn policy(dice: Dice, size: u64) -> Policy {
         interruptible: dice.hits("interruptible", &[], 35),
         run_all_sub_nodes: dice.hits("run_all", &[], 25),
         retry_timeouts: dice.hits("retry_timeouts", &[], 50),
+        deadline_ms: 0,
     }
 }
 
