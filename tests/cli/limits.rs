@@ -83,7 +83,7 @@ fn old_executions_are_removed_and_the_rest_is_kept() {
     let told: Value =
         serde_json::from_str(&gc(&["--older-than", "0s", "--state", "failed", "--format", "json"])).unwrap();
     assert_eq!(told["report"]["removed"][0]["id"], json!(failed), "{told}");
-    assert_eq!(place.ids(), [succeeded.clone()]);
+    assert_eq!(place.ids(), std::slice::from_ref(succeeded));
     assert_eq!(place.run(["outputs", succeeded]).exits(0).out, "[\"1\", \"2\"]\n");
     gc(&["--older-than", "0s"]);
     assert_eq!(place.ids(), Vec::<String>::new());
