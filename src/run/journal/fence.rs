@@ -85,7 +85,7 @@ impl Journal {
         let after = (before > 0).then(|| self.root.journal_record(before));
         let page = self.store.list(&self.root.journal(), after.as_deref()).await?;
         let mut objects = page.objects.iter();
-        if self.len() > 0 && objects.next().is_none_or(|first| first.key != own) {
+        if !self.is_empty() && objects.next().is_none_or(|first| first.key != own) {
             return Err(JournalError::Removed { sequence: self.len() });
         }
         let Some(next) = objects.next() else {
