@@ -5,6 +5,7 @@ mod bad_input;
 mod concurrency;
 mod elsewhere;
 mod examples;
+mod go_plugin_risks;
 mod interrupts;
 mod outcomes;
 mod place;

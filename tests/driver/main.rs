@@ -2,6 +2,7 @@
 
 mod batch;
 mod crash;
+mod go_plugin_risks;
 mod harness;
 mod outage;
 mod outcomes;
