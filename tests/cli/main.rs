@@ -2,6 +2,7 @@
 
 mod around;
 mod bad_input;
+mod checkpoint;
 mod concurrency;
 mod elsewhere;
 mod examples;
