@@ -145,8 +145,8 @@ async fn driver(clients: &Clients, round: usize) {
     let (_control, mut requests) = mpsc::channel(1);
     let ended = driver.run(&mut requests).await.expect("a run");
     assert!(matches!(ended, Ended::Finished(_)));
-    let outcomes = driver.execution().outcomes();
-    let spool = result::collect(ports.store.as_ref(), &root, driver.record(), outcomes).await.expect("outputs");
+    let execution = driver.execution();
+    let spool = result::collect(ports.store.as_ref(), &root, driver.record(), execution).await.expect("outputs");
     result::write(ports.store.as_ref(), &root, &spool, result::PART_LIMIT).await.expect("a result");
     assert_eq!(spool.rows(), u64::from(CHILDREN));
 }

@@ -50,6 +50,44 @@ fn main() {
             })
             .count()
     });
+    many_arrays();
+}
+
+/// A million children at a small concurrency: a million arrays, nearly all of them over.
+fn many_arrays() {
+    const ARRAYS: u32 = 1_000_000;
+    let size = u64::from(ARRAYS);
+    let terms = Terms {
+        min_successes: size,
+        concurrency: 1,
+        mode: ConcurrencyMode::Rolling,
+        completion: Completion::Settled,
+        retries: 0,
+        interruptible: false,
+        run_all: false,
+    };
+    let packs = || Packs::new((0..size).step_by(PACK as usize).collect(), size);
+    let mut execution = Execution::new(terms.clone(), packs());
+    timed("plan, submit and end a million arrays of one", size, || {
+        for array in 0..ARRAYS {
+            while let Some(Action::Record(event)) = execution.next_action() {
+                execution.handle(&event).expect("a decision of its own");
+            }
+            let job = format!("{array:08x}-9a3b-4c1d-8e2f-00112233aaff");
+            execution.handle(&Event::Submitted { array, job }).expect("it was planned");
+            let succeeded = Ranges::span(OriginalIndex(u64::from(array)), 1);
+            let event = Event::Settled { array, succeeded, failures: Vec::new(), ended: true };
+            execution.handle(&event).expect("it runs");
+        }
+    });
+    println!("  {} bytes for {} arrays", execution.arrays().bytes(), execution.arrays().len());
+    let text = timed("write a snapshot of it", size, || serde_json::to_vec(&execution.snapshot()).expect("plain data"));
+    println!("  {} bytes of snapshot", text.len());
+    let again = timed("read that snapshot", size, || {
+        let snapshot = serde_json::from_slice(&text).expect("just written");
+        Execution::restore(terms, packs(), snapshot).expect("just written")
+    });
+    assert_eq!(again.outcomes(), execution.outcomes());
 }
 
 fn timed<T>(what: &str, items: u64, work: impl FnOnce() -> T) -> T {

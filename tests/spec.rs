@@ -6,7 +6,7 @@ use std::time::Duration;
 use batchmap::idl::types::{parse_type, type_name};
 use batchmap::map::spec::{self, Faults};
 use batchmap::map::task::{
-    BoundSource, Completion, ConcurrencyMode, MapTask, MappedSource, MinSuccess, Policy, Resources, Source,
+    BoundSource, Cache, Completion, ConcurrencyMode, MapTask, MappedSource, MinSuccess, Policy, Resources, Source,
 };
 use serde_json::{Value, json};
 
@@ -65,7 +65,9 @@ fn everything_that_a_spec_can_say() {
         "policy": {
             "concurrency": 4, "concurrency_mode": "batches", "min_success_ratio": 0.75, "completion": "satisfied",
             "retries": 2, "timeout": "5m", "interruptible": true, "run_all_sub_nodes": true,
-            "checkpoint": true
+            "checkpoint": true,
+            "cache": true, "cache_version": "1.0", "cache_ignore_inputs": ["line", "threshold"], "cache_overwrite": true,
+            "cache_serialize": false
         },
         "resources": {"cpu": "500m", "mem": "2Gi", "gpu": 1},
         "environment": {"MODE": "fast"},
@@ -99,6 +101,9 @@ fn everything_that_a_spec_can_say() {
     assert_eq!(task.policy.min_success.of(9), 7);
     assert_eq!(task.policy.completion, Completion::Satisfied);
     assert_eq!(task.policy.timeout, Some(Duration::from_secs(300)));
+    let ignored = ["line", "threshold"].map(str::to_owned).into();
+    let cache = Cache { version: "1.0".to_owned(), ignored, overwrite: true, by_command: false };
+    assert_eq!(task.policy.cache, Some(cache));
     assert_eq!(task.resources, Resources { cpu_milli: 500, memory_mib: 2048, gpus: 1 });
     assert_eq!(task.environment["MODE"], "fast");
 }
@@ -192,6 +197,42 @@ fn one_fault_each() {
         assert!(found.len() == 1 || pointer == "map", "{found:?}");
         assert!(found[0].starts_with(expected), "{:?} should begin with {expected:?}", found[0]);
     }
+}
+
+#[test]
+fn what_is_said_of_the_cache_must_make_sense() {
+    let policy = |value: Value| with("policy", value);
+    for (value, expected) in [
+        (json!({"cache": true}), "policy.cache_version: is missing, and policy.cache needs one; name what the task"),
+        (json!({"cache": true, "cache_version": ""}), "policy.cache_version is \"\": is empty"),
+        (json!({"cache": true, "cache_version": 1}), "policy.cache_version is 1: is not a string"),
+        (json!({"cache": "yes", "cache_version": "1"}), "policy.cache is \"yes\": is not true or false"),
+        (
+            json!({"cache": true, "cache_version": "1", "cache_ignore_inputs": ["y"]}),
+            "policy.cache_ignore_inputs is \"y\": names no input; known are x.",
+        ),
+        (
+            json!({"cache": true, "cache_version": "1", "cache_ignore_inputs": "x"}),
+            "policy.cache_ignore_inputs is \"x\": is not a list of names",
+        ),
+        (json!({"cache_overwrite": true}), "policy.cache_overwrite: there is no cache; give policy.cache: true"),
+        (json!({"cache_ignore_inputs": ["x"]}), "policy.cache_ignore_inputs: there is no cache"),
+        (
+            json!({"cache": true, "cache_version": "1", "cache_serialize": true}),
+            "policy.cache_serialize is true: runs do not wait for one another",
+        ),
+    ] {
+        let found = policy(value);
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?} should begin with {expected:?}");
+    }
+    for fine in [json!({"cache_version": "1"}), json!({"cache": false, "cache_overwrite": false})] {
+        let mut document = good();
+        document["policy"] = fine;
+        assert_eq!(read(document).policy.cache, None);
+    }
+    let mut unnamed = good();
+    unnamed["policy"] = json!({"cache": true, "cache_version": "1"});
+    assert!(read(unnamed).policy.cache.unwrap().by_command, "its command stands for the name it has not");
 }
 
 #[test]

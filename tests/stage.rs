@@ -13,6 +13,7 @@ use batchmap::idl::core::{Literal, LiteralType};
 use batchmap::idl::json::{literal_from_json, literal_to_json};
 use batchmap::idl::record::TaskRecord;
 use batchmap::idl::types::{parse_type, type_name};
+use batchmap::map::cache::Key;
 use batchmap::map::layout::{Root, index_width};
 use batchmap::map::pack::{IndexEntry, decode_element, decode_head};
 use batchmap::map::spec;
@@ -438,4 +439,66 @@ async fn a_long_list_is_never_held_in_memory() {
     let staged = stage(&task, &store, &root(), StageOptions { stdin: Some(stdin), ..options(&store) }).await.unwrap();
     assert_eq!(staged.record.size, LINES);
     assert_eq!(staged.record.pack_starts.len() as u64, LINES / PACK);
+}
+
+fn cached(mut document: Value) -> Value {
+    document["policy"] = json!({"cache": true, "cache_version": "1"});
+    document
+}
+
+/// The cache's keys of every element, as they are staged.
+fn keys(record: &TaskRecord, memory: &MemoryStore) -> Vec<Key> {
+    let objects = memory.objects();
+    (0..record.pack_starts.len())
+        .flat_map(|p| Key::all(&objects[&root().pack_keys(p as u32)]).collect::<Vec<_>>())
+        .collect()
+}
+
+#[tokio::test]
+async fn every_element_of_a_cached_task_has_its_key_beside_its_pack() {
+    let list: Vec<u64> = (0..10_001).map(|n| n % 7000).collect();
+    let (staged, memory) = staged(cached(spec_of(json!({"x": list})))).await;
+    assert_eq!(staged.record.pack_starts, [0, 10_000]);
+    assert_eq!(staged.record.cache.as_ref().unwrap().version, "1");
+    let keys = keys(&staged.record, &memory);
+    assert_eq!(keys.len(), 10_001);
+    assert_eq!(keys[0], keys[7000], "equal elements have equal keys");
+    assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), 7000);
+    let (plain, memory) = self::staged(spec_of(json!({"x": [1]}))).await;
+    assert!(plain.record.cache.is_none());
+    assert!(!memory.objects().contains_key(&root().pack_keys(0)), "others have none");
+}
+
+#[tokio::test]
+async fn files_of_a_cached_task_carry_the_hash_of_their_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (one, same, other) = (file("one", "abc"), file("same", "abc"), file("other", "abd"));
+    let document = |mapped: Value, bound: &str| {
+        cached(json!({
+            "command": ["run"], "inputs": {"x": "file?", "deep": "[file]"}, "map": {"x": mapped, "deep": [[one], [one], [one], [one]]},
+            "bind": {"b": format!("file:{bound}")}
+        }))
+    };
+    let (first, memory) = staged(document(json!([one, same, other, null]), &one)).await;
+    let found = keys(&first.record, &memory);
+    assert_eq!(found[0], found[1], "wherever it was and is");
+    assert!(found[0] != found[2] && found[0] != found[3]);
+    let pack = &memory.objects()[&root().pack(0)];
+    let hash = b"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(pack.windows(hash.len()).filter(|window| window == hash).count(), 2 + 4 + 1);
+    let (second, memory) = staged(document(json!([same, one, other, null]), &same)).await;
+    assert_eq!(keys(&second.record, &memory), found);
+    let (third, memory) = staged(document(json!([one, same, other, null]), &other)).await;
+    assert!(keys(&third.record, &memory).iter().zip(&found).all(|(new, old)| new != old));
+    let mut ignoring = document(json!([one, same, other, null]), &other);
+    ignoring["policy"]["cache_ignore_inputs"] = json!(["b"]);
+    let (_, memory) = staged(ignoring).await;
+    let head = &memory.objects()[&root().pack(0)];
+    let hashes = head.windows(7).filter(|window| window == b"sha256:").count();
+    assert_eq!(hashes, 3 + 4, "what is ignored need not be read");
 }

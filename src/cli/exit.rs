@@ -78,6 +78,17 @@ impl From<crate::run::launch::LaunchError> for Failure {
     }
 }
 
+impl From<crate::run::recover::RecoverError> for Failure {
+    fn from(error: crate::run::recover::RecoverError) -> Self {
+        use crate::run::recover::RecoverError as E;
+        let exit = match &error {
+            E::NotOver { .. } | E::NeverBegun { .. } => Exit::BadInput,
+            E::Store(_) => Exit::Aws,
+        };
+        Failure { message: error.to_string(), exit }
+    }
+}
+
 impl From<crate::run::driver::DriveError> for Failure {
     fn from(error: crate::run::driver::DriveError) -> Self {
         use crate::run::driver::DriveError as E;

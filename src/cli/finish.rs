@@ -120,7 +120,7 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
 /// Collects, stores and prints the outputs.
 async fn deliver(session: &Session, root: &Root, driver: &Driver, show: &ShowArgs) -> Result<(), Failure> {
     let store = session.ports.store.as_ref();
-    let spool = result::collect(store, root, driver.record(), driver.execution().outcomes()).await?;
+    let spool = result::collect(store, root, driver.record(), driver.execution()).await?;
     result::write(store, root, &spool, result::PART_LIMIT).await?;
     print(&spool, show.format)
 }

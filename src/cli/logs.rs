@@ -6,8 +6,9 @@ use super::config::TargetArgs;
 use super::session::{Access, Session};
 use super::{Exit, Failure, inspect};
 use crate::aws::logs::LogsError;
-use crate::map::execution::{Array, Execution};
-use crate::map::index::OriginalIndex;
+use crate::map::event::Source;
+use crate::map::execution::{ArrayRef, Execution};
+use crate::map::index::{ChildIndex, OriginalIndex};
 use crate::run::launch;
 
 /// Where AWS Batch sends output when a job definition names no group.
@@ -46,6 +47,17 @@ pub async fn run(args: LogsArgs) -> Result<Exit, Failure> {
             size.saturating_sub(1)
         )));
     }
+    if let Some((source, _)) = known.execution.reused().iter().find(|(_, r)| r.contains(OriginalIndex(args.index))) {
+        let (id, index) = (root.id(), args.index);
+        return Err(Failure::input(match source {
+            Source::Cache => format!("subtask {index} of {id} has not run: its outputs came from the cache"),
+            Source::Execution(earlier) => {
+                format!(
+                    "subtask {index} of {id} has not run: its outputs are those of `batchmap logs {earlier} {index}`"
+                )
+            }
+        }));
+    }
     let streams = streams(&session, &known.execution, OriginalIndex(args.index)).await?;
     let chosen = match args.attempt {
         None => streams.last(),
@@ -66,8 +78,8 @@ pub async fn run(args: LogsArgs) -> Result<Exit, Failure> {
 /// The log streams of a subtask's attempts, oldest first.
 async fn streams(session: &Session, execution: &Execution, index: OriginalIndex) -> Result<Vec<String>, Failure> {
     let mut streams = Vec::new();
-    for array in execution.arrays() {
-        let Some(job) = job_of(array, index) else { continue };
+    for (array, child) in execution.arrays().holding(index) {
+        let Some(job) = job_of(array, child) else { continue };
         for detail in session.ports.batch.describe(&[job]).await? {
             let ended = detail.attempts.into_iter().filter_map(|attempt| attempt.log_stream);
             for stream in ended.chain(detail.log_stream) {
@@ -80,11 +92,10 @@ async fn streams(session: &Session, execution: &Execution, index: OriginalIndex)
     Ok(streams)
 }
 
-/// Batch's id of the child that runs subtask `index` in `array`.
-fn job_of(array: &Array, index: OriginalIndex) -> Option<String> {
-    let child = array.members.child(index)?;
+/// Batch's id of child `child` of `array`.
+fn job_of(array: ArrayRef<'_>, child: ChildIndex) -> Option<String> {
     let job = array.job_id()?;
-    Some(if array.members.len() == 1 { job.to_owned() } else { format!("{job}:{child}") })
+    Some(if array.size() == 1 { job.into_owned() } else { format!("{job}:{child}") })
 }
 
 async fn print_stream(session: &Session, group: &str, stream: &str) -> Result<(), Failure> {

@@ -29,6 +29,7 @@ mod logs;
 mod outputs;
 mod plan;
 mod progress;
+mod recover;
 mod report;
 mod resume;
 mod run;
@@ -80,6 +81,8 @@ enum Command {
     Wait(wait::WaitArgs),
     /// Take up an execution whose driver has stopped, and see it through.
     Resume(resume::ResumeArgs),
+    /// Start a new execution that takes every success of an old one, and runs the rest.
+    Recover(recover::RecoverArgs),
     /// Print what a subtask's child wrote.
     Logs(logs::LogsArgs),
     /// Print the JSON Schema of a task's specification.
@@ -128,6 +131,7 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
         Command::Abort(args) => block_on(abort::run(args)),
         Command::Wait(args) => block_on(wait::run(args)),
         Command::Resume(args) => block_on(resume::run(args)),
+        Command::Recover(args) => block_on(recover::run(args)),
         Command::Logs(args) => block_on(logs::run(args)),
         Command::Emulator(args) => block_on(emulator::run(args)),
     }

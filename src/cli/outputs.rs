@@ -29,8 +29,7 @@ pub async fn run(args: OutputsArgs) -> Result<Exit, Failure> {
     let session = Session::open(&args.target, Access::Read).await?;
     let root = inspect::find(&session, args.id.as_deref()).await?;
     let known = launch::read(&session.ports.store, &root).await?;
-    let outcomes = known.execution.outcomes();
-    let spool = result::collect(session.ports.store.as_ref(), &root, &known.record, outcomes).await?;
+    let spool = result::collect(session.ports.store.as_ref(), &root, &known.record, &known.execution).await?;
     print(&spool, args.format)?;
     session.close().await;
     let summary = known.execution.summary();

@@ -38,7 +38,7 @@ pub async fn run(args: PlanArgs) -> Result<Exit, Failure> {
             break;
         }
     }
-    let at_once: Vec<u32> = execution.arrays().iter().map(|array| array.members.len()).collect();
+    let at_once: Vec<u32> = execution.arrays().iter().map(|array| array.size()).collect();
     let submitted: u64 = at_once.iter().map(|&size| u64::from(size)).sum();
     let left = record.size - submitted;
     let later = match (terms.concurrency, terms.mode) {

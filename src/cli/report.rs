@@ -45,7 +45,7 @@ pub fn report(id: &str, summary: &Summary) -> String {
 
 /// The last line: how it ended.
 fn outcome(id: &str, summary: &Summary) -> String {
-    let counts = format!("{} of {} succeeded", summary.succeeded, summary.size);
+    let counts = format!("{} of {} succeeded{}", summary.succeeded, summary.size, reused(summary));
     let reason = summary.reason.as_deref().unwrap_or_default();
     match summary.phase {
         Phase::Succeeded if summary.failed > 0 => {
@@ -56,6 +56,14 @@ fn outcome(id: &str, summary: &Summary) -> String {
         Phase::Aborted => format!("{id} aborted: {reason} ({counts})"),
         Phase::Queued | Phase::Running => format!("{id} is not over: {counts}"),
     }
+}
+
+/// What of the successes was there before anything ran.
+fn reused(summary: &Summary) -> String {
+    let earlier = summary.reused - summary.cached;
+    let parts = [(summary.cached, "from the cache"), (earlier, "from an earlier execution")];
+    let some = parts.iter().filter(|(count, _)| *count > 0);
+    some.map(|(count, whence)| format!(", {count} of {} {whence}", summary.size)).collect()
 }
 
 fn shorten(ranges: &str) -> String {
@@ -74,6 +82,8 @@ pub fn counts(summary: &Summary) -> String {
             parts.push(format!("{count} {what}"));
         }
     };
+    add(summary.cached, "from the cache");
+    add(summary.reused - summary.cached, "from an earlier execution");
     add(summary.failed, "failed");
     add(summary.settling, "ended");
     add(summary.running, "running");
@@ -101,7 +111,8 @@ mod tests {
         };
         let summary = Summary {
             phase: Phase::Succeeded,
-            reused: 0,
+            reused: 3,
+            cached: 2,
             reason: None,
             size: 10,
             min_successes: 8,
@@ -127,9 +138,10 @@ mod tests {
             line 11
             line 12
             log: batchmap logs id 3
-        id succeeded: 8 of 10 succeeded, 8 needed
+        id succeeded: 8 of 10 succeeded, 2 of 10 from the cache, 1 of 10 from an earlier execution, 8 needed
         ");
-        assert_eq!(counts(&summary), "8/10 succeeded, 2 failed");
+        let line = "8/10 succeeded, 2 from the cache, 1 from an earlier execution, 2 failed";
+        assert_eq!(counts(&summary), line);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::config::TargetArgs;
 use super::finish::{self, ShowArgs};
 use super::session::Session;
-use super::{Exit, Failure, inspect};
+use super::{Exit, Failure, inspect, run};
 use crate::run::launch;
 
 /// Arguments of `batchmap resume`.
@@ -27,11 +27,5 @@ pub async fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     let root = inspect::find_unfinished(&session, args.id.as_deref()).await?;
     let mut driver = launch::take_over(&session.ports, &root, session.patience).await?;
     let ended = finish::drive(&session, &root, &mut driver, &args.show).await;
-    session.print_stats(args.show.stats);
-    match ended {
-        // Whoever stops watching wants the children on this machine stopped, and not to wait for other commands.
-        Ok(Exit::Detached) => session.close_now().await,
-        _ => session.close().await,
-    }
-    ended
+    run::close(session, &args.show, ended).await
 }

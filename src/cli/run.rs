@@ -1,5 +1,7 @@
 //! `batchmap run`.
 
+use std::collections::BTreeMap;
+
 use super::config::TargetArgs;
 use super::finish::{self, ShowArgs};
 use super::session::{Access, NO_IMAGE, Session};
@@ -7,13 +9,16 @@ use super::task_args::TaskArgs;
 use super::{Exit, Failure};
 use crate::aws::batch::Definition;
 use crate::aws::store::{LOCAL_FILE, StoreError};
+use crate::idl::record::TaskRecord;
+use crate::map::event::Source;
 use crate::map::layout::Root;
+use crate::map::ranges::Ranges;
 use crate::map::resources;
 use crate::map::spec::Faults;
-use crate::map::task::MapTask;
+use crate::map::task::{MapTask, Resources};
 use crate::run::launch::{self, Names};
 use crate::run::stage::{self, StageError, StageOptions, Staged};
-use crate::run::{definition, now_ms};
+use crate::run::{cache, definition, now_ms, recover};
 
 /// Arguments of `batchmap run`.
 #[derive(Debug, clap::Args)]
@@ -52,11 +57,19 @@ pub struct Prepared {
 pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let prepared = prepare(&args.input, args.show.access()).await?;
     let ended = launch_and_drive(&prepared, &args.show).await;
-    prepared.session.print_stats(args.show.stats);
+    close(prepared.session, &args.show, ended).await
+}
+
+/// Ends the session of a command that has driven an execution.
+///
+/// # Errors
+/// That with which it `ended`.
+pub async fn close(session: Session, show: &ShowArgs, ended: Result<Exit, Failure>) -> Result<Exit, Failure> {
+    session.print_stats(show.stats);
     match ended {
         // Whoever stops watching wants the children on this machine stopped, and not to wait for other commands.
-        Ok(Exit::Detached) => prepared.session.close_now().await,
-        _ => prepared.session.close().await,
+        Ok(Exit::Detached) => session.close_now().await,
+        _ => session.close().await,
     }
     ended
 }
@@ -64,21 +77,41 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
 async fn launch_and_drive(prepared: &Prepared, show: &ShowArgs) -> Result<Exit, Failure> {
     let Prepared { session, root, .. } = prepared;
     let staged = stage(prepared, false).await?;
-    let definition = if staged.record.size == 0 {
-        // Nothing will be submitted, so nothing is registered either.
-        String::new()
+    // Nothing will be submitted, so nothing is registered either.
+    if staged.record.size == 0 {
+        return finish::nothing(root, &staged.record, show);
+    }
+    begin_and_drive(session, root, staged.record, prepared.definition.clone(), BTreeMap::new(), show).await
+}
+
+/// Begins an execution whose record is written, taking what is `reused` and what the cache knows of the rest, and drives
+/// it. The job definition is registered only if something is to run.
+///
+/// # Errors
+/// When AWS cannot be used.
+pub async fn begin_and_drive(
+    session: &Session,
+    root: &Root,
+    record: TaskRecord,
+    definition: Definition,
+    mut reused: BTreeMap<Source, Ranges>,
+    show: &ShowArgs,
+) -> Result<Exit, Failure> {
+    let known = Ranges::union_of(reused.values());
+    let hits = cache::look_up(session.ports.store.as_ref(), root, &record, &known).await?;
+    reused.insert(Source::Cache, hits);
+    let reused = recover::events(reused);
+    let definition = if launch::has_work(&record, &reused)? {
+        definition::ensure(session.ports.batch.as_ref(), definition).await?
     } else {
-        definition::ensure(session.ports.batch.as_ref(), prepared.definition.clone()).await?
+        String::new()
     };
     let names = Names {
         definition,
         queue: session.target.queue.clone(),
         interruptible_queue: session.target.interruptible_queue.clone(),
     };
-    if staged.record.size == 0 {
-        return finish::nothing(root, &staged.record, show);
-    }
-    let mut driver = launch::begin(&session.ports, root, staged.record, names, session.patience).await?;
+    let mut driver = launch::begin_reusing(&session.ports, root, record, names, session.patience, reused).await?;
     finish::drive(session, root, &mut driver, show).await
 }
 
@@ -97,7 +130,8 @@ pub async fn prepare(input: &RunInput, access: Access) -> Result<Prepared, Failu
     };
     let session = Session::open_target(target, access).await?;
     let root = session.root(&launch::new_id(now_ms()));
-    let definition = own_directories(&task, &session).and_then(|()| job_definition(&task, &session));
+    let definition = own_directories(&task, &session)
+        .and_then(|()| job_definition(task.image.as_deref(), &task.resources, &session));
     let definition = definition.and_then(|definition| {
         let bucket = session.ports.store.bucket();
         launch::check_limits(bucket, &root, &task.command, task.mapped().len())
@@ -141,19 +175,24 @@ fn own_directories(task: &MapTask, session: &Session) -> Result<(), Failure> {
     }
 }
 
-fn job_definition(task: &MapTask, session: &Session) -> Result<Definition, Failure> {
+/// The job definition of a task with this image (the configured one when absent) and these resources, checked against
+/// the platform.
+///
+/// # Errors
+/// When the platform has no such size, or there is no image where one is needed.
+pub fn job_definition(image: Option<&str>, given: &Resources, session: &Session) -> Result<Definition, Failure> {
     let target = &session.target;
-    let requirements = resources::requirements(&task.resources, session.platform())
-        .map_err(|error| Failure::input(error.to_string()))?;
+    let requirements =
+        resources::requirements(given, session.platform()).map_err(|error| Failure::input(error.to_string()))?;
     if let Some(note) = &requirements.note {
         note!("note: {note}");
     }
-    let image = match (task.image.as_ref().or(target.image.as_ref()), session.is_embedded()) {
+    let image = match (image.or(target.image.as_deref()), session.is_embedded()) {
         (Some(image), true) => {
             note!("note: image {image} is not used: the embedded endpoint runs children as processes of this machine");
-            image.clone()
+            image.to_owned()
         }
-        (Some(image), false) => image.clone(),
+        (Some(image), false) => image.to_owned(),
         (None, true) => NO_IMAGE.to_owned(),
         // An endpoint named by hand is an emulator: whether it needs an image is its affair.
         (None, false) if target.is_emulated() => NO_IMAGE.to_owned(),

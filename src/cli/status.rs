@@ -55,7 +55,7 @@ pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
         live = jobs.is_empty();
     }
     let summary = known.execution.summary();
-    let arrays: Vec<&str> = known.execution.arrays().iter().filter_map(|array| array.job_id()).collect();
+    let arrays: Vec<_> = known.execution.arrays().iter().filter_map(|array| array.job_id()).collect();
     match args.format {
         Form::Json => {
             let times = known.times.map(|(first, last)| json!({"started_ms": first, "changed_ms": last}));

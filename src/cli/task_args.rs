@@ -123,6 +123,33 @@ pub struct TaskArgs {
     )]
     pub checkpoint: Option<OsString>,
 
+    /// Take known outputs from the cache, run only the rest, and keep what that brings; needs --cache-version
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Cache"
+    )]
+    pub cache: Option<OsString>,
+    /// What the task does now, in a word: change it, and nothing cached before is used
+    #[arg(long, value_name = "VERSION", help_heading = "Cache")]
+    pub cache_version: Option<OsString>,
+    /// An input that does not tell subtasks apart. Repeat for several
+    #[arg(long, value_name = "NAME", help_heading = "Cache")]
+    pub cache_ignore_input: Vec<OsString>,
+    /// Run everything, and put what it brings in the place of what is cached
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Cache"
+    )]
+    pub cache_overwrite: Option<OsString>,
+
     /// The command; {{.inputs.NAME}} stands for an input's value
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -182,7 +209,11 @@ impl TaskArgs {
         ] {
             set(key, utf8(&flag(key), value.as_deref(), all).map(Value::from));
         }
-        let texts = [("concurrency_mode", &self.concurrency_mode), ("completion", &self.completion)];
+        let texts = [
+            ("concurrency_mode", &self.concurrency_mode),
+            ("completion", &self.completion),
+            ("cache_version", &self.cache_version),
+        ];
         let scalars = [
             ("concurrency", &self.concurrency),
             ("min_success_ratio", &self.min_success_ratio),
@@ -193,9 +224,14 @@ impl TaskArgs {
             ("interruptible", &self.interruptible),
             ("run_all_sub_nodes", &self.run_all_sub_nodes),
             ("checkpoint", &self.checkpoint),
+            ("cache", &self.cache),
+            ("cache_overwrite", &self.cache_overwrite),
         ];
         let policy = object(&texts, |text| Value::from(text), all).into_iter().chain(object(&scalars, scalar, all));
-        set("policy", non_empty(policy.collect()));
+        let ignored: Vec<&str> =
+            self.cache_ignore_input.iter().filter_map(|name| utf8("--cache-ignore-input", Some(name), all)).collect();
+        let ignored = (!ignored.is_empty()).then(|| ("cache_ignore_inputs".to_owned(), json!(ignored)));
+        set("policy", non_empty(policy.chain(ignored).collect()));
         let resources = [("cpu", &self.cpu), ("mem", &self.mem), ("gpu", &self.gpu)];
         set("resources", non_empty(object(&resources, scalar, all)));
         (Value::Object(document), faults)

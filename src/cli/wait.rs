@@ -53,9 +53,7 @@ pub async fn follow(session: &Session, root: &Root, deadline: Option<tokio::time
         records += news.len() as u64;
         for record in &news {
             last = Some(record.now_ms);
-            for event in &record.events {
-                known.execution.handle(event).map_err(launch::LaunchError::from)?;
-            }
+            known.take_in(record)?;
         }
         if let Some(decision) = known.execution.finished() {
             let summary = known.execution.summary();

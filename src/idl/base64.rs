@@ -2,8 +2,22 @@
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+/// No digit's value: six bits hold 0 to 63.
+const NONE: u8 = 64;
+
+/// The value of each byte as a digit.
+const VALUES: [u8; 256] = {
+    let mut values = [NONE; 256];
+    let mut value = 0;
+    while value < ALPHABET.len() {
+        values[ALPHABET[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
 /// The base64 of `bytes`.
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
@@ -16,7 +30,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 }
 
 /// The bytes of base64 `text`; `None` when it is not base64 with its padding.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub fn decode(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(4) {
         return None;
     }
@@ -28,7 +42,11 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     for chunk in digits.as_bytes().chunks(4) {
         let mut group = 0_u32;
         for digit in chunk {
-            group = group << 6 | ALPHABET.iter().position(|known| known == digit)? as u32;
+            let value = VALUES[usize::from(*digit)];
+            if value == NONE {
+                return None;
+            }
+            group = group << 6 | u32::from(value);
         }
         group <<= 6 * (4 - chunk.len());
         // Four digits are three bytes, three are two, two are one; one alone is none and already refused by the length.

@@ -4,7 +4,7 @@
 //! `proto/flyteidl`; [`record`] holds batchmap's own stored record. [`types`] gives types their short names, [`json`]
 //! and [`text`] turn values into literals and back, [`make`] builds literals by hand.
 
-mod base64;
+pub mod base64;
 pub mod json;
 pub mod make;
 pub mod text;

@@ -113,6 +113,33 @@ impl Outcomes {
         self.failed.iter_ones().map(|at| OriginalIndex(at as u64)).collect()
     }
 
+    /// The bits, 64 to a word and the first subtask lowest: those that have succeeded, and those that have failed.
+    pub fn words(&self) -> (&[u64], &[u64]) {
+        (self.succeeded.as_raw_slice(), self.failed.as_raw_slice())
+    }
+
+    /// The outcomes that [`Outcomes::words`] gave; nothing when they are not `size` subtasks' or settle one both ways.
+    pub fn from_words(size: u64, succeeded: Vec<u64>, failed: Vec<u64>) -> Option<Self> {
+        let bits = usize::try_from(size).ok()?;
+        let fits = |words: &[u64]| {
+            let tail = bits % 64;
+            let clean = tail == 0 || words.last().is_none_or(|last| last >> tail == 0);
+            words.len() == bits.div_ceil(64) && clean
+        };
+        let twice = succeeded.iter().zip(&failed).any(|(good, bad)| good & bad != 0);
+        if !fits(&succeeded) || !fits(&failed) || twice {
+            return None;
+        }
+        let whole = |words: Vec<u64>| {
+            let mut set = BitVec::from_vec(words);
+            set.truncate(bits);
+            set
+        };
+        let (succeeded, failed): (BitVec<u64, Lsb0>, BitVec<u64, Lsb0>) = (whole(succeeded), whole(failed));
+        let (succeeded_count, failed_count) = (succeeded.count_ones() as u64, failed.count_ones() as u64);
+        Some(Outcomes { succeeded, failed, succeeded_count, failed_count })
+    }
+
     /// Bytes that the bits take.
     pub fn bytes(&self) -> usize {
         (self.succeeded.capacity() + self.failed.capacity()) / 8

@@ -5,14 +5,18 @@
 //! ```text
 //! <prefix>/executions/<id>/task.pb
 //! <prefix>/executions/<id>/journal/00000001
-//! <prefix>/executions/<id>/inputs/<p>.pb, <p>.idx
+//! <prefix>/executions/<id>/snapshots/00000064
+//! <prefix>/executions/<id>/inputs/<p>.pb, <p>.idx, <p>.keys
 //! <prefix>/executions/<id>/arrays/<k>/indices
 //! <prefix>/executions/<id>/subtasks/<index>/outputs.pb, <attempt>/error.pb
 //! <prefix>/executions/<id>/subtasks/<index>/checkpoint/<attempt>/..., <attempt>.saved/...
 //! <prefix>/raw/<id>/...
+//! <prefix>/cache/<key>
 //! ```
 
+use super::cache::Key;
 use super::index::OriginalIndex;
+use crate::idl::record::TaskRecord;
 
 /// Where the execution lives, as `s3://bucket/<prefix>/executions/<id>`: set by the driver, read by the worker.
 pub const ENV_EXECUTION: &str = "BATCHMAP_EXECUTION";
@@ -25,6 +29,8 @@ pub const ENV_WIDTH: &str = "BATCHMAP_WIDTH";
 
 /// The directory whose files the next attempt is given: set by the worker for the command, where the task uses it.
 pub const ENV_CHECKPOINT_DIR: &str = "BATCHMAP_CHECKPOINT_DIR";
+/// The id of the execution whose packs the child reads, where they are not its own: see [`Root::sibling`].
+pub const ENV_INPUTS: &str = "BATCHMAP_INPUTS";
 
 /// The format of `task.pb`, the packs and the arrays that this program writes, and the only one it reads.
 pub const RECORD_VERSION: u32 = 1;
@@ -151,6 +157,16 @@ impl Root {
         format!("{}/journal/{n:08}", self.base())
     }
 
+    /// The prefix of the journal's snapshots.
+    pub fn snapshots(&self) -> String {
+        format!("{}/snapshots/", self.base())
+    }
+
+    /// What records 1 to `n` of the journal add up to.
+    pub fn snapshot(&self, n: u64) -> String {
+        format!("{}/snapshots/{n:08}", self.base())
+    }
+
     /// The pack number `p`, from 0.
     pub fn pack(&self, p: u32) -> String {
         format!("{}/inputs/{p:06}.pb", self.base())
@@ -159,6 +175,26 @@ impl Root {
     /// The index of pack `p`.
     pub fn pack_index(&self, p: u32) -> String {
         format!("{}/inputs/{p:06}.idx", self.base())
+    }
+
+    /// The cache's keys of pack `p`'s elements, of [`KEY_BYTES`](super::cache::KEY_BYTES) bytes each.
+    pub fn pack_keys(&self, p: u32) -> String {
+        format!("{}/inputs/{p:06}.keys", self.base())
+    }
+
+    /// The cached outputs of whatever has this key.
+    pub fn cached(&self, key: &Key) -> String {
+        format!("{}cache/{key}", self.prefix)
+    }
+
+    /// The keys of another execution under the same prefix.
+    pub fn sibling(&self, id: &str) -> Root {
+        Root { prefix: self.prefix.clone(), id: id.to_owned() }
+    }
+
+    /// The keys of the execution whose packs the one with this record reads: itself, or the one that it has recovered.
+    pub fn inputs(&self, record: &TaskRecord) -> Root {
+        if record.inputs_of.is_empty() { self.clone() } else { self.sibling(&record.inputs_of) }
     }
 
     /// The members of compacted array `k`.
@@ -250,6 +286,14 @@ pub fn job_name_prefix(id: &str) -> String {
     format!("{id}-")
 }
 
+/// The number of the array of execution `id` that a job of this name is, if it is one: the name is compared to the letter,
+/// for executions' ids may begin alike.
+pub fn array_of(id: &str, name: &str) -> Option<u32> {
+    let digits = name.strip_prefix(id)?.strip_prefix('-')?;
+    let number = digits.parse().ok()?;
+    (job_name(id, number) == name).then_some(number)
+}
+
 /// The Batch job name of array `k` of execution `id`: unique and the same on every try, so that it can be looked up.
 pub fn job_name(id: &str, k: u32) -> String {
     format!("{id}-{k:06}")
@@ -271,6 +315,17 @@ mod tests {
     fn a_url_of_another_shape_is_refused() {
         for url in ["", "s3://", "s3://b", "s3://b/executions/", "s3://b/xexecutions/id", "file://b/executions/id"] {
             assert!(Root::parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_known_by_its_job_name_and_nothing_else_is() {
+        for number in [0, 7, 999_999, 1_000_000, u32::MAX] {
+            assert_eq!(array_of("20261122t203812-ab", &job_name("20261122t203812-ab", number)), Some(number));
+        }
+        let others = ["x", "x-", "x-1", "x-00001", "x-0000001", "x-+00001", "X-000001", "xy-000001", "x-y-000001"];
+        for name in others.into_iter().chain(["x-000001-000002", "x-000001 ", "x-4294967296", "-000001", "000001"]) {
+            assert_eq!(array_of("x", name), None, "{name}");
         }
     }
 

@@ -3,6 +3,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod bitset;
+pub mod cache;
 pub mod cadence;
 pub mod event;
 pub mod execution;

@@ -54,6 +54,12 @@ impl Ranges {
         self.0.is_empty()
     }
 
+    /// Whether an index is in the set.
+    pub fn contains(&self, index: OriginalIndex) -> bool {
+        let at = self.0.partition_point(|&(_, last)| last < index.0);
+        self.0.get(at).is_some_and(|&(first, _)| first <= index.0)
+    }
+
     /// Whether every index is below `size` and the ranges are in the order this type promises: data read back from a
     /// store may be neither.
     pub fn is_valid(&self, size: u64) -> bool {
@@ -147,6 +153,7 @@ mod tests {
             prop_assert!(left.is_valid(60));
             prop_assert_eq!(left.iter().map(|i| i.0).collect::<BTreeSet<_>>(), a.clone());
             prop_assert_eq!(left.len(), a.len() as u64);
+            prop_assert!((0..61).all(|index| left.contains(OriginalIndex(index)) == a.contains(&index)));
             prop_assert_eq!(left.union(&right), ranges(&a.union(&b).copied().collect()));
             prop_assert_eq!(left.is_within(&right), a.is_subset(&b));
             prop_assert!(left.is_within(&left.union(&right)));

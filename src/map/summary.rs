@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::event::{Decision, Failure};
+use super::event::{Decision, Failure, Source};
 use super::execution::Execution;
 use super::policy::Origin;
 use super::ranges::Ranges;
@@ -37,7 +37,33 @@ pub struct Folded {
     pub message: String,
 }
 
+/// One kind of failure, as a snapshot keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fold {
+    pub(super) origin: Origin,
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) indices: Ranges,
+}
+
 impl FailureFold {
+    /// Every kind of failure, as it is kept.
+    pub(super) fn folds(&self) -> Vec<Fold> {
+        let fold = |((origin, code, message), indices): (&(Origin, String, String), &Ranges)| Fold {
+            origin: *origin,
+            code: code.clone(),
+            message: message.clone(),
+            indices: indices.clone(),
+        };
+        self.folds.iter().map(fold).collect()
+    }
+
+    /// The fold that [`FailureFold::folds`] was taken of.
+    pub(super) fn from_folds(folds: Vec<Fold>) -> Self {
+        let folds = folds.into_iter().map(|Fold { origin, code, message, indices }| ((origin, code, message), indices));
+        FailureFold { folds: folds.collect() }
+    }
+
     /// Adds the subtasks `indices` that ended in `failure`.
     pub fn add(&mut self, indices: &Ranges, failure: &Failure) {
         if indices.is_empty() {
@@ -85,6 +111,8 @@ pub struct Summary {
     pub succeeded: u64,
     /// Subtasks among those whose outputs were there before anything ran.
     pub reused: u64,
+    /// Subtasks among those whose outputs came from the cache; the others' are those of earlier executions.
+    pub cached: u64,
     /// Subtasks that have failed for good.
     pub failed: u64,
     /// Subtasks whose children run, by Batch's newest counts.
@@ -124,6 +152,7 @@ impl Summary {
             min_successes: execution.terms().min_successes,
             succeeded: outcomes.succeeded(),
             reused: execution.reused().values().map(Ranges::len).sum(),
+            cached: execution.reused().get(&Source::Cache).map_or(0, Ranges::len),
             failed: outcomes.failed(),
             running,
             settling: members.saturating_sub(held),

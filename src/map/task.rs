@@ -1,6 +1,6 @@
 //! What the caller asked for: a task, mapped inputs, bound inputs and a policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -116,6 +116,21 @@ pub struct Policy {
     pub run_all_sub_nodes: bool,
     /// Give each attempt a directory that is saved for the next one.
     pub checkpoint: bool,
+    /// Whether outputs are taken from the cache and kept in it.
+    pub cache: Option<Cache>,
+}
+
+/// How a subtask's outputs are found again by its inputs: see [`super::cache`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cache {
+    /// The caller's own word for what the task does: another one, and nothing cached before is used.
+    pub version: String,
+    /// Inputs that do not tell subtasks apart.
+    pub ignored: BTreeSet<String>,
+    /// Run everything, and put the new outputs in the place of cached ones.
+    pub overwrite: bool,
+    /// Whether the task was given no name: then its command tells it from others.
+    pub by_command: bool,
 }
 
 impl Default for Policy {
@@ -131,6 +146,7 @@ impl Default for Policy {
             interruptible: false,
             run_all_sub_nodes: false,
             checkpoint: false,
+            cache: None,
         }
     }
 }

@@ -56,6 +56,7 @@ pub(super) async fn resolve(
     for (name, input) in &task.inputs {
         let Source::Bound(source) = &input.source else { continue };
         let wanted = input.literal_type.as_ref();
+        let own = bound.uploads.len();
         let found = match source {
             BoundSource::Value(value) => value_of(name, value, wanted, files, &mut bound.uploads),
             BoundSource::Execution { id, output } => {
@@ -72,7 +73,11 @@ pub(super) async fn resolve(
             }
         };
         match found {
-            Ok((literal_type, literal)) => {
+            Ok((literal_type, mut literal)) => {
+                // A cached task knows its files by what is in them.
+                if task.policy.cache.as_ref().is_some_and(|cache| !cache.ignored.contains(name)) {
+                    files.stamp(&mut literal, &bound.uploads[own..]).await?;
+                }
                 bound.types.insert(name.clone(), literal_type);
                 bound.literals.insert(name.clone(), literal);
             }

@@ -10,19 +10,24 @@
 
 mod error;
 mod polling;
+mod saving;
 mod submitting;
+mod sweeping;
 mod terminating;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use error::DriveError;
+use sweeping::Sweep;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Ports;
 use super::journal::Journal;
 use super::submit::Template;
+use crate::aws::batch::BatchError;
 use crate::idl::record::TaskRecord;
 use crate::map::cadence::{Cadence, Pace};
 use crate::map::event::{Decision, Event};
@@ -81,10 +86,14 @@ pub struct Driver {
     behind: BTreeMap<u32, Instant>,
     /// Arrays of unknown outcome that were looked for in vain this time.
     not_found: Vec<u32>,
-    /// Arrays that this driver has handed to SubmitJob: for any other of its own, not even the question is needed.
+    /// Arrays that this driver has handed to SubmitJob and knows nothing of yet: for any other of its own, not even the question is needed.
     issued: BTreeSet<u32>,
     /// Arrays that another driver had planned: its calls may still arrive.
     inherited: u32,
+    /// Jobs under the execution's name that the journal does not know.
+    sweep: Sweep,
+    /// The snapshot that is being written. It dies with the driver.
+    saving: JoinSet<()>,
     progress: watch::Sender<Summary>,
     polls: u64,
     warned: Option<String>,
@@ -115,6 +124,8 @@ impl Driver {
             not_found: Vec::new(),
             issued: BTreeSet::new(),
             inherited: 0,
+            sweep: Sweep::default(),
+            saving: JoinSet::new(),
             progress,
             polls: 0,
             warned: None,
@@ -124,6 +135,9 @@ impl Driver {
     /// The same driver, taking over from another one whose calls may still arrive.
     pub fn inheriting(mut self) -> Self {
         self.inherited = self.execution.arrays().len() as u32;
+        if self.inherited > 0 {
+            self.sweep.inherit(self.execution.was_unsure());
+        }
         self
     }
 
@@ -212,6 +226,7 @@ impl Driver {
             none if none.is_empty() => self.journal.flush().await?,
             events => self.journal.append(self.ports.clock.now_ms(), events).await?,
         }
+        self.save_if_due();
         let summary = self.execution.counts();
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
         Ok(())
@@ -222,8 +237,10 @@ impl Driver {
         for array in std::mem::take(&mut self.not_found) {
             self.execution.ask_again(array);
         }
+        let mut refused: Vec<(u32, DriveError)> = Vec::new();
         loop {
             match self.execution.next_action() {
+                Some(Action::Record(Event::Finished)) if !self.nothing_is_left().await? => break,
                 Some(Action::Record(event)) => self.take_in(event)?,
                 Some(Action::Submit { array }) => drop(self.to_submit.insert(array)),
                 Some(Action::LookUp { array }) => {
@@ -231,19 +248,29 @@ impl Driver {
                     self.retry_later(array, found)?;
                 }
                 Some(Action::Terminate { array, job }) => {
-                    let done = self.terminate(array, &job).await;
-                    self.retry_later(array, done)?;
+                    match self.terminate(array, &job).await {
+                        // The others are ended all the same: what one may not, another perhaps may.
+                        Err(error @ DriveError::Batch(BatchError::Refused { .. })) => refused.push((array, error)),
+                        done => self.retry_later(array, done)?,
+                    }
                 }
                 Some(Action::Finish(decision)) => {
                     self.flush().await?;
+                    self.save_at_end().await;
                     return Ok(Some(decision));
                 }
-                None if self.to_submit.is_empty() => break,
-                None => self.submit().await?,
+                None => {
+                    self.sweep_after_takeover().await?;
+                    if self.to_submit.is_empty() {
+                        break;
+                    }
+                    self.submit().await?;
+                }
             }
         }
         self.flush().await?;
-        Ok(None)
+        refused.iter().for_each(|(array, _)| self.execution.ask_again(*array));
+        refused.into_iter().next().map_or(Ok(None), |(_, error)| Err(error))
     }
 
     /// An action that failed comes out of the machine again at the next drain.

@@ -1,20 +1,25 @@
 //! Local files among the inputs: their paths become the addresses that they are uploaded to.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
-use crate::aws::store::{Store, StoreError};
-use crate::idl::core::LiteralType;
+use crate::aws::store::{LOCAL_FILE, Store, StoreError};
 use crate::idl::core::literal_type::Type;
+use crate::idl::core::{Literal, LiteralType};
 use crate::idl::json::literal_from_json;
+use crate::map::cache::{ContentHash, stamp};
 use crate::map::layout::Root;
 
 /// Files uploaded at once: each holds a part or two of its file in memory.
 const UPLOADS: usize = 8;
+/// Files hashed at once: each takes a core.
+const HASHES: usize = 4;
 /// S3's largest object.
 const MAX_BYTES: u64 = 5 << 40;
 
@@ -54,7 +59,7 @@ impl Files {
         match (&literal_type.r#type, value) {
             (Some(Type::Blob(_)), Value::String(path)) => {
                 if let Some(upload) = self.upload_of(path, place)? {
-                    *path = format!("s3://{}/{}", self.store.bucket(), upload.key);
+                    *path = self.uri(&upload);
                     uploads.push(upload);
                 }
                 Ok(())
@@ -115,5 +120,50 @@ impl Files {
     pub(super) async fn upload(&self, uploads: Vec<Upload>) -> Result<(), StoreError> {
         let one = |upload: Upload| async move { self.store.upload(&upload.key, &upload.path).await };
         stream::iter(uploads).map(one).buffer_unordered(UPLOADS).try_collect().await
+    }
+
+    /// The address that a file will have.
+    fn uri(&self, upload: &Upload) -> String {
+        format!("s3://{}/{}", self.store.bucket(), upload.key)
+    }
+
+    /// Gives every file of `uploads` in `literal` the hash of its content: by that it is the same in every execution,
+    /// wherever it is uploaded to.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) async fn stamp(&self, literal: &mut Literal, uploads: &[Upload]) -> Result<(), StoreError> {
+        if uploads.is_empty() {
+            return Ok(());
+        }
+        let hashes = uploads.iter().map(|upload| async move {
+            let path = upload.path.clone();
+            // A file may be large: reading it must not hold up whatever else runs.
+            let hashed = tokio::task::spawn_blocking(move || content_hash(&path)).await;
+            let hashed = hashed.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            hashed.map(|hash| (self.uri(upload), hash)).map_err(|error| self.unreadable(upload, &error))
+        });
+        let hashes: BTreeMap<String, String> = stream::iter(hashes).buffered(HASHES).try_collect().await?;
+        stamp(literal, &|uri| hashes.get(uri).cloned());
+        Ok(())
+    }
+
+    fn unreadable(&self, upload: &Upload, error: &std::io::Error) -> StoreError {
+        let (bucket, key, code) = (self.store.bucket().to_owned(), upload.key.clone(), LOCAL_FILE.to_owned());
+        let message = format!("{}: {error}", upload.path.display());
+        StoreError::Refused { operation: "PutObject", bucket, key, code, message }
+    }
+}
+
+/// The hash of a file's content.
+fn content_hash(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = ContentHash::default();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finish()),
+            read => hash.update(&buffer[..read]),
+        }
     }
 }

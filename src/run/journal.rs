@@ -4,16 +4,23 @@
 //! been overtaken and stops. A PUT that was answered late may have been written all the same, so a record that is
 //! already there is read back: it may be our own.
 
+mod fence;
+mod snapshot;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use fence::Sign;
+use futures::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
+pub use snapshot::{Growth, Stored, list as snapshots, read as read_snapshot};
+use tokio::time::Instant;
 
 use crate::aws::store::{Store, StoreError};
 use crate::map::event::Event;
 use crate::map::layout::Root;
+use crate::run::now_ms;
 
 /// The format that this version writes. A record of a newer one is refused, never guessed at.
 pub const VERSION: u32 = 1;
@@ -66,13 +73,30 @@ pub enum JournalError {
     Store(#[from] StoreError),
 }
 
+/// Where a journal ends.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// The number of its records.
+    pub records: u64,
+    /// When the first and the last were written, in milliseconds since 1970.
+    pub times: Option<(u64, u64)>,
+    /// How far it has grown since its newest snapshot.
+    pub growth: Growth,
+    /// When it was known to end there.
+    pub seen: (Instant, u64),
+}
+
 /// The journal of one execution, open for appending.
 pub struct Journal {
     store: Arc<dyn Store>,
     root: Root,
     writer: String,
     next: u64,
+    first_ms: Option<u64>,
     last_ms: u64,
+    growth: Growth,
+    /// When it was last known that nobody else has gone on.
+    sign: Sign,
     /// Records whose PUT has not been answered yet: each is tried again as it is, for it may be there already.
     unanswered: VecDeque<Record>,
 }
@@ -83,10 +107,19 @@ impl Journal {
     /// # Errors
     /// When S3 fails, a record is missing, or one is of a format that this version does not know.
     pub async fn open(store: Arc<dyn Store>, root: Root, writer: String) -> Result<(Self, Vec<Record>), JournalError> {
+        let seen = (Instant::now(), now_ms());
         let records = read_from(&store, &root, 1).await?;
-        let last_ms = records.last().map_or(0, |record| record.now_ms);
-        let next = records.len() as u64 + 1;
-        Ok((Journal { store, root, writer, next, last_ms, unanswered: VecDeque::new() }, records))
+        let times = records.first().zip(records.last()).map(|(first, last)| (first.now_ms, last.now_ms));
+        let end = End { records: records.len() as u64, times, growth: Growth::default(), seen };
+        Ok((Journal::after(store, root, writer, end), records))
+    }
+
+    /// Opens a journal that was read to its end.
+    pub fn after(store: Arc<dyn Store>, root: Root, writer: String, end: End) -> Self {
+        let (first_ms, last_ms) = (end.times.map(|(first, _)| first), end.times.map_or(0, |(_, last)| last));
+        let (next, growth, sign) = (end.records + 1, end.growth, Sign::now());
+        sign.renew(end.seen);
+        Journal { store, root, writer, next, first_ms, last_ms, growth, sign, unanswered: VecDeque::new() }
     }
 
     /// Appends one record, after those that could not be written before.
@@ -107,20 +140,26 @@ impl Journal {
     /// As [`Journal::append`].
     pub async fn flush(&mut self) -> Result<(), JournalError> {
         while let Some(record) = self.unanswered.front() {
-            self.write(record).await?;
+            let asked = (Instant::now(), now_ms());
+            let bytes = self.write(record).await?;
+            self.sign.renew(asked);
+            self.growth.add(bytes);
+            self.first_ms.get_or_insert(record.now_ms);
             self.unanswered.pop_front();
             self.next += 1;
         }
         Ok(())
     }
 
-    async fn write(&self, record: &Record) -> Result<(), JournalError> {
+    /// Writes a record and answers with its size in bytes.
+    async fn write(&self, record: &Record) -> Result<usize, JournalError> {
         let body = serde_json::to_vec(record).expect("an event is plain data");
+        let bytes = body.len();
         let key = self.root.journal_record(record.sequence);
         match self.store.put_new(&key, Bytes::from(body)).await {
-            Ok(()) => Ok(()),
-            Err(StoreError::AlreadyExists { .. }) => match read(&self.store, &key).await? {
-                there if there == *record => Ok(()),
+            Ok(()) => Ok(bytes),
+            Err(StoreError::AlreadyExists { .. }) => match read(&self.store, &key).await?.0 {
+                there if there == *record => Ok(bytes),
                 there => Err(JournalError::Overtaken { sequence: record.sequence, writer: there.writer }),
             },
             Err(error) => Err(error.into()),
@@ -130,6 +169,21 @@ impl Journal {
     /// The number of records.
     pub fn len(&self) -> u64 {
         self.next - 1
+    }
+
+    /// When the first and the last record were written, in milliseconds since 1970.
+    pub fn times(&self) -> Option<(u64, u64)> {
+        self.first_ms.map(|first| (first, self.last_ms))
+    }
+
+    /// How far it has grown since its newest snapshot.
+    pub fn growth(&self) -> Growth {
+        self.growth
+    }
+
+    /// A snapshot of so many bytes is on its way: from here on growth is counted anew.
+    pub fn snapshot_taken(&mut self, bytes: usize) {
+        self.growth = Growth { snapshot: bytes as u64, ..Growth::default() };
     }
 
     /// Whether nothing has been written yet.
@@ -143,6 +197,32 @@ impl Journal {
 /// # Errors
 /// As [`Journal::open`].
 pub async fn read_from(store: &Arc<dyn Store>, root: &Root, first: u64) -> Result<Vec<Record>, JournalError> {
+    let keys = keys_from(store, root, first).await?;
+    stream(store, keys).map_ok(|(record, _)| record).try_collect().await
+}
+
+/// The records after number `known`, each with its size in bytes. Record `known` itself must still be there: who has a
+/// snapshot finds out that it is of this journal.
+///
+/// # Errors
+/// As [`Journal::open`].
+pub async fn records_after<'a>(
+    store: &'a Arc<dyn Store>,
+    root: &Root,
+    known: u64,
+) -> Result<impl Stream<Item = Result<(Record, usize), JournalError>> + 'a, JournalError> {
+    let mut keys = keys_from(store, root, known.max(1)).await?;
+    if known > 0 {
+        if keys.is_empty() {
+            return Err(JournalError::Gap { sequence: known });
+        }
+        keys.remove(0);
+    }
+    Ok(stream(store, keys))
+}
+
+/// The keys of the records from number `first` on, without a gap.
+async fn keys_from(store: &Arc<dyn Store>, root: &Root, first: u64) -> Result<Vec<String>, JournalError> {
     let mut keys = Vec::new();
     let mut after = (first > 1).then(|| root.journal_record(first - 1));
     loop {
@@ -158,14 +238,15 @@ pub async fn read_from(store: &Arc<dyn Store>, root: &Root, first: u64) -> Resul
             return Err(JournalError::Gap { sequence: expected });
         }
     }
-    futures::stream::iter(keys)
-        .map(|key| async move { read(store, &key).await })
-        .buffered(READ_AHEAD)
-        .try_collect()
-        .await
+    Ok(keys)
 }
 
-async fn read(store: &Arc<dyn Store>, key: &str) -> Result<Record, JournalError> {
+fn stream(store: &Arc<dyn Store>, keys: Vec<String>) -> impl Stream<Item = Result<(Record, usize), JournalError>> + '_ {
+    futures::stream::iter(keys).map(move |key| async move { read(store, &key).await }).buffered(READ_AHEAD)
+}
+
+/// A record and its size in bytes.
+async fn read(store: &Arc<dyn Store>, key: &str) -> Result<(Record, usize), JournalError> {
     #[derive(Deserialize)]
     struct Versioned {
         version: u32,
@@ -178,5 +259,6 @@ async fn read(store: &Arc<dyn Store>, key: &str) -> Result<Record, JournalError>
             format!("its format is {version} and this batchmap knows {VERSION}: use the version that wrote it");
         return Err(unreadable(problem));
     }
-    serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))
+    let record = serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
+    Ok((record, body.len()))
 }

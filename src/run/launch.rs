@@ -1,18 +1,22 @@
 //! From a staged execution, new or known, to its driver.
 
+mod replay;
+
 use std::sync::Arc;
 
 use prost::Message;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::driver::{Driver, Patience};
-use super::journal::{self, Journal, JournalError};
+use super::journal::{End, Growth, Journal, JournalError};
 use super::submit::{self, Template, TooLarge};
-use super::{Ports, random};
+use super::{Ports, now_ms, random};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::{self, TaskRecord};
 use crate::map::event::{Event, Queue};
-use crate::map::execution::{Array, Execution, IllegalEvent, Terms};
+use crate::map::execution::{Action, Array, Execution, IllegalEvent, Terms};
 use crate::map::index::OriginalIndex;
 use crate::map::layout::{RECORD_VERSION, Root};
 use crate::map::pack::MAX_ELEMENTS;
@@ -56,7 +60,7 @@ pub enum LaunchError {
 }
 
 /// The names that an execution's submissions use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
     /// ARN of the job definition.
     pub definition: String,
@@ -78,20 +82,24 @@ pub struct Known {
     pub times: Option<(u64, u64)>,
     /// The number of its journal's records.
     pub records: u64,
+    /// How far the journal has grown since its newest snapshot.
+    pub growth: Growth,
 }
 
-/// A new execution's id: the time in UTC, so that ids sort by it, and a random part.
+/// A new execution's id: the time in UTC, so that ids sort by it (to the millisecond, for the newest is what commands
+/// take that are given none), and a random part.
 pub fn new_id(now_ms: u64) -> String {
     let now = OffsetDateTime::from_unix_timestamp((now_ms / 1000) as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (date, time) = (now.date(), now.time());
     format!(
-        "{:04}{:02}{:02}t{:02}{:02}{:02}-{:06x}",
+        "{:04}{:02}{:02}t{:02}{:02}{:02}-{:03x}{:06x}",
         date.year(),
         u8::from(date.month()),
         date.day(),
         time.hour(),
         time.minute(),
         time.second(),
+        now_ms % 1000,
         random() & 0xff_ffff
     )
 }
@@ -132,14 +140,42 @@ pub async fn begin(
     names: Names,
     patience: Patience,
 ) -> Result<Driver, LaunchError> {
-    let execution = machine(&record);
+    begin_reusing(ports, root, record, names, patience, Vec::new()).await
+}
+
+/// Whether anything is to be submitted when what `reused` says is there already.
+///
+/// # Errors
+/// When the events do not fit the record.
+pub fn has_work(record: &TaskRecord, reused: &[Event]) -> Result<bool, LaunchError> {
+    let mut execution = machine(record);
+    reused.iter().try_for_each(|event| execution.handle(event))?;
+    Ok(matches!(execution.next_action(), Some(Action::Record(Event::Planned { .. }))))
+}
+
+/// The same as [`begin`], where outputs are there already: `reused` stands in the first record too, so that whoever
+/// takes over knows of them or finds that nothing was begun.
+///
+/// # Errors
+/// When the journal cannot be written, or the events do not fit the record.
+pub async fn begin_reusing(
+    ports: &Ports,
+    root: &Root,
+    record: TaskRecord,
+    names: Names,
+    patience: Patience,
+    reused: Vec<Event>,
+) -> Result<Driver, LaunchError> {
+    let mut execution = machine(&record);
+    reused.iter().try_for_each(|event| execution.handle(event))?;
     let template = template(ports, root, &names);
     let (mut journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
     if let Some(first) = records.first() {
         return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
     }
     let Names { definition, queue, interruptible_queue } = names;
-    journal.append(ports.clock.now_ms(), vec![Event::Started { definition, queue, interruptible_queue }]).await?;
+    let started = Event::Started { definition, queue, interruptible_queue };
+    journal.append(ports.clock.now_ms(), std::iter::once(started).chain(reused).collect()).await?;
     Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)))
 }
 
@@ -149,8 +185,10 @@ pub async fn begin(
 /// When there is no such execution, it was never begun, or its journal cannot be read.
 pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result<Driver, LaunchError> {
     let record = read_record(&ports.store, root).await?;
-    let (journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
-    let known = replay(record, &records)?;
+    let seen = (Instant::now(), now_ms());
+    let known = replay::replay(&ports.store, root, record).await?;
+    let end = End { records: known.records, times: known.times, growth: known.growth, seen };
+    let journal = Journal::after(ports.store.clone(), root.clone(), writer(), end);
     let names = known.names.ok_or_else(|| LaunchError::NeverBegun { id: root.id().to_owned() })?;
     let template = template(ports, root, &names);
     let mut execution = known.execution;
@@ -164,25 +202,7 @@ pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result
 /// When there is no such execution or it cannot be read.
 pub async fn read(store: &Arc<dyn Store>, root: &Root) -> Result<Known, LaunchError> {
     let record = read_record(store, root).await?;
-    let records = journal::read_from(store, root, 1).await?;
-    replay(record, &records)
-}
-
-fn replay(record: TaskRecord, records: &[journal::Record]) -> Result<Known, LaunchError> {
-    let mut execution = machine(&record);
-    let mut names = None;
-    for event in records.iter().flat_map(|record| &record.events) {
-        execution.handle(event)?;
-        if let Event::Started { definition, queue, interruptible_queue } = event {
-            names = Some(Names {
-                definition: definition.clone(),
-                queue: queue.clone(),
-                interruptible_queue: interruptible_queue.clone(),
-            });
-        }
-    }
-    let times = records.first().zip(records.last()).map(|(first, last)| (first.now_ms, last.now_ms));
-    Ok(Known { record, execution, names, times, records: records.len() as u64 })
+    replay::replay(store, root, record).await
 }
 
 /// Reads `task.pb`.
@@ -244,7 +264,9 @@ pub fn check_limits(bucket: &str, root: &Root, command: &[String], mapped: usize
         interruptible_queue: None,
         definition: String::new(),
     };
-    let record = TaskRecord { command: command.to_vec(), mapped: vec![String::new(); mapped], ..TaskRecord::default() };
+    // Whatever can be run can be recovered: the submissions of that name the execution that holds the packs.
+    let (command, mapped, inputs_of) = (command.to_vec(), vec![String::new(); mapped], root.id().to_owned());
+    let record = TaskRecord { command, mapped, inputs_of, ..TaskRecord::default() };
     // Places are written longer the further they are.
     let far = Packs::new(vec![0, u64::MAX - 1], u64::MAX);
     let array = Array::of(far.range_from(OriginalIndex(u64::MAX - 1), 1), Queue::Default, 1);
@@ -262,8 +284,10 @@ mod tests {
 
     #[test]
     fn ids_sort_by_time_and_fit_a_job_name() {
-        let (early, late) = (new_id(1_795_379_892_000), new_id(1_795_379_893_000));
-        assert!(early < late, "{early} {late}");
+        let times = [1_795_379_892_000, 1_795_379_892_001, 1_795_379_892_999, 1_795_379_893_000];
+        let ids = times.map(new_id);
+        assert!(ids.is_sorted_by(|early, late| early < late), "{ids:?}");
+        let early = &ids[0];
         assert!(early.starts_with("20261122t"), "{early}");
         assert!(early.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
     }

@@ -1,6 +1,7 @@
 //! Make it happen: stage, submit, observe, settle, collect, journal.
 
 pub mod bound;
+pub mod cache;
 mod clock;
 pub mod definition;
 pub mod driver;
@@ -8,6 +9,7 @@ pub mod files;
 pub mod journal;
 pub mod launch;
 pub mod observe;
+pub mod recover;
 pub mod result;
 pub mod settle;
 pub mod source;

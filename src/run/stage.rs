@@ -17,6 +17,7 @@ use super::files::Files;
 use super::source::{Elements, Stores};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::TaskRecord;
+use crate::map::cache::{Scheme, Types};
 use crate::map::layout::Root;
 use crate::map::pack::PackBuilder;
 use crate::map::spec::{Fault, Faults};
@@ -97,11 +98,15 @@ pub async fn stage(
         return Err(faults.into());
     };
 
-    let mut stager = Stager::new(store.clone(), root.clone(), files, builder, options.dry_run);
+    let mut types = bound.types;
+    types.extend(columns.iter().map(|column| (column.name.clone(), column.literal_type.clone())));
+    let scheme = task.policy.cache.as_ref().map(|cache| {
+        let types = Types { inputs: &types, outputs: &task.outputs };
+        Scheme::new((&task.name, &task.command), cache, types, &bound.literals, &names)
+    });
+    let mut stager = Stager::new(store.clone(), root.clone(), files, builder, options.dry_run).keyed(scheme);
     stager.faults.kept = faults.0;
     stager.queue(bound.uploads).await?;
     stager.zip(&mut columns).await?;
-    let mut types = bound.types;
-    types.extend(columns.into_iter().map(|column| (column.name, column.literal_type)));
     stager.finish(|size, starts| record::record(task, types, names, size, starts)).await
 }

@@ -80,6 +80,9 @@ impl Template {
         environment.insert(layout::ENV_ARRAY.to_owned(), number.to_string());
         environment.insert(layout::ENV_PLACE.to_owned(), packs.place(&array.members).to_string());
         environment.insert(layout::ENV_WIDTH.to_owned(), layout::index_width(record.mapped.len()).to_string());
+        if !record.inputs_of.is_empty() {
+            environment.insert(layout::ENV_INPUTS.to_owned(), record.inputs_of.clone());
+        }
         SubmitRequest {
             name: layout::job_name(self.root.id(), number),
             queue: self.queue(array.queue).to_owned(),
@@ -163,7 +166,7 @@ mod tests {
             interruptible_queue: Some("spot".to_owned()),
             definition: "d:1".to_owned(),
         };
-        template.request(0, &execution.arrays()[0], record, execution.packs())
+        template.request(0, execution.array(0).unwrap(), record, execution.packs())
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(super) async fn fetch(
 
 async fn index_entry(store: &dyn Store, setting: &Setting, slot: Slot) -> Result<Bytes, StoreError> {
     let start = u64::from(slot.position) * setting.width;
-    store.get_range(&setting.root.pack_index(slot.pack), start..start + setting.width).await
+    store.get_range(&setting.inputs.pack_index(slot.pack), start..start + setting.width).await
 }
 
 async fn read_inputs(
@@ -84,7 +84,7 @@ async fn read_inputs(
     entry: &[u8],
     mapped: &[String],
 ) -> Result<BTreeMap<String, Literal>, Failure> {
-    let key = setting.root.pack(slot.pack);
+    let key = setting.inputs.pack(slot.pack);
     let damaged = |error| Failure::system(format!("s3://{}/{key}: {error}", setting.bucket));
     let entry = IndexEntry::parse(entry, mapped.len()).map_err(damaged)?;
     let runs = std::iter::once(0..entry.head_len).chain(entry.runs);

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::str::FromStr;
 
 use crate::map::index::{ChildIndex, OriginalIndex};
-use crate::map::layout::{self, ENV_ARRAY, ENV_EXECUTION, ENV_PLACE, ENV_WIDTH, Place, Root};
+use crate::map::layout::{self, ENV_ARRAY, ENV_EXECUTION, ENV_INPUTS, ENV_PLACE, ENV_WIDTH, Place, Root};
 
 /// Which child of its array this is; Batch sets it for children of arrays only.
 const ARRAY_INDEX: &str = "AWS_BATCH_JOB_ARRAY_INDEX";
@@ -21,6 +21,8 @@ pub(super) struct Setting {
     pub bucket: String,
     /// The execution's keys in it.
     pub root: Root,
+    /// The keys of the execution whose packs it reads: its own, or one that this one has recovered.
+    pub inputs: Root,
     /// Number of the array.
     pub array: u32,
     /// How the element is found.
@@ -45,12 +47,14 @@ impl Setting {
     pub(super) fn read(environment: &BTreeMap<OsString, OsString>) -> Result<Self, String> {
         let variables = Variables(environment);
         let (bucket, root) = Root::parse(&variables.required(ENV_EXECUTION)?)?;
+        let inputs = variables.text(ENV_INPUTS)?.map_or_else(|| root.clone(), |id| root.sibling(&id));
         let array = variables.parsed(ENV_ARRAY)?;
         let child = variables.optional(ARRAY_INDEX)?;
         let batch_attempt = variables.optional(JOB_ATTEMPT)?.unwrap_or(1);
         Ok(Setting {
             bucket,
             root,
+            inputs,
             array,
             place: variables.required(ENV_PLACE)?.parse()?,
             width: variables.parsed(ENV_WIDTH)?,
@@ -130,6 +134,14 @@ mod tests {
         );
         assert_eq!(setting.index(), Some(OriginalIndex(20_012)));
         assert!(!setting.plain);
+    }
+
+    #[test]
+    fn packs_may_be_another_executions() {
+        let of = |inputs: Option<&str>| Setting::read(&environment(&[(ENV_INPUTS, inputs)])).unwrap();
+        assert_eq!(of(None).inputs.pack(2), "p/executions/e1/inputs/000002.pb");
+        assert_eq!(of(Some("e0")).inputs.pack(2), "p/executions/e0/inputs/000002.pb");
+        assert_eq!(of(Some("e0")).root.id(), "e1");
     }
 
     #[test]

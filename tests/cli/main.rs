@@ -2,6 +2,7 @@
 
 mod around;
 mod bad_input;
+mod cache;
 mod checkpoint;
 mod concurrency;
 mod elsewhere;
@@ -10,5 +11,6 @@ mod go_plugin_risks;
 mod interrupts;
 mod outcomes;
 mod place;
+mod recover;
 #[path = "../support/skip.rs"]
 mod skip;

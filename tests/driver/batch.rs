@@ -13,9 +13,11 @@ use batchmap::aws::batch::{
 use batchmap::aws::store::Store;
 use batchmap::idl::core::container_error::Kind;
 use batchmap::idl::core::execution_error::ErrorKind;
-use batchmap::idl::core::{ContainerError, ErrorDocument};
+use batchmap::idl::core::{ContainerError, ErrorDocument, LiteralMap};
+use batchmap::idl::make;
 use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::{self, Place, Root};
+use bytes::Bytes;
 use prost::Message;
 use tokio::time::Instant;
 
@@ -74,6 +76,7 @@ struct Child {
 struct Job {
     id: String,
     name: String,
+    root: Root,
     array: u32,
     queue: String,
     created: Instant,
@@ -148,6 +151,34 @@ impl ScriptedBatch {
         self.state().hidden_failures = times;
     }
 
+    /// Somebody submits a job of this name to queue `q`: children of no subtask that run for so long, unless ended. Its id.
+    pub fn submitted_elsewhere(&self, name: &str, children: u32, duration: Duration) -> String {
+        let (mut state, now) = (self.state(), Instant::now());
+        let id = format!("stray-{}", state.jobs.len());
+        let ends = now + duration;
+        let child = Child { index: OriginalIndex(0), ends, ending: Ending::Exit(1), left: true, terminated: false };
+        let (children, queue) = (vec![child; children as usize], "q".to_owned());
+        let (name, array, root) = (name.to_owned(), u32::MAX, Root::new("", "stray"));
+        state.jobs.push(Job {
+            id: id.clone(),
+            name,
+            root,
+            array,
+            queue,
+            created: now,
+            children,
+            stopped_because: None,
+        });
+        id
+    }
+
+    /// Whether a job has children that have not ended.
+    pub fn is_alive(&self, id: &str) -> bool {
+        let now = Instant::now();
+        let state = self.state();
+        state.jobs.iter().any(|job| job.id == id && job.children.iter().any(|child| !child.is_over(now)))
+    }
+
     /// Batch forgets every job, as it does after about seven days.
     pub fn forget(&self) {
         self.state().jobs.clear();
@@ -203,20 +234,19 @@ impl ScriptedBatch {
         {
             let mut state = self.state();
             for job in &mut state.jobs {
-                let array = job.array;
+                let (root, array) = (job.root.clone(), job.array);
                 for child in job.children.iter_mut().filter(|child| child.is_over(now) && !child.left) {
                     child.left = true;
                     if !child.terminated {
-                        left.push((array, child.index, child.ending));
+                        left.push((root.clone(), array, child.index, child.ending));
                     }
                 }
             }
         }
-        let root = Root::new("", "x");
-        for (array, index, ending) in left {
+        for (root, array, index, ending) in left {
             match ending {
                 Ending::Good | Ending::HostLostLate if self.outputs_due => {
-                    self.store.memory.put(&root.outputs(index), "outputs".into()).await.unwrap();
+                    self.store.memory.put(&root.outputs(index), outputs(index)).await.unwrap();
                 }
                 Ending::Error { recoverable } | Ending::Hollow { document: Some(recoverable) } => {
                     let key = root.error(index, &layout::attempt(array, 1));
@@ -228,7 +258,7 @@ impl ScriptedBatch {
     }
 
     /// The subtasks of a submission, found as the worker finds them.
-    async fn subtasks(&self, request: &SubmitRequest) -> (u32, Vec<OriginalIndex>) {
+    async fn subtasks(&self, request: &SubmitRequest) -> (Root, u32, Vec<OriginalIndex>) {
         let (_, root) = Root::parse(&request.environment[layout::ENV_EXECUTION]).unwrap();
         let array: u32 = request.environment[layout::ENV_ARRAY].parse().unwrap();
         let mut subtasks = Vec::new();
@@ -244,8 +274,14 @@ impl ScriptedBatch {
             }
         }
         assert_eq!(subtasks.len(), request.size as usize, "as many subtasks as children");
-        (array, subtasks)
+        (root, array, subtasks)
     }
+}
+
+/// What a child leaves: its own index.
+pub fn outputs(index: OriginalIndex) -> Bytes {
+    let literals = [("o0".to_owned(), make::integer(index.0 as i64))].into();
+    LiteralMap { literals }.encode_to_vec().into()
 }
 
 fn document(recoverable: bool) -> Vec<u8> {
@@ -348,7 +384,7 @@ impl Job {
 #[async_trait]
 impl Batch for ScriptedBatch {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
-        let (array, subtasks) = self.subtasks(request).await;
+        let (root, array, subtasks) = self.subtasks(request).await;
         let call = Call::Submit { array, size: request.size, queue: request.queue.clone() };
         self.state().calls.push(call);
         self.state().attempts.push(request.attempts);
@@ -375,7 +411,16 @@ impl Batch for ScriptedBatch {
         }
         let id = format!("job-{}", state.jobs.len());
         let (name, queue) = (request.name.clone(), request.queue.clone());
-        state.jobs.push(Job { id: id.clone(), name, array, queue, created: now, children, stopped_because: None });
+        state.jobs.push(Job {
+            id: id.clone(),
+            name,
+            root,
+            array,
+            queue,
+            created: now,
+            children,
+            stopped_because: None,
+        });
         match fault {
             Some(fault) => Err(Self::refuse("SubmitJob", fault)),
             None => Ok(id),
@@ -412,19 +457,27 @@ impl Batch for ScriptedBatch {
         Ok(JobPage { jobs, next: (all.len() > from + PAGE).then(|| (from + PAGE).to_string()) })
     }
 
-    async fn list_named(&self, queue: &str, name: &str, _token: Option<&str>) -> Result<JobPage, BatchError> {
+    async fn list_named(&self, queue: &str, name: &str, token: Option<&str>) -> Result<JobPage, BatchError> {
         self.state().calls.push(Call::ListNamed);
         if let Some(fault) = self.fault("ListJobs") {
             return Err(Self::refuse("ListJobs", fault));
         }
         let (now, state) = (Instant::now(), self.state());
-        let seen = |job: &&Job| job.created + state.listing_lag <= now && job.queue == queue && job.name == name;
-        let found = state.jobs.iter().filter(seen).map(|job| {
+        // Without regard to case, as AWS does.
+        let (wanted, prefix) = (name.trim_end_matches('*').to_lowercase(), name.ends_with('*'));
+        let named = |job: &Job| match prefix {
+            true => job.name.to_lowercase().starts_with(&wanted),
+            false => job.name.to_lowercase() == wanted,
+        };
+        let seen = |job: &&Job| job.created + state.listing_lag <= now && job.queue == queue && named(job);
+        let from: usize = token.map_or(0, |token| token.parse().unwrap());
+        let all = state.jobs.iter().rev().filter(seen).count();
+        let found = state.jobs.iter().rev().filter(seen).skip(from).take(PAGE).map(|job| {
             let JobDetail { id, name, status, .. } = job.detail(now);
             let (status_reason, exit_code, reason) = (None, None, None);
             JobSummary { id, name, status, status_reason, exit_code, reason, cancelled: false, terminated: false }
         });
-        Ok(JobPage { jobs: found.collect(), next: None })
+        Ok(JobPage { jobs: found.collect(), next: (all > from + PAGE).then(|| (from + PAGE).to_string()) })
     }
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
@@ -433,7 +486,7 @@ impl Batch for ScriptedBatch {
             return Err(Self::refuse("TerminateJob", fault));
         }
         let (now, mut state) = (Instant::now(), self.state());
-        let job = state.jobs.iter_mut().find(|job| job.id == id).expect("the driver ends its own");
+        let Some(job) = state.jobs.iter_mut().find(|job| job.id == id) else { return Ok(()) };
         for child in job.children.iter_mut().filter(|child| !child.is_over(now)) {
             child.terminated = true;
         }

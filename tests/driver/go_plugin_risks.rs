@@ -37,16 +37,13 @@
 
 use std::time::Duration;
 
-use batchmap::aws::memory::MemoryStore;
 use batchmap::aws::store::Store;
 use batchmap::idl::core::LiteralMap;
 use batchmap::idl::json::literal_from_json;
 use batchmap::idl::types::infer;
-use batchmap::map::bitset::Outcomes;
 use batchmap::map::event::{Decision, Event, Source};
 use batchmap::map::execution::SYSTEM_ATTEMPTS;
 use batchmap::map::index::OriginalIndex;
-use batchmap::map::layout::Root;
 use batchmap::map::ranges::Ranges;
 use batchmap::run::journal::Journal;
 use batchmap::run::result::{self, ResultError};
@@ -244,27 +241,29 @@ async fn a_partly_reused_map_runs_the_right_elements() {
     assert!(harness.batch.runs().values().all(|runs| *runs == 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn outputs_that_cannot_be_read_shift_no_other() {
-    let (store, root, record) = (MemoryStore::new("bucket"), Root::new("", "x"), task(4));
-    let mut outcomes = Outcomes::new(4);
+    let harness = Harness::new(with_policy(4, |policy| policy.min_successes = 3)).await;
+    harness.batch.ends(2, 0, Ending::Exit(1));
+    let mut driver = harness.begin().await.unwrap();
+    assert_eq!(finish(&mut driver).await.unwrap(), Decision::Succeeded);
+    let (store, root, record) = (&harness.store.memory, &harness.root, &harness.record);
     for index in [0_u64, 1, 3] {
-        outcomes.succeed_all(&Ranges::span(OriginalIndex(index), 1));
         let value = json!(index * 10);
         let literals = [("o0".to_owned(), literal_from_json(&value, &infer(&value)).unwrap())].into();
         store.put(&root.outputs(OriginalIndex(index)), LiteralMap { literals }.encode_to_vec().into()).await.unwrap();
     }
     // One that has failed keeps its place.
-    let spool = result::collect(&store, &root, &record, &outcomes).await.unwrap();
+    let spool = result::collect(store, root, record, driver.execution()).await.unwrap();
     let mut printed = Vec::new();
     result::print(&spool, result::Format::Json, &mut printed).unwrap();
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&printed).unwrap(), json!([0, 10, null, 30]));
     // One that cannot be read is an error that names it, and no shorter list.
     store.put(&root.outputs(OriginalIndex(1)), "\u{7f}damaged".into()).await.unwrap();
-    let damaged = result::collect(&store, &root, &record, &outcomes).await;
+    let damaged = result::collect(store, root, record, driver.execution()).await;
     assert!(matches!(damaged, Err(ResultError::Damaged { index: OriginalIndex(1), .. })));
     store.remove(&root.outputs(OriginalIndex(1)));
-    let gone = result::collect(&store, &root, &record, &outcomes).await;
+    let gone = result::collect(store, root, record, driver.execution()).await;
     assert!(matches!(gone, Err(ResultError::Store(_))));
 }
 

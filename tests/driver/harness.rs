@@ -73,7 +73,7 @@ impl Harness {
         Harness { store, batch, root, record, patience }
     }
 
-    fn ports(&self) -> Ports {
+    pub fn ports(&self) -> Ports {
         Ports { batch: self.batch.clone(), store: self.store.clone(), logs: Arc::new(NoLogs), clock: Clock::wall() }
     }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use batchmap::aws::memory::MemoryStore;
@@ -18,11 +19,16 @@ pub enum Fault {
     ReplyLost,
     /// The write has landed; the client has repeated it by itself and found the key taken.
     Repeated,
+    /// The write lands, and its answer is a minute and a half in coming: the process was paused meanwhile.
+    Paused,
     /// The process dies instead of the call.
     DiesBefore,
     /// The process dies after the call.
     DiesAfter,
 }
+
+/// How long [`Fault::Paused`] lasts.
+pub const PAUSE: Duration = Duration::from_secs(90);
 
 /// A rule: the calls on keys that contain `part` meet `fault`, after `skip` of them, for `count` of them.
 struct Rule {
@@ -85,6 +91,10 @@ impl Store for FaultyStore {
 
     async fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
         match self.fault("put", key) {
+            Some(Fault::Paused) => {
+                tokio::time::sleep(PAUSE).await;
+                self.memory.put(key, body).await
+            }
             Some(_) => Err(self.unreachable("PutObject", key)),
             None => self.memory.put(key, body).await,
         }
@@ -101,6 +111,10 @@ impl Store for FaultyStore {
             Some(Fault::ReplyLost) => Err(self.unreachable("PutObject", key)),
             Some(Fault::DiesAfter) => Err(self.dead("PutObject", key)),
             Some(Fault::Repeated) => self.memory.put_new(key, body).await,
+            Some(Fault::Paused) => {
+                tokio::time::sleep(PAUSE).await;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

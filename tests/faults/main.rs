@@ -16,5 +16,6 @@ mod admin;
 mod command;
 mod drill;
 mod jobs;
+mod journal;
 mod requests;
 mod through;

@@ -63,6 +63,10 @@ impl SdkStore {
                 let message = format!("{code}: {message}; renew the credentials");
                 StoreError::Unreachable { operation, bucket, key, message }
             }
+            // These are told as the caller's fault and are none: the same request may do a moment later.
+            Fault::Answer { code, message, .. } if is_passing(&code) => {
+                StoreError::Unreachable { operation, bucket, key, message: format!("{code}: {message}") }
+            }
             // S3 reports some of its own faults in the body of a 200: they are not refusals.
             Fault::Answer { status: 400..500, code, message } => {
                 let message = message + &hint(&code, "s3", action(operation));
@@ -153,6 +157,12 @@ impl SdkStore {
         let sent = request.customize().interceptor(call.clone()).send().await;
         sent.map_err(|error| self.told("ListObjectsV2", prefix, &error, &call))
     }
+}
+
+/// Whether a refusal with this code passes by itself: another write to the key is under way, or the request was slow in
+/// coming.
+fn is_passing(code: &str) -> bool {
+    matches!(code, "ConditionalRequestConflict" | "OperationAborted" | "RequestTimeout")
 }
 
 /// The IAM action that an operation needs, where it is not of the same name.

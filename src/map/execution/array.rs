@@ -23,11 +23,9 @@ pub enum ArrayState {
         /// Batch's id of it.
         job: String,
     },
-    /// Over, every child judged; or never submitted and not needed any more.
-    Ended,
 }
 
-/// An array job.
+/// An array job that is not over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Array {
     /// Its subtasks.
@@ -38,8 +36,8 @@ pub struct Array {
     pub attempts: u32,
     /// How far it has come.
     pub state: ArrayState,
-    /// Batch's id, kept after the end: how a child's logs are found.
-    pub job: Option<String>,
+    /// Another driver planned it and may have submitted it. Not journalled: every new driver doubts for itself.
+    pub(super) doubted: bool,
     /// The kind of action that was last handed out for it.
     pub(super) asked: Option<Discriminant<Action>>,
     /// Children judged before the array's end.
@@ -84,7 +82,7 @@ impl Array {
             queue,
             attempts,
             state: ArrayState::Planned,
-            job: None,
+            doubted: false,
             asked: None,
             early: BTreeSet::new(),
             listed_failed: 0,
@@ -97,18 +95,33 @@ impl Array {
     /// Places that its children take under a concurrency. A child whose end has been counted or judged has left; all
     /// others keep theirs, through Batch's own retries and through a submission of unknown outcome.
     pub(super) fn places(&self) -> u32 {
-        match self.state {
-            ArrayState::Ended => 0,
-            _ => self.members.len() - self.done.max(self.early.len() as u32).min(self.members.len()),
-        }
+        self.members.len() - self.done.max(self.early.len() as u32).min(self.members.len())
     }
 
     /// Batch's id of it, once it has one.
     pub fn job_id(&self) -> Option<&str> {
         match &self.state {
             ArrayState::Running { job } => Some(job),
-            _ => self.job.as_deref(),
+            ArrayState::Planned | ArrayState::Unknown => None,
         }
+    }
+
+    /// Whether Batch may have it without our knowing its id: it is to be looked up by its name.
+    pub fn is_in_doubt(&self) -> bool {
+        self.state == ArrayState::Unknown || self.doubted
+    }
+
+    /// Batch has it, as `job`.
+    pub(super) fn run_as(&mut self, job: &str) {
+        self.state = ArrayState::Running { job: job.to_owned() };
+        self.doubted = false;
+    }
+
+    /// Forgets what is not in the journal.
+    #[cfg(test)]
+    pub(super) fn forget_observations(&mut self) {
+        (self.asked, self.doubted) = (None, false);
+        (self.done, self.failed, self.active, self.listed_failed) = (0, 0, 0, 0);
     }
 
     /// Children that Batch holds unfinished, and how many of them run: for display.
@@ -153,8 +166,10 @@ impl Array {
 impl Execution {
     /// Takes in what a poll says of a running array and answers how closely to look.
     pub fn observe(&mut self, array: u32, seen: &Seen) -> Look {
-        self.array_mut(array).count(seen);
-        let state = &self.arrays[array as usize];
+        if let Some(state) = self.array_mut(array) {
+            state.count(seen);
+        }
+        let Some(state) = self.array(array) else { return Look::Away };
         match seen.status {
             None | Some(JobStatus::Succeeded | JobStatus::Failed) => Look::AtAll,
             _ if self.decision.is_some() => Look::Away,
@@ -169,7 +184,8 @@ impl Execution {
     /// Takes in that a listing of a running array showed `failed` FAILED children, all of which are judged now. As with
     /// [`Execution::observe`], nothing is settled by it.
     pub fn listed(&mut self, array: u32, failed: u32) {
-        let state = self.array_mut(array);
+        // It may have ended with what was listed.
+        let Some(state) = self.array_mut(array) else { return };
         state.listed_failed = state.listed_failed.max(failed);
     }
 

@@ -7,6 +7,9 @@ use super::super::plan::{MAX_ARRAY, Members};
 use super::super::ranges::Ranges;
 use super::{Array, ArrayState, Execution};
 
+/// The most that Batch takes as the attempts of a job.
+const MAX_ATTEMPTS: u32 = 10;
+
 impl Execution {
     /// What is wrong with `event` in the present state.
     pub(super) fn check(&self, event: &Event) -> Result<(), String> {
@@ -16,10 +19,12 @@ impl Execution {
         match event {
             Event::Started { .. } if !self.arrays.is_empty() => Err("it has started".to_owned()),
             Event::Reused { indices, .. } => self.check_reused(indices),
-            Event::Planned { array, members, queue, .. } => self.check_planned(*array, members, *queue),
+            Event::Planned { array, members, queue, attempts } => {
+                self.check_planned(*array, members, *queue, *attempts)
+            }
             Event::Submitted { array, .. } | Event::SubmitUnknown { array } | Event::NotSubmitted { array } => {
-                match self.known(*array)?.state {
-                    ArrayState::Planned | ArrayState::Unknown => Ok(()),
+                match self.known(*array)?.map(|known| &known.state) {
+                    Some(ArrayState::Planned | ArrayState::Unknown) => Ok(()),
                     _ => Err(format!("array {array} is already with Batch")),
                 }
             }
@@ -28,7 +33,7 @@ impl Execution {
             }
             Event::Decided { .. } if self.decision.is_some() => Err("the outcome is decided".to_owned()),
             Event::Finished if self.decision.is_none() => Err("nothing is decided".to_owned()),
-            Event::Finished => match self.open.first() {
+            Event::Finished => match self.arrays.open.keys().next() {
                 Some(array) => Err(format!("array {array} has not ended")),
                 None => Ok(()),
             },
@@ -40,8 +45,10 @@ impl Execution {
         }
     }
 
-    fn known(&self, array: u32) -> Result<&Array, String> {
-        self.arrays.get(array as usize).ok_or_else(|| format!("array {array} is not planned"))
+    /// The array, unless it is over.
+    fn known(&self, array: u32) -> Result<Option<&Array>, String> {
+        let planned = self.arrays.get(array).ok_or_else(|| format!("array {array} is not planned"))?;
+        Ok(planned.open())
     }
 
     /// Reuse comes before all work: an array that holds a reused subtask would run it again.
@@ -60,7 +67,7 @@ impl Execution {
 
     /// An array takes the next stretch of new work, or subtasks that wait to be run again: never one that runs or has
     /// settled.
-    fn check_planned(&self, array: u32, members: &Members, queue: Queue) -> Result<(), String> {
+    fn check_planned(&self, array: u32, members: &Members, queue: Queue, attempts: u32) -> Result<(), String> {
         if array as usize != self.arrays.len() {
             return Err(format!("array {} comes next", self.arrays.len()));
         }
@@ -73,6 +80,9 @@ impl Execution {
         }
         if ranges.len() > u64::from(MAX_ARRAY) {
             return Err(format!("it has more than {MAX_ARRAY} members"));
+        }
+        if !(1..=MAX_ATTEMPTS).contains(&attempts) {
+            return Err(format!("it has {attempts} attempts, and Batch takes 1 to {MAX_ATTEMPTS}"));
         }
         if let Members::Range { .. } = members
             && self.packs.members(ranges.clone()) != *members
@@ -89,10 +99,8 @@ impl Execution {
 
     /// Children are members of their array, and when it ends no member is left without a judgement.
     fn check_settled(&self, array: u32, succeeded: &Ranges, failures: &[Failure], ended: bool) -> Result<(), String> {
-        let state = self.known(array)?;
-        if !matches!(state.state, ArrayState::Running { .. }) {
-            return Err(format!("array {array} is not with Batch"));
-        }
+        let running = self.known(array)?.filter(|known| matches!(known.state, ArrayState::Running { .. }));
+        let Some(state) = running else { return Err(format!("array {array} is not with Batch")) };
         let size = self.outcomes.size();
         if !succeeded.is_valid(size) || !failures.iter().all(|failure| failure.indices.is_valid(size)) {
             return Err("it names subtasks that do not exist".to_owned());

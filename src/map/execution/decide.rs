@@ -26,7 +26,7 @@ impl Execution {
                 Some(decision) => Some(Event::Decided { decision }),
                 None => self.plan(),
             },
-            Some(_) => self.open.is_empty().then_some(Event::Finished),
+            Some(_) => self.arrays.open.is_empty().then_some(Event::Finished),
         }
     }
 
@@ -104,7 +104,7 @@ impl Execution {
 
     /// Whether no batch is under way, or one that is still being put together: none of its arrays is with Batch yet.
     fn batch_is_open(&self) -> bool {
-        self.open().all(|(_, array)| array.state == ArrayState::Planned && array.asked.is_none())
+        self.open().all(|(_, array)| array.state == ArrayState::Planned && !array.doubted && array.asked.is_none())
     }
 
     fn first_queue(&self) -> Queue {

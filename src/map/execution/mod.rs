@@ -16,15 +16,19 @@
 //! a closer look, it settles nothing, and it is not journalled. After a replay it is learnt again from the next poll.
 
 mod array;
+mod arrays;
 mod check;
 mod decide;
 mod settle;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use array::{Array, ArrayState, Look, Seen};
+pub use arrays::{ArrayRef, Arrays};
 pub use decide::SYSTEM_ATTEMPTS;
 pub use settle::ended_unjudged;
+pub use snapshot::{Damaged, Snapshot, VERSION as SNAPSHOT_VERSION};
 
 use super::bitset::Outcomes;
 use super::event::{Decision, Event, Queue, Source};
@@ -109,9 +113,9 @@ pub struct Execution {
     /// Indices to run again, by the queue they go to.
     again: BTreeMap<Queue, BTreeSet<OriginalIndex>>,
     spent: BTreeMap<OriginalIndex, Spent>,
-    arrays: Vec<Array>,
-    /// The arrays that have not ended: over a long rolling execution a small part of all.
-    open: BTreeSet<u32>,
+    arrays: Arrays,
+    /// Whether it was ever unknown what had become of a submission.
+    unsure: bool,
     failures: FailureFold,
     /// Outputs that were there before anything ran, by where they come from.
     reused: BTreeMap<Source, Ranges>,
@@ -134,8 +138,8 @@ impl Execution {
             fresh: 0,
             again: BTreeMap::new(),
             spent: BTreeMap::new(),
-            arrays: Vec::new(),
-            open: BTreeSet::new(),
+            arrays: Arrays::default(),
+            unsure: false,
             failures: FailureFold::default(),
             reused: BTreeMap::new(),
             abort: None,
@@ -161,18 +165,25 @@ impl Execution {
                 *all = all.union(indices);
                 self.skip_reused();
             }
-            Event::Planned { array, members, queue, attempts } => {
+            Event::Planned { array: _, members, queue, attempts } => {
                 self.take(members);
-                self.open.insert(*array);
                 self.arrays.push(Array::of(members.clone(), *queue, *attempts));
             }
-            Event::Submitted { array, job } => self.array_mut(*array).state = ArrayState::Running { job: job.clone() },
-            Event::SubmitUnknown { array } => {
-                let state = self.array_mut(*array);
-                state.state = ArrayState::Unknown;
-                state.asked = None;
+            Event::Submitted { array, job } => {
+                if let Some(state) = self.array_mut(*array) {
+                    state.run_as(job);
+                }
             }
-            Event::NotSubmitted { array } => self.not_submitted(*array),
+            Event::SubmitUnknown { array } => {
+                self.unsure = true;
+                if let Some(state) = self.array_mut(*array) {
+                    (state.state, state.asked) = (ArrayState::Unknown, None);
+                }
+            }
+            Event::NotSubmitted { array } => {
+                self.unsure = true;
+                self.not_submitted(*array);
+            }
             Event::Refused { message } => {
                 self.refusal.get_or_insert_with(|| message.clone());
             }
@@ -195,9 +206,9 @@ impl Execution {
     /// Tells a machine that was replayed from a journal that nobody is carrying out its actions any more: an array
     /// that was about to be submitted may or may not have been.
     pub fn resume(&mut self) {
-        self.doubt_planned();
-        for &number in &self.open {
-            self.arrays[number as usize].asked = None;
+        for array in self.arrays.open.values_mut() {
+            array.asked = None;
+            array.doubted |= array.state == ArrayState::Planned;
         }
     }
 
@@ -210,9 +221,9 @@ impl Execution {
             return Some(Action::Record(event));
         }
         let decided = self.decision.is_some();
-        for &number in &self.open {
-            let array = &mut self.arrays[number as usize];
+        for (&number, array) in &mut self.arrays.open {
             let action = match &array.state {
+                ArrayState::Planned if array.doubted => Action::LookUp { array: number },
                 ArrayState::Planned => Action::Submit { array: number },
                 ArrayState::Unknown => Action::LookUp { array: number },
                 ArrayState::Running { job } if decided => Action::Terminate { array: number, job: job.clone() },
@@ -230,7 +241,9 @@ impl Execution {
     /// The driver could not carry out an action that may be tried again: it comes out of
     /// [`Execution::next_action`] once more.
     pub fn ask_again(&mut self, array: u32) {
-        self.array_mut(array).asked = None;
+        if let Some(state) = self.array_mut(array) {
+            state.asked = None;
+        }
     }
 
     /// Whether the outcome is known.
@@ -259,8 +272,18 @@ impl Execution {
     }
 
     /// Every array so far, by number.
-    pub fn arrays(&self) -> &[Array] {
+    pub fn arrays(&self) -> &Arrays {
         &self.arrays
+    }
+
+    /// An array that is not over.
+    pub fn array(&self, number: u32) -> Option<&Array> {
+        self.arrays.open.get(&number)
+    }
+
+    /// Whether it was ever unknown what had become of a submission: Batch may then hold an array twice.
+    pub fn was_unsure(&self) -> bool {
+        self.unsure
     }
 
     /// The arrays that Batch holds, with their job ids: what a poll asks about.
@@ -273,7 +296,7 @@ impl Execution {
 
     /// The arrays that have not ended, by number.
     pub fn open(&self) -> impl Iterator<Item = (u32, &Array)> {
-        self.open.iter().map(|&number| (number, &self.arrays[number as usize]))
+        self.arrays.open.iter().map(|(&number, array)| (number, array))
     }
 
     /// Counts, phase and folded failures.
@@ -306,8 +329,8 @@ impl Execution {
         self.spent.len() as u64
     }
 
-    fn array_mut(&mut self, array: u32) -> &mut Array {
-        &mut self.arrays[array as usize]
+    fn array_mut(&mut self, array: u32) -> Option<&mut Array> {
+        self.arrays.open.get_mut(&array)
     }
 }
 

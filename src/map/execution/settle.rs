@@ -16,15 +16,9 @@ impl Execution {
                 self.fail(array, failure);
             }
         }
-        let state = self.array_mut(array);
         if ended {
-            if let ArrayState::Running { job } = &state.state {
-                state.job = Some(job.clone());
-            }
-            state.state = ArrayState::Ended;
-            state.early = Default::default();
-            self.open.remove(&array);
-        } else {
+            self.arrays.end(array);
+        } else if let Some(state) = self.array_mut(array) {
             state.early.extend(succeeded.iter());
             failures.iter().for_each(|failure| state.early.extend(failure.indices.iter()));
         }
@@ -45,9 +39,10 @@ impl Execution {
 
     fn fail(&mut self, array: u32, failure: &Failure) {
         let mut lost = Ranges::default();
-        let starts = failure.starts.clamp(1, self.arrays[array as usize].attempts.max(1));
+        let attempts = self.array(array).map_or(1, |array| array.attempts.max(1));
+        let starts = failure.starts.clamp(1, attempts);
         for index in failure.indices.iter() {
-            let judged = self.arrays[array as usize].early.contains(&index);
+            let judged = self.array(array).is_some_and(|array| array.early.contains(&index));
             if judged || self.outcomes.get(index) != super::super::bitset::Outcome::Outstanding {
                 continue;
             }
@@ -77,13 +72,11 @@ impl Execution {
 
     /// An array of unknown outcome is not with Batch: submit it again, or forget it when nobody needs it.
     pub(super) fn not_submitted(&mut self, array: u32) {
-        let decided = self.decision.is_some();
-        let state = self.array_mut(array);
-        state.asked = None;
-        if decided {
-            state.state = ArrayState::Ended;
-            self.open.remove(&array);
-        } else {
+        if self.decision.is_some() {
+            self.arrays.end(array);
+        } else if let Some(state) = self.array_mut(array) {
+            state.asked = None;
+            state.doubted = false;
             state.state = ArrayState::Planned;
         }
     }
@@ -91,8 +84,7 @@ impl Execution {
     /// Once the outcome is decided, an array that was planned and not acknowledged is not submitted any more; but it
     /// may have been already, by a driver that died: the next one looks it up.
     pub(super) fn doubt_planned(&mut self) {
-        for &number in &self.open {
-            let array = &mut self.arrays[number as usize];
+        for array in self.arrays.open.values_mut() {
             if array.state == ArrayState::Planned {
                 array.state = ArrayState::Unknown;
             }

@@ -10,4 +10,5 @@ mod properties;
 mod retry;
 mod reuse;
 mod script;
+mod snapshot;
 mod world;

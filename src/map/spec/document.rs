@@ -86,6 +86,19 @@ pub struct Policy {
     /// Give each attempt the directory `$BATCHMAP_CHECKPOINT_DIR` with what the attempt before it left there. Default:
     /// false, unless the command has `{{.checkpointDir}}`.
     pub checkpoint: Option<bool>,
+    /// Take outputs that are known already from the cache, run only the rest, and keep what that brings. Outputs are
+    /// found by the task's name (its command where it has none), `cache_version`, the types of inputs and outputs, and
+    /// the inputs' values; local files count by their content, `s3://` addresses as they stand. Default: false.
+    pub cache: Option<bool>,
+    /// What the task does now, in a word: another one, and nothing cached before is used. Needed with `cache`.
+    #[schemars(length(min = 1, max = 256))]
+    pub cache_version: Option<String>,
+    /// Inputs that do not tell subtasks apart. Default: none.
+    pub cache_ignore_inputs: Option<Vec<String>>,
+    /// Run everything, and put what it brings in the place of what is cached. Default: false.
+    pub cache_overwrite: Option<bool>,
+    /// Not supported: must be false.
+    pub cache_serialize: Option<bool>,
 }
 
 /// A length of time.

@@ -21,6 +21,7 @@
 
 use serde_json::{Map, Value};
 
+mod cache;
 mod document;
 mod fault;
 mod inputs;

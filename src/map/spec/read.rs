@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::fault::{Fault, Faults};
 use super::reader::{Fields, no};
-use super::{inputs, names, quantity};
+use super::{cache, inputs, names, quantity};
 use crate::idl::core::{LiteralType, SimpleType};
 use crate::idl::types::{as_simple, simple};
 use crate::map::ratio::Ratio;
@@ -42,6 +42,11 @@ pub(super) const POLICY_KEYS: &[&str] = &[
     "interruptible",
     "run_all_sub_nodes",
     "checkpoint",
+    "cache",
+    "cache_version",
+    "cache_ignore_inputs",
+    "cache_overwrite",
+    "cache_serialize",
 ];
 /// The keys of `resources`.
 pub(super) const RESOURCES_KEYS: &[&str] = &["cpu", "mem", "gpu"];
@@ -72,7 +77,7 @@ pub fn read(document: &Value) -> Result<MapTask, Faults> {
         name: fields.read("name", all, names::task).unwrap_or_else(|| names::from_command(&command)),
         image: fields.read("image", all, image),
         outputs: outputs(&fields, all),
-        policy: policy(&fields, all),
+        policy: policy(&fields, &known, all),
         resources: resources(&fields, all),
         environment: environment(&fields, all),
         input_dir: fields.read("input_dir", all, directory),
@@ -167,7 +172,7 @@ fn environment(fields: &Fields, faults: &mut Faults) -> BTreeMap<String, String>
     environment
 }
 
-fn policy(fields: &Fields, faults: &mut Faults) -> Policy {
+fn policy(fields: &Fields, inputs: &BTreeSet<&str>, faults: &mut Faults) -> Policy {
     let policy = Fields::open("policy", fields.get("policy"), POLICY_KEYS, faults);
     let modes = [("rolling", ConcurrencyMode::Rolling), ("batches", ConcurrencyMode::Batches)];
     let completions = [("settled", Completion::Settled), ("satisfied", Completion::Satisfied)];
@@ -185,6 +190,7 @@ fn policy(fields: &Fields, faults: &mut Faults) -> Policy {
         interruptible: policy.boolean("interruptible", faults).unwrap_or_default(),
         run_all_sub_nodes: policy.boolean("run_all_sub_nodes", faults).unwrap_or_default(),
         checkpoint: policy.boolean("checkpoint", faults).unwrap_or_default(),
+        cache: cache::cache(&policy, inputs, fields.get("name").is_some(), faults),
     }
 }
 

@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use super::{DriveError, Driver};
 use crate::aws::batch::JobDetail;
 use crate::map::execution::{Look, ended_unjudged};
-use crate::run::observe;
 use crate::run::settle::{Case, Judged};
+use crate::run::{cache, observe};
 
 impl Driver {
     /// One poll: asks about every array that Batch holds and judges what has ended.
@@ -49,12 +49,13 @@ impl Driver {
         if self.execution.decision().is_some() {
             return self.take_in(ended_unjudged(number));
         }
+        let Some(array) = self.execution.array(number) else { return Ok(()) };
         let patient = self.behind.get(&number).is_none_or(|since| since.elapsed() < self.patience.lag);
         let interface = self.record.interface.as_ref().and_then(|interface| interface.outputs.as_ref());
         let case = Case {
             root: &self.template.root,
             number,
-            array: &self.execution.arrays()[number as usize],
+            array,
             job,
             detail,
             outputs_due: interface.is_some_and(|outputs| !outputs.variables.is_empty()),
@@ -68,6 +69,9 @@ impl Driver {
         self.behind.remove(&number);
         // A look that has found nothing new is no news for the journal either.
         if event.settles_something() {
+            // Before the journal knows: whoever takes over after a death in between judges, and keeps, once more.
+            let (store, packs) = (self.ports.store.as_ref(), self.execution.packs());
+            cache::keep(store, &self.template.root, &self.record, packs, &event).await;
             self.take_in(event)?;
         }
         self.execution.listed(number, listed_failed);

@@ -5,6 +5,7 @@
 //! and printed as JSON.
 
 mod json;
+mod places;
 mod read;
 mod spool;
 mod write;
@@ -15,6 +16,7 @@ use futures::{StreamExt, TryStreamExt};
 use prost::Message;
 
 pub use json::{Format, PrintError, print};
+pub use places::Places;
 pub use read::Stored;
 pub use spool::Spool;
 pub use write::{PART_LIMIT, write};
@@ -23,7 +25,8 @@ use crate::aws::store::{Store, StoreError};
 use crate::idl::core::{Literal, LiteralMap, LiteralType};
 use crate::idl::make;
 use crate::idl::record::TaskRecord;
-use crate::map::bitset::{Outcome, Outcomes};
+use crate::map::bitset::Outcome;
+use crate::map::execution::Execution;
 use crate::map::index::OriginalIndex;
 use crate::map::layout::Root;
 
@@ -73,15 +76,17 @@ pub async fn collect(
     store: &dyn Store,
     root: &Root,
     record: &TaskRecord,
-    outcomes: &Outcomes,
+    execution: &Execution,
 ) -> Result<Spool, ResultError> {
     let names: Vec<String> = declared(record).into_keys().collect();
     let mut spool = Spool::create(names.clone())?;
     if names.is_empty() {
         return Ok(spool);
     }
+    let (outcomes, places) = (execution.outcomes(), Places::of(root, execution));
     let fetches = (0..outcomes.size()).map(OriginalIndex).map(|index| {
         let succeeded = outcomes.get(index) == Outcome::Succeeded;
+        let root = places.root(index);
         async move {
             if succeeded {
                 fetch(store, root, index).await.map(|outputs| (index, outputs))

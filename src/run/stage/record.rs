@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::idl::core::{LiteralType, TypedInterface, Variable, VariableMap};
 use crate::idl::record::policy::{Completion as StoredCompletion, ConcurrencyMode as StoredMode};
-use crate::idl::record::{Policy, Resources, TaskRecord};
+use crate::idl::record::{Cache, Policy, Resources, TaskRecord};
 use crate::map::layout::RECORD_VERSION;
 use crate::map::task::{Completion, ConcurrencyMode, MapTask};
 
@@ -39,6 +39,13 @@ pub(super) fn record(
         input_dir: task.input_dir.clone().unwrap_or_default(),
         output_dir: task.output_dir.clone().unwrap_or_default(),
         checkpoint: task.policy.checkpoint,
+        cache: task.policy.cache.as_ref().map(|cache| Cache {
+            version: cache.version.clone(),
+            ignored: cache.ignored.iter().cloned().collect(),
+            overwrite: cache.overwrite,
+        }),
+        inputs_of: String::new(),
+        relies_on: Vec::new(),
     }
 }
 

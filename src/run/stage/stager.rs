@@ -12,6 +12,7 @@ use super::{StageError, Staged};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::core::Literal;
 use crate::idl::record::TaskRecord;
+use crate::map::cache::Scheme;
 use crate::map::layout::Root;
 use crate::map::pack::{Pack, PackBuilder, Pushed};
 use crate::map::spec::{Fault, Faults};
@@ -53,6 +54,10 @@ pub(super) struct Stager {
     files: Files,
     dry_run: bool,
     builder: PackBuilder,
+    /// How the elements' cache keys are made, where the task is cached.
+    scheme: Option<Scheme>,
+    /// Those of the pack under way, one after the other.
+    keys: Vec<u8>,
     pub(super) faults: DataFaults,
     /// Elements taken so far.
     size: u64,
@@ -71,6 +76,8 @@ impl Stager {
             files,
             dry_run,
             builder,
+            scheme: None,
+            keys: Vec::new(),
             faults: DataFaults::default(),
             size: 0,
             starts: Vec::new(),
@@ -79,6 +86,11 @@ impl Stager {
             file_count: 0,
             file_bytes: 0,
         }
+    }
+
+    /// The same, making a cache key of each element as well.
+    pub(super) fn keyed(self, scheme: Option<Scheme>) -> Self {
+        Stager { scheme, ..self }
     }
 
     /// Takes elements of all lists in step until one ends; then all must have.
@@ -106,8 +118,14 @@ impl Stager {
             for column in columns.iter_mut() {
                 let Some(item) = column.elements.pop() else { continue };
                 line = item.line;
+                let own = uploads.len();
                 match column.convert(item, self.size, &self.files, &mut uploads) {
-                    Ok(literal) => literals.push(literal),
+                    Ok(mut literal) => {
+                        if self.scheme.as_ref().is_some_and(|scheme| scheme.counts(&column.name)) {
+                            self.files.stamp(&mut literal, &uploads[own..]).await?;
+                        }
+                        literals.push(literal);
+                    }
                     Err(fault) => self.faults.push(fault),
                 }
             }
@@ -126,6 +144,9 @@ impl Stager {
                 Ok(Pushed::Added) => {
                     if self.builder.len() == 1 {
                         self.starts.push(self.size);
+                    }
+                    if let Some(scheme) = &self.scheme {
+                        self.keys.extend_from_slice(&scheme.key(literals).0);
                     }
                     return Ok(());
                 }
@@ -155,7 +176,8 @@ impl Stager {
 
     /// Begins to write a pack, once there is room for it among those being written.
     async fn put(&mut self, pack: Pack) -> Result<(), StoreError> {
-        self.pack_bytes += (pack.body.len() + pack.index.len()) as u64;
+        let keys = std::mem::take(&mut self.keys);
+        self.pack_bytes += (pack.body.len() + pack.index.len() + keys.len()) as u64;
         if self.dry_run {
             return Ok(());
         }
@@ -165,9 +187,11 @@ impl Stager {
         // Its start was pushed with its first element.
         let number = (self.starts.len() - 1) as u32;
         let (body_key, index_key) = (self.root.pack(number), self.root.pack_index(number));
+        let keys_key = self.root.pack_keys(number);
         let store = self.store.clone();
         self.puts.spawn(async move {
-            futures::try_join!(store.put(&body_key, pack.body), store.put(&index_key, pack.index)).map(|_| ())
+            let keys = async { if keys.is_empty() { Ok(()) } else { store.put(&keys_key, keys.into()).await } };
+            futures::try_join!(store.put(&body_key, pack.body), store.put(&index_key, pack.index), keys).map(|_| ())
         });
         Ok(())
     }

@@ -31,7 +31,7 @@ fn one_subtask_is_one_child() {
     finished
     finish succeeded
     ");
-    assert_eq!(script.machine.arrays()[0].members.len(), 1);
+    assert_eq!(script.machine.arrays().get(0).unwrap().size(), 1);
 }
 
 #[test]

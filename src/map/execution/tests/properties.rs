@@ -29,7 +29,7 @@ fn any_terms(size: u64) -> impl Strategy<Value = Terms> {
 }
 
 /// Some subtasks in packs of some size, and what was agreed.
-fn any_execution(largest: u64) -> impl Strategy<Value = (Terms, Packs)> {
+pub fn any_execution(largest: u64) -> impl Strategy<Value = (Terms, Packs)> {
     (0..=largest, 1_u64..50).prop_flat_map(|(size, pack)| {
         let packs = Packs::new((0..size.max(1)).step_by(pack as usize).collect(), size);
         (any_terms(size), Just(packs))

@@ -98,7 +98,7 @@ impl Script {
 
     /// All that `array` holds has succeeded.
     pub fn all_succeeded(&mut self, array: u32) -> &mut Self {
-        let succeeded = self.machine.arrays()[array as usize].members.ranges();
+        let succeeded = self.machine.array(array).expect("it is open").members.ranges();
         self.feed(Event::Settled { array, succeeded, failures: Vec::new(), ended: true })
     }
 

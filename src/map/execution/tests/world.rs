@@ -221,6 +221,7 @@ impl Sim {
         }
         let again = replay(self.machine.terms(), self.machine.packs(), &self.journal);
         assert_eq!(durable(&again), durable(&self.machine), "a replay knows what the living machine knows");
+        assert_eq!(again.snapshot(), self.machine.snapshot(), "so does a snapshot of either");
     }
 
     fn time_passes(&mut self) {
@@ -260,7 +261,7 @@ impl Sim {
         if self.machine.decision().is_some() {
             return self.take_in(ended_unjudged(array));
         }
-        let state = &self.machine.arrays()[array as usize];
+        let state = self.machine.array(array).expect("it runs");
         let (mut succeeded, mut failures) = (Ranges::default(), Vec::new());
         let mut listed_failed = 0;
         for child in job.children.iter().filter(|child| child.ended) {
@@ -350,7 +351,7 @@ impl Sim {
     fn create(&mut self, array: u32) {
         self.submissions += 1;
         let (members, attempts) = {
-            let array = &self.machine.arrays()[array as usize];
+            let array = self.machine.array(array).expect("it is planned");
             (array.members.ranges(), array.attempts)
         };
         let mut children = Vec::new();
@@ -388,7 +389,10 @@ impl Sim {
         {
             let open = || self.machine.open().map(|(_, array)| array);
             if terms.mode == ConcurrencyMode::Batches {
-                assert!(open().all(|array| array.state == ArrayState::Planned), "a batch is under way");
+                assert!(
+                    open().all(|array| array.state == ArrayState::Planned && !array.is_in_doubt()),
+                    "a batch is under way"
+                );
             }
             assert!(self.machine.packs().members(members.ranges()) == *members || matches!(members, Members::List(_)));
         }
@@ -408,13 +412,9 @@ impl Sim {
     }
 }
 
-/// The machine without what only polls know, and with the doubt of a new driver.
+/// The machine without what only polls know, and without the doubt of a new driver.
 pub fn durable(machine: &Execution) -> Execution {
     let mut machine = machine.clone();
-    machine.resume();
-    for array in &mut machine.arrays {
-        array.asked = None;
-        (array.done, array.failed, array.active, array.listed_failed) = (0, 0, 0, 0);
-    }
+    machine.arrays.open.values_mut().for_each(crate::map::execution::Array::forget_observations);
     machine
 }
