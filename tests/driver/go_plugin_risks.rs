@@ -15,7 +15,7 @@
 //! | the document's kind is never consulted | `outcomes`: `only_what_failed_recoverably_runs_again` |
 //! | one failure re-runs the whole array (#1276) | `outcomes`: `only_what_failed_recoverably_runs_again` |
 //! | losses of hosts use up the user's retries | `map::execution`: `losses_do_not_use_up_the_users_budget` |
-//! | a crash between SubmitJob and the state orphans the array | `crash`: `a_submission_that_a_dead_driver_made_is_adopted`; `tests/kills.rs` |
+//! | a crash between SubmitJob and the state orphans the array | `crash`: `a_submission_that_a_dead_driver_made_is_adopted`; `sweep`: `a_takeover_ends_what_the_journal_does_not_know_and_nothing_else`; `tests/kills.rs` |
 //! | a restart loses what was seen | `crash`: `a_death_at_any_record_loses_nothing_and_counts_nothing_twice` |
 //! | 0.8 of 10 is 9 | `map::ratio`: `the_ratios_that_floating_point_gets_wrong`; `cli`: `two_failures_of_ten_are_allowed_by_a_ratio_of_four_fifths` |
 //! | success is declared while a child is failing, or never before all have ended (#4331) | `outcomes`: `satisfied_stops_a_straggler`, `two_failures_of_ten_leave_two_holes` |
@@ -32,7 +32,12 @@
 //! | a timeout below AWS's 60 s fails the submission | `cli`: `a_timeout_below_batchs_minimum_is_held`; `run::submit`: `a_short_timeout_is_left_to_the_worker` |
 //! | lists of unequal length, or none, are a system error that is retried | `tests/stage.rs`: `unequal_lists_are_told_with_all_lengths`; `tests/spec.rs` |
 //! | a bound list is split, or taken for a mapped one (#3887) | `tests/spec.rs`: `a_very_bad_spec_is_told_all_its_faults_at_once` |
-//! | a partly cached map runs the wrong elements | `a_partly_reused_map_runs_the_right_elements`; `tests/worker.rs`: `a_child_of_a_compacted_array_gets_its_element` |
+//! | a partly cached map runs the wrong elements | `cli`: `only_what_is_new_runs`; `a_partly_reused_map_runs_the_right_elements`; `tests/worker.rs`: `a_child_of_a_compacted_array_gets_its_element` |
+//! | the cache is read by another key than it is written by | `cli`: `an_ignored_input_does_not_matter`, `what_makes_a_task_another_one` |
+//! | a cache that cannot be written loses the result | `cache`: `a_cache_that_cannot_be_written_fails_nothing` |
+//! | all cached, and it starts all the same | `cache`: `a_second_run_calls_nothing_of_batch` |
+//! | recovering computes everything again (#3925) | `recover`: `what_failed_runs_again_and_nothing_else` |
+//! | an attempt begins from nothing (#2325) | `tests/checkpoint.rs`: `batchs_own_next_attempt_and_then_a_compacted_array_go_on_where_the_one_before_stopped` |
 //! | a map larger than the cache's index fails, or looks up for ever (#2739) | `a_partly_reused_map_runs_the_right_elements` |
 
 use std::time::Duration;
