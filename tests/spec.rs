@@ -67,7 +67,8 @@ fn everything_that_a_spec_can_say() {
             "retries": 2, "timeout": "5m", "interruptible": true, "run_all_sub_nodes": true,
             "checkpoint": true,
             "cache": true, "cache_version": "1.0", "cache_ignore_inputs": ["line", "threshold"], "cache_overwrite": true,
-            "cache_serialize": false
+            "cache_serialize": false,
+            "deadline": "1h 30m"
         },
         "resources": {"cpu": "500m", "mem": "2Gi", "gpu": 1},
         "environment": {"MODE": "fast"},
@@ -104,6 +105,7 @@ fn everything_that_a_spec_can_say() {
     let ignored = ["line", "threshold"].map(str::to_owned).into();
     let cache = Cache { version: "1.0".to_owned(), ignored, overwrite: true, by_command: false };
     assert_eq!(task.policy.cache, Some(cache));
+    assert_eq!(task.policy.deadline, Some(Duration::from_secs(5400)));
     assert_eq!(task.resources, Resources { cpu_milli: 500, memory_mib: 2048, gpus: 1 });
     assert_eq!(task.environment["MODE"], "fast");
 }
@@ -155,6 +157,9 @@ fn policy_at_its_edges() {
         ("timeout", json!("0s"), "leaves no time"),
         ("timeout", json!(-5), "leaves no time"),
         ("timeout", json!("soon"), "is not a length of time"),
+        ("deadline", json!(0), "leaves no time"),
+        ("deadline", json!("-2h"), "is not a length of time"),
+        ("deadline", json!("tomorrow"), "is not a length of time"),
         ("run_all_sub_nodes", json!(1), "is not true or false"),
         ("checkpoint", json!("yes"), "is not true or false"),
     ] {

@@ -4,7 +4,7 @@ use super::batch::SubmitRequest;
 
 /// Of SubmitJob.
 pub(crate) fn submission(request: &SubmitRequest) -> String {
-    format!("job {} on queue {}", request.name, request.queue)
+    format!("job {} on queue {} with definition {}", request.name, request.queue, request.definition)
 }
 
 /// Of DescribeJobs: the first few ids.
@@ -43,4 +43,10 @@ pub(crate) fn environments(names: &[String]) -> String {
 /// Of DescribeJobDefinitions and RegisterJobDefinition.
 pub(crate) fn definition(name: &str) -> String {
     format!("definition {name}")
+}
+
+/// Whether AWS's error code says that the caller lacks a permission. A HEAD has no body, so that of its refusal only the
+/// status is known.
+pub(crate) fn is_denial(code: &str) -> bool {
+    ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden", "HTTP 403"].contains(&code)
 }

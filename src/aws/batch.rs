@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::Serialize;
 
+use super::about;
 pub use crate::map::status::JobStatus;
 pub use crate::map::stuck::{EnvironmentDetail, QueueDetail};
 
@@ -191,6 +192,13 @@ pub enum BatchError {
         /// The cause.
         message: String,
     },
+}
+
+impl BatchError {
+    /// Whether AWS refused the call for want of a permission: with it, the same call would do.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, BatchError::Refused { code, .. } if about::is_denial(code))
+    }
 }
 
 /// AWS Batch.

@@ -4,6 +4,7 @@ pub(crate) mod about;
 pub mod batch;
 pub mod logs;
 pub mod memory;
+pub mod pacing;
 pub mod sdk;
 pub mod store;
 pub mod target;

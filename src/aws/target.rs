@@ -27,6 +27,9 @@ const ALSO_EMBEDDED: &[&str] = &["prefix", "image"];
 /// The bucket and the queue that batchmap's own endpoint starts with: the default wherever an endpoint is given.
 pub const OWN_NAME: &str = "batchmap";
 
+/// The queue of interruptible tasks that it starts with: the default where its other queue is.
+pub const OWN_INTERRUPTIBLE: &str = "batchmap-interruptible";
+
 /// A setting's value, and where it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -107,12 +110,13 @@ impl Target {
                 String::new()
             })
         };
+        let own_queue = default.is_some() && get("queue").is_none();
         let target = AwsTarget {
             bucket: required("bucket"),
             queue: required("queue"),
             region: get("region"),
             prefix,
-            interruptible_queue: get("interruptible_queue"),
+            interruptible_queue: get("interruptible_queue").or(own_queue.then(|| OWN_INTERRUPTIBLE.to_owned())),
             job_role: get("job_role"),
             execution_role: get("execution_role"),
             platform: get("platform").and_then(|text| text.parse().ok()).unwrap_or_default(),
@@ -139,7 +143,7 @@ impl AwsTarget {
             bucket: OWN_NAME.to_owned(),
             prefix,
             queue: OWN_NAME.to_owned(),
-            interruptible_queue: None,
+            interruptible_queue: Some(OWN_INTERRUPTIBLE.to_owned()),
             job_role: None,
             execution_role: None,
             platform: Platform::default(),
@@ -247,6 +251,7 @@ mod tests {
     fn an_endpoint_alone_is_one_of_our_own() {
         let target = aws(&[("endpoint", "http://127.0.0.1:4566")]);
         assert_eq!((target.bucket.as_str(), target.queue.as_str()), (OWN_NAME, OWN_NAME));
+        assert_eq!(target.interruptible_queue.as_deref(), Some(OWN_INTERRUPTIBLE));
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! `batchmap abort`.
 
+use std::time::Duration;
+
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::config::TargetArgs;
 use super::session::{Access, Session};
+use super::status::Form;
 use super::{Exit, Failure, inspect, report};
+use crate::map::layout::Root;
+use crate::run::driver::{Driver, Unended};
 use crate::run::launch;
 
 /// Arguments of `batchmap abort`.
@@ -16,6 +22,13 @@ pub struct AbortArgs {
     /// Why: shown to whoever looks at the execution later.
     #[arg(long, default_value = "aborted on request", value_name = "TEXT")]
     reason: String,
+    /// Stop waiting after this long, say which children have not ended, and exit with code 6: `90s`, `5m`. They have
+    /// been told to end all the same, and another `abort` goes on waiting [default: wait until all have]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// How the result is printed: in words on standard error, or as JSON on standard output.
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    format: Form,
     #[command(flatten)]
     target: TargetArgs,
 }
@@ -27,21 +40,88 @@ pub struct AbortArgs {
 /// When there is no such execution, or AWS cannot be reached.
 pub async fn run(args: AbortArgs) -> Result<Exit, Failure> {
     let session = Session::open(&args.target, Access::Drive { slots: None }).await?;
-    let root = inspect::find(&session, Some(&args.id)).await?;
+    let ended = abort(&session, &args).await;
+    session.close().await;
+    ended
+}
+
+async fn abort(session: &Session, args: &AbortArgs) -> Result<Exit, Failure> {
+    let root = inspect::find(session, Some(&args.id)).await?;
     let mut driver = launch::take_over(&session.ports, &root, session.patience).await?;
-    if driver.execution().decision().is_some() && driver.execution().running().next().is_none() {
+    if driver.execution().finished().is_some() {
         note!("{} is over already", root.id());
-        note!("{}", report::report(root.id(), &driver.execution().summary()));
-        session.close().await;
+        tell(&root, &driver, &[], args.format);
         return Ok(Exit::Ok);
     }
     let (control, mut requests) = mpsc::channel(1);
     driver.abort_first(&args.reason)?;
-    let ended = driver.run(&mut requests).await;
+    let ended = match args.timeout {
+        // A driver may stop at any moment: what it has not written is found out by the next one.
+        Some(timeout) => tokio::time::timeout(timeout, driver.run(&mut requests)).await.ok(),
+        None => Some(driver.run(&mut requests).await),
+    };
     drop(control);
-    let summary = driver.execution().summary();
-    session.close().await;
-    ended?;
-    note!("{}", report::report(root.id(), &summary));
-    Ok(Exit::Ok)
+    let unended = if matches!(ended, Some(Ok(_))) { Vec::new() } else { driver.unended().await };
+    tell(&root, &driver, &unended, args.format);
+    match ended {
+        Some(Ok(_)) => Ok(Exit::Ok),
+        Some(Err(error)) => Err(error.into()),
+        None => Ok(Exit::Detached),
+    }
+}
+
+fn tell(root: &Root, driver: &Driver, unended: &[Unended], format: Form) {
+    let (id, summary) = (root.id(), driver.execution().summary());
+    let ended = driver.execution().finished().is_some();
+    if format == Form::Json {
+        out!("{:#}", json!({"id": id, "ended": ended, "unended": unended, "summary": summary}));
+    } else if ended {
+        note!("{}", report::report(id, &summary));
+    } else {
+        note!("{}", waiting(id, unended));
+    }
+}
+
+/// Says what has not ended.
+fn waiting(id: &str, unended: &[Unended]) -> String {
+    let mut lines: Vec<String> = unended.iter().map(line).collect();
+    let children: u64 = unended.iter().map(|array| array.children).sum();
+    let (arrays, plural) = (unended.len(), if unended.len() == 1 { "" } else { "s" });
+    lines.insert(0, format!("{id} is not over: {children} children of {arrays} array{plural} have not ended"));
+    lines.push(format!("go on ending them with: batchmap abort {id}"));
+    lines.join("\n")
+}
+
+fn line(unended: &Unended) -> String {
+    let Unended { array, job, children, states } = unended;
+    let states: Vec<String> =
+        states.iter().map(|(status, count)| format!("{count} {status:?}").to_uppercase()).collect();
+    match job {
+        Some(job) if states.is_empty() => format!("  array {array} (job {job}): {children} by the last count"),
+        Some(job) => format!("  array {array} (job {job}): {}", states.join(", ")),
+        None => format!("  array {array}: whether AWS Batch has it is not known yet ({children} children)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::status::JobStatus;
+
+    #[test]
+    fn what_has_not_ended_is_told_by_array_and_state() {
+        let states = [(JobStatus::Running, 2), (JobStatus::Starting, 1)].into();
+        let unended = [
+            Unended { array: 3, job: Some("j".to_owned()), children: 3, states },
+            Unended { array: 4, job: None, children: 5, states: Default::default() },
+            Unended { array: 5, job: Some("k".to_owned()), children: 7, states: Default::default() },
+        ];
+        insta::assert_snapshot!(waiting("id", &unended), @r"
+        id is not over: 15 children of 3 arrays have not ended
+          array 3 (job j): 1 STARTING, 2 RUNNING
+          array 4: whether AWS Batch has it is not known yet (5 children)
+          array 5 (job k): 7 by the last count
+        go on ending them with: batchmap abort id
+        ");
+    }
 }

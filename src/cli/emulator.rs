@@ -21,6 +21,7 @@ Faults, each set by --fault, in the file of --faults, or while it runs at /.batc
   throttle=SHARE       requests refused for their rate (429, 503 SlowDown); throttle.rate=N: above N a second
   error=SHARE          requests that fail with a server's error
   latency=TIME         requests that wait first
+  denied=SHARE         requests that are refused for want of a permission
   lost_reply=SHARE     requests that are carried out and not answered
   summary_lag=TIME     DescribeJobs tells an array's statusSummary and status that late
   listing_lag=TIME     ListJobs tells jobs and states that late

@@ -35,7 +35,7 @@ Exit codes:
   1  the map failed: too few subtasks succeeded
   2  bad input: arguments, specification, data, unknown execution
   3  aborted
-  4  AWS refused a request or could not be reached
+  4  AWS refused a request or could not be reached; what was begun can be resumed where the message says so
   5  internal error, or the local machine failed
   6  stopped watching before the end; `batchmap resume ID` takes the execution up";
 
@@ -105,6 +105,7 @@ fn journal(error: &crate::run::journal::JournalError) -> Exit {
     use crate::run::journal::JournalError as E;
     match error {
         E::Overtaken { .. } => Exit::Detached,
+        E::Removed { .. } => Exit::BadInput,
         E::Unreadable { .. } | E::Gap { .. } => Exit::Internal,
         E::Store(_) => Exit::Aws,
     }

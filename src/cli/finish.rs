@@ -90,7 +90,9 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
         }
         Err(error) => {
             let Failure { message, exit } = error.into();
-            let message = format!("{message}; the execution is not over: take it up with: batchmap resume {id}");
+            let left = session.left_behind();
+            let message =
+                format!("{message}; the execution is not over, and {left}: take it up with: batchmap resume {id}");
             return Err(Failure { message, exit });
         }
         Ok(ended) => ended,

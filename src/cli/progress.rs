@@ -42,7 +42,7 @@ pub async fn show(show: Show, progress: watch::Receiver<Summary>) {
                 let settled = summary.succeeded + summary.failed;
                 let rate = (settled - last) as f64 / PLAIN_EVERY.as_secs_f64();
                 last = settled;
-                note!("{:>6.0}s  {}, {rate:.1}/s", started.elapsed().as_secs_f64(), counts(&summary));
+                note!("{:>6.0}s  {}, {rate:.1}/s", started.elapsed().as_secs_f64(), line(&summary));
                 if progress.has_changed().is_err() {
                     return;
                 }
@@ -62,10 +62,18 @@ async fn bar(mut progress: watch::Receiver<Summary>) {
     loop {
         let summary = progress.borrow_and_update().clone();
         bar.set_position(summary.succeeded + summary.failed + summary.settling);
-        bar.set_message(counts(&summary));
+        bar.set_message(line(&summary));
         if progress.changed().await.is_err() {
             break;
         }
     }
     bar.finish_and_clear();
+}
+
+/// The counts, and why nothing starts.
+fn line(summary: &Summary) -> String {
+    match &summary.stuck {
+        Some(stuck) => format!("{}; nothing starts: {}", counts(summary), stuck.what),
+        None => counts(summary),
+    }
 }

@@ -125,6 +125,7 @@ mod tests {
             retried: 0,
             arrays: 1,
             failures: vec![folded],
+            stuck: None,
         };
         insta::assert_snapshot!(report("id", &summary), @r"
         2 of 10 failed: [3],[7]: USER:ExitCode

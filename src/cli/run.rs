@@ -129,6 +129,10 @@ pub async fn prepare(input: &RunInput, access: Access) -> Result<Prepared, Failu
         }
     };
     let session = Session::open_target(target, access).await?;
+    if task.policy.interruptible && session.target.interruptible_queue.is_none() {
+        let queue = &session.target.queue;
+        note!("note: no interruptible_queue is configured: interruptible subtasks run on {queue} like all others");
+    }
     let root = session.root(&launch::new_id(now_ms()));
     let definition = own_directories(&task, &session)
         .and_then(|()| job_definition(task.image.as_deref(), &task.resources, &session));

@@ -306,8 +306,7 @@ impl Session {
 
 /// The embedded endpoint, as a target.
 fn own(prefix: String, image: Option<String>) -> AwsTarget {
-    let interruptible_queue = Some(local::INTERRUPTIBLE.to_owned());
-    AwsTarget { interruptible_queue, ..AwsTarget::standing_for_aws(prefix, image) }
+    AwsTarget::standing_for_aws(prefix, image)
 }
 
 async fn connect(url: &str, target: &AwsTarget) -> Clients {

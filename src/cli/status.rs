@@ -1,5 +1,6 @@
 //! `batchmap status`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
@@ -7,8 +8,13 @@ use serde_json::json;
 use super::config::TargetArgs;
 use super::session::{Access, Session};
 use super::{Exit, Failure, inspect, report};
+use crate::aws::batch::JobDetail;
+use crate::map::event::Queue;
 use crate::map::status::Phase;
-use crate::run::{launch, observe};
+use crate::map::stuck::{Shape, Stuck};
+use crate::map::summary::Summary;
+use crate::run::launch::{self, Known};
+use crate::run::{observe, stuck};
 
 /// Arguments of `batchmap status`.
 #[derive(Debug, clap::Args)]
@@ -41,11 +47,12 @@ pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
     let root = inspect::find(&session, args.id.as_deref()).await?;
     let mut known = launch::read(&session.ports.store, &root).await?;
     let jobs: Vec<(u32, String)> = known.execution.running().map(|(number, _, job)| (number, job.to_owned())).collect();
-    let mut live = true;
+    let (mut live, mut why) = (true, None);
     let driven = known.times.is_some_and(|(_, last)| session.may_be_driven(last));
     if !jobs.is_empty() && driven {
         let ids: Vec<String> = jobs.iter().map(|(_, job)| job.clone()).collect();
         let seen = observe::poll(session.ports.batch.as_ref(), &ids).await?;
+        why = waiting(&session, &known, &jobs, &seen).await;
         for (number, job) in &jobs {
             if let Some(detail) = seen.get(job) {
                 known.execution.observe(*number, &observe::seen(detail));
@@ -54,7 +61,7 @@ pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
     } else {
         live = jobs.is_empty();
     }
-    let summary = known.execution.summary();
+    let summary = Summary { stuck: why, ..known.execution.summary() };
     let arrays: Vec<_> = known.execution.arrays().iter().filter_map(|array| array.job_id()).collect();
     match args.format {
         Form::Json => {
@@ -67,6 +74,9 @@ pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
         Form::Text => {
             out!("{}  {}  {}", root.id(), known.record.name, word(summary.phase));
             out!("{}", report::counts(&summary));
+            if let Some(stuck) = &summary.stuck {
+                out!("nothing starts: {stuck}");
+            }
             if let Some((first, last)) = known.times {
                 out!("first record to last: {}", seconds(last.saturating_sub(first)));
             }
@@ -80,6 +90,43 @@ pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
     }
     session.close().await;
     Ok(Exit::Ok)
+}
+
+/// Why children wait, when Batch says so of any of them or when something is wrong with a queue in which nothing runs.
+async fn waiting(
+    session: &Session,
+    known: &Known,
+    jobs: &[(u32, String)],
+    seen: &BTreeMap<String, JobDetail>,
+) -> Option<Stuck> {
+    let mut queues: BTreeMap<&str, (u32, u32, Option<&str>)> = BTreeMap::new();
+    let open: BTreeMap<u32, Queue> = known.execution.open().map(|(number, array)| (number, array.queue)).collect();
+    for (number, job) in jobs {
+        let (Some(detail), Some(names), Some(queue)) = (seen.get(job), &known.names, open.get(number)) else {
+            continue;
+        };
+        if let Some(stuck) = stuck::told(detail) {
+            return Some(stuck);
+        }
+        let name = match queue {
+            Queue::Default => &names.queue,
+            Queue::Interruptible => names.interruptible_queue.as_ref().unwrap_or(&names.queue),
+        };
+        let (runnable, going, _) = stuck::tally(detail);
+        let sums = queues.entry(name).or_default();
+        (sums.0, sums.1) = (sums.0 + runnable, sums.1 + going);
+        sums.2 = sums.2.or((runnable > 0 && !detail.summary.is_empty()).then_some(job));
+    }
+    // An emulator says itself what can never start, and its own environments take children of any size.
+    let shape = if session.patience.lag.is_zero() { Shape::default() } else { stuck::shape(&known.record) };
+    let quiet = queues.into_iter().filter(|(_, (runnable, going, _))| *runnable > 0 && *going == 0);
+    for (queue, (_, _, array)) in quiet {
+        // That nobody may look, or AWS does not answer, is no reason not to show the rest.
+        if let Ok(Some(stuck)) = stuck::inquire(session.ports.batch.as_ref(), queue, array, shape).await {
+            return Some(stuck);
+        }
+    }
+    None
 }
 
 /// A phase in one word.

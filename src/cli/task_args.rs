@@ -122,6 +122,9 @@ pub struct TaskArgs {
         help_heading = "Policy"
     )]
     pub checkpoint: Option<OsString>,
+    /// Time limit of the whole execution, from its beginning on: 2h, 90m, or seconds [default: none]
+    #[arg(long, value_name = "TIME", help_heading = "Policy", allow_hyphen_values = true)]
+    pub deadline: Option<OsString>,
 
     /// Take known outputs from the cache, run only the rest, and keep what that brings; needs --cache-version
     #[arg(
@@ -224,6 +227,7 @@ impl TaskArgs {
             ("interruptible", &self.interruptible),
             ("run_all_sub_nodes", &self.run_all_sub_nodes),
             ("checkpoint", &self.checkpoint),
+            ("deadline", &self.deadline),
             ("cache", &self.cache),
             ("cache_overwrite", &self.cache_overwrite),
         ];

@@ -14,6 +14,7 @@ use super::runner::process::{ProcessConfig, ProcessRunner};
 use super::runner::simulated::{Script, SimulatedRunner};
 use super::s3;
 use super::server::Endpoint;
+use crate::aws::target::OWN_INTERRUPTIBLE;
 
 /// The access key that the client and the children sign with. The endpoint takes any.
 pub const ACCESS_KEY: &str = "batchmap";
@@ -22,7 +23,7 @@ pub const SECRET_KEY: &str = "batchmap";
 /// The bucket, the queue and the compute environment that an endpoint starts with.
 pub const NAME: &str = "batchmap";
 /// The queue of interruptible tasks that it starts with.
-pub const INTERRUPTIBLE: &str = "batchmap-interruptible";
+pub const INTERRUPTIBLE: &str = OWN_INTERRUPTIBLE;
 /// The region that children sign for.
 const REGION: &str = "us-east-1";
 

@@ -42,6 +42,12 @@ impl Cadence {
         self.interval = next.clamp(self.pace.shortest, self.pace.longest);
     }
 
+    /// Takes in how long a poll took: under a throttled account, or with thousands of failures to list, long. It is not
+    /// made more often than every other moment.
+    pub fn took(&mut self, time: Duration) {
+        self.interval = self.interval.max(time.min(self.pace.longest));
+    }
+
     /// Something was started or stopped: news are to be expected soon.
     pub fn hurry(&mut self) {
         self.interval = self.pace.shortest;
@@ -60,6 +66,21 @@ mod tests {
         cadence.polled(true);
         assert!(cadence.interval() < Pace::AWS.longest);
         cadence.hurry();
+        assert_eq!(cadence.interval(), Pace::AWS.shortest);
+    }
+
+    #[test]
+    fn what_takes_long_is_not_done_often() {
+        let mut cadence = Cadence::new(Pace::AWS);
+        cadence.polled(true);
+        cadence.took(Duration::from_secs(9));
+        assert_eq!(cadence.interval(), Duration::from_secs(9));
+        cadence.took(Duration::from_secs(300));
+        assert_eq!(cadence.interval(), Pace::AWS.longest);
+        (0..9).for_each(|_| {
+            cadence.polled(true);
+            cadence.took(Duration::from_millis(80));
+        });
         assert_eq!(cadence.interval(), Pace::AWS.shortest);
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exit::{EXIT_RECOVERABLE, EXIT_SYSTEM};
 use super::status::JobStatus;
+use super::stuck;
 
 /// Who is to blame, in Flyte's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -247,6 +248,9 @@ pub fn describe(row: &Row, evidence: &Evidence<'_>) -> String {
     for reason in said {
         text.push_str(": ");
         text.push_str(reason);
+        if let Some(stuck) = stuck::explain(reason) {
+            text.push_str(&format!("; {}: {}", stuck.what, stuck.fix));
+        }
     }
     text
 }

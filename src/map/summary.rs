@@ -9,6 +9,7 @@ use super::execution::Execution;
 use super::policy::Origin;
 use super::ranges::Ranges;
 use super::status::Phase;
+use super::stuck::Stuck;
 
 /// How many different failures are kept apart; further ones are counted together. A list of 10,000 different messages
 /// helps nobody, and every one is still in its subtask's error document.
@@ -129,6 +130,8 @@ pub struct Summary {
     pub arrays: u64,
     /// Failures, the most frequent first.
     pub failures: Vec<Folded>,
+    /// Why queued ones do not start, where that is known: from AWS, not from the journal.
+    pub stuck: Option<Stuck>,
 }
 
 impl Summary {
@@ -161,6 +164,7 @@ impl Summary {
             retried: execution.retried(),
             arrays: execution.arrays().len() as u64,
             failures: Vec::new(),
+            stuck: None,
         }
     }
 }

@@ -116,6 +116,8 @@ pub struct Policy {
     pub run_all_sub_nodes: bool,
     /// Give each attempt a directory that is saved for the next one.
     pub checkpoint: bool,
+    /// Of the whole execution, from its beginning on.
+    pub deadline: Option<Duration>,
     /// Whether outputs are taken from the cache and kept in it.
     pub cache: Option<Cache>,
 }
@@ -146,6 +148,7 @@ impl Default for Policy {
             interruptible: false,
             run_all_sub_nodes: false,
             checkpoint: false,
+            deadline: None,
             cache: None,
         }
     }

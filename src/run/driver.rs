@@ -8,16 +8,20 @@
 //!        └── drain: journal, then submit / look up / terminate ◄──┘
 //! ```
 
+mod deadline;
+mod ending;
 mod error;
 mod polling;
 mod saving;
 mod submitting;
 mod sweeping;
 mod terminating;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub use ending::Unended;
 pub use error::DriveError;
 use sweeping::Sweep;
 use tokio::sync::{mpsc, watch};
@@ -96,7 +100,14 @@ pub struct Driver {
     saving: JoinSet<()>,
     progress: watch::Sender<Summary>,
     polls: u64,
-    warned: Option<String>,
+    /// When the execution must be over.
+    deadline: Option<deadline::Deadline>,
+    /// Arrays that are to end, since when they have been told so.
+    ending: BTreeMap<u32, Instant>,
+    /// Children that wait and do not start.
+    waiting: waiting::Waiting,
+    /// When the last poll began.
+    polled: Instant,
 }
 
 impl Driver {
@@ -128,7 +139,10 @@ impl Driver {
             saving: JoinSet::new(),
             progress,
             polls: 0,
-            warned: None,
+            deadline: None,
+            ending: BTreeMap::new(),
+            waiting: waiting::Waiting::default(),
+            polled: Instant::now(),
         }
     }
 
@@ -175,6 +189,7 @@ impl Driver {
     /// When AWS or the journal makes it impossible to go on.
     pub async fn run(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
         loop {
+            self.expire(self.ports.clock.now_ms())?;
             let drained = match self.drain().await {
                 Ok(Some(decision)) => return Ok(Ended::Finished(decision)),
                 Ok(None) => true,
@@ -183,7 +198,9 @@ impl Driver {
                     false
                 }
             };
-            let wake = tokio::time::sleep(self.cadence.interval());
+            // What is left to submit waits for a poll that is due, not for the next one.
+            let more = drained && !self.to_submit.is_empty();
+            let wake = tokio::time::sleep(if more { Duration::ZERO } else { self.cadence.interval() });
             tokio::select! {
                 biased;
                 // A caller that dropped its end has nothing more to say: the poll alone goes on.
@@ -191,6 +208,8 @@ impl Driver {
                     Control::Detach => return Ok(Ended::Detached),
                     Control::Abort { reason } => self.take_in(Event::AbortRequested { reason })?,
                 },
+                // The next turn takes it in, before anything else is done.
+                () = tokio::time::sleep_until(self.expires_at()) => {}
                 () = wake => match self.poll().await {
                     // A poll alone is no proof: there may have been nothing to ask about.
                     Ok(()) if drained => self.failing = None,
@@ -227,7 +246,7 @@ impl Driver {
             events => self.journal.append(self.ports.clock.now_ms(), events).await?,
         }
         self.save_if_due();
-        let summary = self.execution.counts();
+        let summary = Summary { stuck: self.waiting.stuck().cloned(), ..self.execution.counts() };
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
         Ok(())
     }
@@ -237,7 +256,19 @@ impl Driver {
         for array in std::mem::take(&mut self.not_found) {
             self.execution.ask_again(array);
         }
-        let mut refused: Vec<(u32, DriveError)> = Vec::new();
+        let mut refused = Vec::new();
+        let drained = self.carry_out(&mut refused).await;
+        refused.iter().for_each(|(array, _)| self.execution.ask_again(*array));
+        match (drained, refused.into_iter().next()) {
+            (Err(error), _) if !error.is_transient() => Err(error),
+            (_, Some((_, refusal))) => Err(refusal),
+            (drained, None) => drained,
+        }
+    }
+
+    /// As [`Driver::drain`]; arrays that may not be ended are put into `refused`, and the others are ended all the same:
+    /// what is denied for one is perhaps allowed for another.
+    async fn carry_out(&mut self, refused: &mut Vec<(u32, DriveError)>) -> Result<Option<Decision>, DriveError> {
         loop {
             match self.execution.next_action() {
                 Some(Action::Record(Event::Finished)) if !self.nothing_is_left().await? => break,
@@ -247,13 +278,10 @@ impl Driver {
                     let found = self.look_up(array).await;
                     self.retry_later(array, found)?;
                 }
-                Some(Action::Terminate { array, job }) => {
-                    match self.terminate(array, &job).await {
-                        // The others are ended all the same: what one may not, another perhaps may.
-                        Err(error @ DriveError::Batch(BatchError::Refused { .. })) => refused.push((array, error)),
-                        done => self.retry_later(array, done)?,
-                    }
-                }
+                Some(Action::Terminate { array, job }) => match self.terminate(array, &job).await {
+                    Err(error @ DriveError::Batch(BatchError::Refused { .. })) => refused.push((array, error)),
+                    done => self.retry_later(array, done)?,
+                },
                 Some(Action::Finish(decision)) => {
                     self.flush().await?;
                     self.save_at_end().await;
@@ -261,7 +289,7 @@ impl Driver {
                 }
                 None => {
                     self.sweep_after_takeover().await?;
-                    if self.to_submit.is_empty() {
+                    if self.to_submit.is_empty() || self.poll_is_due() {
                         break;
                     }
                     self.submit().await?;
@@ -269,8 +297,7 @@ impl Driver {
             }
         }
         self.flush().await?;
-        refused.iter().for_each(|(array, _)| self.execution.ask_again(*array));
-        refused.into_iter().next().map_or(Ok(None), |(_, error)| Err(error))
+        Ok(None)
     }
 
     /// An action that failed comes out of the machine again at the next drain.

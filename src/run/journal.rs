@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::aws::store::{Store, StoreError};
 use crate::map::event::Event;
 use crate::map::layout::Root;
-use crate::run::now_ms;
+use crate::run::Clock;
 
 /// The format that this version writes. A record of a newer one is refused, never guessed at.
 pub const VERSION: u32 = 1;
@@ -62,6 +62,12 @@ pub enum JournalError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The execution was removed while this driver slept.
+    #[error("this execution was removed (journal record {sequence} is gone): this driver stops")]
+    Removed {
+        /// The record of its own that it looked for.
+        sequence: u64,
+    },
     /// A record is missing between others.
     #[error("journal record {sequence} is missing, though later ones exist")]
     Gap {
@@ -91,6 +97,7 @@ pub struct Journal {
     store: Arc<dyn Store>,
     root: Root,
     writer: String,
+    clock: Clock,
     next: u64,
     first_ms: Option<u64>,
     last_ms: u64,
@@ -107,19 +114,25 @@ impl Journal {
     /// # Errors
     /// When S3 fails, a record is missing, or one is of a format that this version does not know.
     pub async fn open(store: Arc<dyn Store>, root: Root, writer: String) -> Result<(Self, Vec<Record>), JournalError> {
-        let seen = (Instant::now(), now_ms());
+        let clock = Clock::wall();
+        let seen = (Instant::now(), clock.now_ms());
         let records = read_from(&store, &root, 1).await?;
         let times = records.first().zip(records.last()).map(|(first, last)| (first.now_ms, last.now_ms));
         let end = End { records: records.len() as u64, times, growth: Growth::default(), seen };
-        Ok((Journal::after(store, root, writer, end), records))
+        Ok((Journal::after(store, root, writer, end, clock), records))
     }
 
-    /// Opens a journal that was read to its end.
-    pub fn after(store: Arc<dyn Store>, root: Root, writer: String, end: End) -> Self {
+    /// Opens a journal that was read to its end; `clock` is the one that `end` was seen by.
+    pub fn after(store: Arc<dyn Store>, root: Root, writer: String, end: End, clock: Clock) -> Self {
         let (first_ms, last_ms) = (end.times.map(|(first, _)| first), end.times.map_or(0, |(_, last)| last));
-        let (next, growth, sign) = (end.records + 1, end.growth, Sign::now());
-        sign.renew(end.seen);
-        Journal { store, root, writer, next, first_ms, last_ms, growth, sign, unanswered: VecDeque::new() }
+        let (next, growth, sign) = (end.records + 1, end.growth, Sign::of(end.seen));
+        Journal { store, root, writer, clock, next, first_ms, last_ms, growth, sign, unanswered: VecDeque::new() }
+    }
+
+    /// The same journal, whose fence goes by this clock.
+    pub fn timed_by(self, clock: Clock) -> Self {
+        self.sign.renew((Instant::now(), clock.now_ms()));
+        Journal { clock, ..self }
     }
 
     /// Appends one record, after those that could not be written before.
@@ -140,8 +153,12 @@ impl Journal {
     /// As [`Journal::append`].
     pub async fn flush(&mut self) -> Result<(), JournalError> {
         while let Some(record) = self.unanswered.front() {
-            let asked = (Instant::now(), now_ms());
+            let asked = (Instant::now(), self.clock.now_ms());
+            let slept = !self.sign.is_fresh(asked.1);
             let bytes = self.write(record).await?;
+            if slept {
+                self.not_removed(record.sequence).await?;
+            }
             self.sign.renew(asked);
             self.growth.add(bytes);
             self.first_ms.get_or_insert(record.now_ms);

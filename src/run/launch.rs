@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::driver::{Driver, Patience};
 use super::journal::{End, Growth, Journal, JournalError};
 use super::submit::{self, Template, TooLarge};
-use super::{Ports, now_ms, random};
+use super::{Ports, random};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::{self, TaskRecord};
 use crate::map::event::{Event, Queue};
@@ -170,13 +170,16 @@ pub async fn begin_reusing(
     reused.iter().try_for_each(|event| execution.handle(event))?;
     let template = template(ports, root, &names);
     let (mut journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
+    // The sign that it is ours is the first record's.
+    journal = journal.timed_by(ports.clock.clone());
     if let Some(first) = records.first() {
         return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
     }
     let Names { definition, queue, interruptible_queue } = names;
+    let now = ports.clock.now_ms();
     let started = Event::Started { definition, queue, interruptible_queue };
-    journal.append(ports.clock.now_ms(), std::iter::once(started).chain(reused).collect()).await?;
-    Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)))
+    journal.append(now, std::iter::once(started).chain(reused).collect()).await?;
+    Ok(Driver::new(ports.clone(), record, template, patience, (journal, execution)).begun_at(now, now))
 }
 
 /// The driver that takes up an execution where its journal ends.
@@ -185,15 +188,18 @@ pub async fn begin_reusing(
 /// When there is no such execution, it was never begun, or its journal cannot be read.
 pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result<Driver, LaunchError> {
     let record = read_record(&ports.store, root).await?;
-    let seen = (Instant::now(), now_ms());
+    let seen = (Instant::now(), ports.clock.now_ms());
     let known = replay::replay(&ports.store, root, record).await?;
     let end = End { records: known.records, times: known.times, growth: known.growth, seen };
-    let journal = Journal::after(ports.store.clone(), root.clone(), writer(), end);
+    let journal = Journal::after(ports.store.clone(), root.clone(), writer(), end, ports.clock.clone());
     let names = known.names.ok_or_else(|| LaunchError::NeverBegun { id: root.id().to_owned() })?;
     let template = template(ports, root, &names);
     let mut execution = known.execution;
     execution.resume();
-    Ok(Driver::new(ports.clone(), known.record, template, patience, (journal, execution)).inheriting())
+    let now = ports.clock.now_ms();
+    let first = known.times.map_or(now, |(first, _)| first);
+    let driver = Driver::new(ports.clone(), known.record, template, patience, (journal, execution));
+    Ok(driver.inheriting().begun_at(first, now))
 }
 
 /// Reads an execution without touching it.

@@ -6,6 +6,7 @@ mod clock;
 pub mod definition;
 pub mod driver;
 pub mod files;
+pub mod gc;
 pub mod journal;
 pub mod launch;
 pub mod observe;
@@ -14,6 +15,7 @@ pub mod result;
 pub mod settle;
 pub mod source;
 pub mod stage;
+pub mod stuck;
 pub mod submit;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ mod elsewhere;
 mod examples;
 mod go_plugin_risks;
 mod interrupts;
+mod limits;
 mod outcomes;
 mod place;
 mod recover;

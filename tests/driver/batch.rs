@@ -39,12 +39,17 @@ pub enum Ending {
     HostLost,
     /// With its host, after its outputs were written.
     HostLostLate,
+<<<<<<< HEAD
     /// FAILED for this reason, before there was an exit code.
     Failed(&'static str),
     /// By somebody else's TerminateJob.
     Stopped,
     /// SUCCEEDED, with no outputs and this error document, if any.
     Hollow { document: Option<bool> },
+=======
+    /// Cancelled by its queue's time limit, before it started.
+    GivenUp,
+>>>>>>> f4175230260a7d02af4cd06a9378b58eb297c84b
 }
 
 /// What goes wrong with one call.
@@ -58,8 +63,15 @@ pub enum Fault {
     Lost,
     /// Refused.
     Refused,
+<<<<<<< HEAD
     /// Nothing: this call goes through, and the next one meets the next fault.
     Pass,
+=======
+    /// Accepted, and nothing comes of it.
+    Ignored,
+    /// Refused for want of a permission.
+    Denied,
+>>>>>>> f4175230260a7d02af4cd06a9378b58eb297c84b
 }
 
 #[derive(Clone, Debug)]
@@ -106,6 +118,8 @@ struct State {
     attempts: Vec<u32>,
     listing_lag: Duration,
     hidden_failures: u32,
+    stalled: Option<Option<String>>,
+    early_end: bool,
     queues: Vec<QueueDetail>,
     environments: Vec<EnvironmentDetail>,
 }
@@ -149,6 +163,27 @@ impl ScriptedBatch {
     /// The next `times` listings of failed children are empty.
     pub fn hide_failures(&self, times: u32) {
         self.state().hidden_failures = times;
+    }
+
+    /// No child starts any more, and the parents say so with this reason, or with none.
+    pub fn stall(&self, reason: Option<&str>) {
+        self.state().stalled = Some(reason.map(str::to_owned));
+    }
+
+    /// Children start again, as if they had never waited.
+    pub fn go_on(&self) {
+        self.state().stalled = None;
+    }
+
+    /// A parent that was terminated is FAILED at once, half a minute before its children are.
+    pub fn early_end(&self, early: bool) {
+        self.state().early_end = early;
+    }
+
+    /// What there is to be told of a queue and its environments.
+    pub fn places(&self, queue: QueueDetail, environments: Vec<EnvironmentDetail>) {
+        let mut state = self.state();
+        (state.queues, state.environments) = (vec![queue], environments);
     }
 
     /// Somebody submits a job of this name to queue `q`: children of no subtask that run for so long, unless ended. Its id.
@@ -221,8 +256,15 @@ impl ScriptedBatch {
         match fault {
             Fault::Throttled => BatchError::Throttled { operation, message: "slow down".to_owned() },
             Fault::Lost | Fault::ReplyLost => BatchError::Unknown { operation, message: "timeout".to_owned() },
+<<<<<<< HEAD
             Fault::Refused | Fault::Pass => {
+=======
+            Fault::Refused | Fault::Ignored => {
+>>>>>>> f4175230260a7d02af4cd06a9378b58eb297c84b
                 BatchError::Refused { operation, code: "ClientException".to_owned(), message: "no".to_owned() }
+            }
+            Fault::Denied => {
+                BatchError::Refused { operation, code: "AccessDeniedException".to_owned(), message: "no".to_owned() }
             }
         }
     }
@@ -278,6 +320,14 @@ impl ScriptedBatch {
     }
 }
 
+/// A job none of whose children may start.
+fn stalled(detail: JobDetail, reason: Option<&Option<String>>) -> JobDetail {
+    let Some(reason) = reason.filter(|_| !detail.status.is_terminal()) else { return detail };
+    let waits = |status| if status == JobStatus::Running { JobStatus::Runnable } else { status };
+    let summary = detail.summary.into_iter().map(|(status, count)| (waits(status), count)).collect();
+    JobDetail { status: waits(detail.status), status_reason: reason.clone(), summary, ..detail }
+}
+
 /// What a child leaves: its own index.
 pub fn outputs(index: OriginalIndex) -> Bytes {
     let literals = [("o0".to_owned(), make::integer(index.0 as i64))].into();
@@ -316,7 +366,11 @@ impl Child {
             Ending::Stopped => Some(143),
             Ending::Error { .. } => Some(1),
             Ending::Exit(code) => Some(code),
+<<<<<<< HEAD
             Ending::HostLost | Ending::HostLostLate | Ending::Failed(_) => None,
+=======
+            Ending::HostLost | Ending::HostLostLate | Ending::GivenUp => None,
+>>>>>>> f4175230260a7d02af4cd06a9378b58eb297c84b
         }
     }
 }
@@ -326,8 +380,15 @@ impl Job {
         match child.ending {
             _ if child.terminated => self.stopped_because.clone(),
             Ending::HostLost | Ending::HostLostLate => Some("Host EC2 (instance i-0) terminated.".to_owned()),
+<<<<<<< HEAD
             Ending::Failed(reason) => Some(reason.to_owned()),
             Ending::Stopped => Some("somebody else's words".to_owned()),
+=======
+            Ending::GivenUp => Some(
+                "Canceled by JobStateTimeLimit action due to reason: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+                    .to_owned(),
+            ),
+>>>>>>> f4175230260a7d02af4cd06a9378b58eb297c84b
             _ => Some("Essential container in task exited".to_owned()),
         }
     }
@@ -434,7 +495,15 @@ impl Batch for ScriptedBatch {
             return Err(Self::refuse("DescribeJobs", fault));
         }
         let (now, state) = (Instant::now(), self.state());
-        Ok(state.jobs.iter().filter(|job| ids.contains(&job.id)).map(|job| job.detail(now)).collect())
+        let asked = state.jobs.iter().filter(|job| ids.contains(&job.id));
+        let told = asked.map(|job| {
+            let mut detail = stalled(job.detail(now), state.stalled.as_ref());
+            if state.early_end && job.stopped_because.is_some() {
+                detail.status = JobStatus::Failed;
+            }
+            detail
+        });
+        Ok(told.collect())
     }
 
     async fn list_children(&self, parent: &str, status: JobStatus, token: Option<&str>) -> Result<JobPage, BatchError> {
@@ -482,13 +551,25 @@ impl Batch for ScriptedBatch {
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
         self.settle().await;
-        if let Some(fault) = self.fault("TerminateJob") {
-            return Err(Self::refuse("TerminateJob", fault));
+        match self.fault("TerminateJob") {
+            Some(Fault::Ignored) => {
+                let mut state = self.state();
+                let array = state.jobs.iter().find(|job| job.id == id).expect("the driver ends its own").array;
+                state.calls.push(Call::Terminate { array });
+                return Ok(());
+            }
+            Some(fault) => return Err(Self::refuse("TerminateJob", fault)),
+            None => {}
         }
         let (now, mut state) = (Instant::now(), self.state());
+        let early = state.early_end;
         let Some(job) = state.jobs.iter_mut().find(|job| job.id == id) else { return Ok(()) };
         for child in job.children.iter_mut().filter(|child| !child.is_over(now)) {
-            child.terminated = true;
+            if early {
+                (child.ends, child.ending) = (now + Duration::from_secs(30), Ending::Exit(143));
+            } else {
+                child.terminated = true;
+            }
         }
         job.stopped_because = Some(reason.to_owned());
         let array = job.array;

@@ -1,37 +1,66 @@
-//! What children do, and what must come of it.
+//! What a seed is made of: a map, its policy, its children, and everything that goes wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
+use batchmap::idl::core::{LiteralType, TypedInterface, Variable, VariableMap};
+use batchmap::idl::record::policy::{Completion, ConcurrencyMode};
+use batchmap::idl::record::{Policy, TaskRecord};
+use batchmap::map::layout::RECORD_VERSION;
 use serde_json::json;
 
-/// Draws of one kind: the same seed and question, the same answer.
-#[derive(Clone, Copy, Debug)]
-pub struct Dice(pub u64);
+use crate::dice::Dice;
+use crate::gate::Halt;
 
-impl Dice {
-    /// A number below `sides`.
-    pub fn roll(self, question: &str, sides: u64) -> u64 {
-        let hash = blake3::hash(format!("{}/{question}", self.0).as_bytes());
-        u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap()) % sides
-    }
+pub const SECOND: u64 = 1000;
+pub const MINUTE: u64 = 60 * SECOND;
+pub const HOUR: u64 = 60 * MINUTE;
 
-    /// Whether something with this many chances in a hundred happens.
-    pub fn hits(self, question: &str, percent: u64) -> bool {
-        self.roll(question, 100) < percent
-    }
-}
+/// How long drivers wait for what Batch does not show yet. All lateness of one kind stays below it: AWS promises no
+/// bound, so what is later still cannot be told from what will never come.
+pub const PATIENCE: u64 = 60 * SECOND;
 
-/// How a subtask's run goes that is not lost with its host.
+/// How one attempt of a child goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Outputs, exit code 0.
     Good,
+    /// Outputs, and then exit code 1: what is there counts.
+    GoodThenCode,
+    /// Outputs, and then the host is lost.
+    GoodThenLost,
     /// A recoverable error document.
     Recoverable,
-    /// A non-recoverable one.
+    /// No document: the exit code that asks for another run.
+    AsksAgain,
+    /// A non-recoverable document.
     Hopeless,
     /// No document: exit code 1.
     Code,
+    /// Exit code 0 without outputs, where some are due.
+    Silent,
+    /// A recoverable document that blames the system.
+    SystemRecoverable,
+    /// Its host is lost.
+    Lost,
+    /// Its image cannot be pulled this time.
+    Unpulled,
+    /// It never ends: its timeout ends it.
+    Hangs,
+}
+
+/// Chances in a hundred that something happens to a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trouble {
+    pub throttled: u64,
+    /// Never arrives; or a 5xx, or a 409.
+    pub lost: u64,
+    /// Arrives, and the answer does not: for a conditional write, also as a 412 about itself.
+    pub unanswered: u64,
+    /// Arrives long after its caller has given it up.
+    pub late: u64,
+    /// An answer of DescribeJobs that was true some time ago.
+    pub stale: u64,
+    pub credentials: u64,
 }
 
 /// The script of one execution.
@@ -39,91 +68,213 @@ pub enum Ending {
 pub struct Script {
     pub dice: Dice,
     pub size: u64,
-    pub concurrency: u32,
-    pub min_successes: u64,
-    pub retries: u32,
-    /// Chances in a hundred that a call to Batch goes wrong in one of its ways.
-    pub trouble: u64,
+    pub pack_starts: Vec<u64>,
+    pub policy: Policy,
+    pub outputs_due: bool,
+    pub slots: u32,
+    /// The longest ordinary run, in milliseconds.
+    pub longest: u64,
+    /// Chances in a hundred that an attempt is lost with its host, or does not start.
+    pub losses: u64,
+    /// Chances in ten that a subtask fails in an array.
+    pub failures: u64,
+    /// When every host under way goes at once.
+    pub storms: Vec<u64>,
+    pub trouble: Trouble,
+    /// When neither S3 nor Batch can be reached at all.
+    pub outage: Option<Range<u64>>,
+    /// When somebody asks for the end.
+    pub abort_at: Option<u64>,
+    /// What happens to drivers at a certain call of theirs.
+    pub halts: Vec<Halt>,
+    /// Drivers, from the first, that die at a drawn time.
+    pub mortals: u64,
+    /// Drivers that are started though another one is alive.
+    pub rivals: u64,
+    /// Whether drivers' clocks are wrong, and jump.
+    pub jumpy: bool,
 }
 
 impl Script {
     pub fn new(seed: u64) -> Script {
         let dice = Dice(seed);
-        let size = 1 + dice.roll("size", 60);
+        let size = size(dice);
+        let policy = policy(dice, size);
+        let stormy = dice.hits("stormy", &[], 15);
+        // So few that they never use up a budget: what must come of it stays known.
+        let storms = if policy.interruptible { 1 } else { 1 + dice.roll("storms", &[], 2) };
+        let storm = |number| dice.roll("storm", &[number], 4 * MINUTE);
+        let eventful = dice.hits("eventful", &[], 80);
         Script {
             dice,
             size,
-            concurrency: [0, 1, 3, 7, 20][dice.roll("concurrency", 5) as usize],
-            min_successes: size - dice.roll("slack", size / 4 + 1),
-            retries: dice.roll("retries", 3) as u32,
-            trouble: [0, 5, 15][dice.roll("trouble", 3) as usize],
+            pack_starts: pack_starts(dice, size),
+            policy,
+            outputs_due: !dice.hits("outputless", &[], 15),
+            slots: if size > 300 { size as u32 / 4 } else { 1 + dice.roll("slots", &[], 30) as u32 },
+            longest: longest(dice, size),
+            losses: if stormy { 0 } else { dice.pick("losses", &[], &[0, 0, 5, 30]) },
+            failures: dice.pick("failures", &[], &[0, 1, 1, 3]),
+            storms: if stormy { (0..storms).map(storm).collect() } else { Vec::new() },
+            trouble: trouble(dice),
+            outage: dice.hits("outage", &[], 8).then(|| {
+                let from = dice.roll("outage/from", &[], 3 * MINUTE);
+                from..from + dice.roll("outage/for", &[], 20 * MINUTE)
+            }),
+            abort_at: dice.hits("abort", &[], 6).then(|| dice.roll("abort/at", &[], 5 * MINUTE)),
+            halts: if eventful { halts(dice) } else { Vec::new() },
+            mortals: if eventful { dice.roll("mortals", &[], 12) } else { 0 },
+            rivals: if eventful { dice.pick("rivals", &[], &[0, 0, 0, 1, 3]) } else { 0 },
+            jumpy: dice.hits("jumpy", &[], 30),
         }
     }
 
-    /// How the `user`-th run (from 0) of a subtask ends that its host let end.
-    pub fn ending(&self, index: u64, user: u32) -> Ending {
-        match self.dice.roll(&format!("ending/{index}/{user}"), 20) {
-            0 => Ending::Hopeless,
-            1 => Ending::Code,
-            2..5 => Ending::Recoverable,
-            _ => Ending::Good,
+    /// A small one in which nothing goes wrong but for `halts`.
+    pub fn quiet(seed: u64, size: u64, halts: Vec<Halt>) -> Script {
+        let dice = Dice(seed);
+        Script {
+            size,
+            pack_starts: pack_starts(dice, size),
+            policy: policy(dice, size),
+            slots: 20,
+            // Short ones: what matters here is the driver's own calls, and not how often it asks.
+            longest: 2 * SECOND,
+            storms: Vec::new(),
+            trouble: Trouble::default(),
+            outage: None,
+            abort_at: None,
+            halts,
+            mortals: 0,
+            rivals: 0,
+            jumpy: false,
+            ..Script::new(seed)
         }
     }
 
-    /// What Batch itself does: it tells summaries and listings late (less late than drivers are patient), and starts
-    /// slowly.
+    /// The record that is staged for it.
+    pub fn record(&self) -> TaskRecord {
+        let output = Variable { r#type: Some(LiteralType::default()), ..Default::default() };
+        let outputs = VariableMap { variables: [("o0".to_owned(), output)].into() };
+        TaskRecord {
+            version: RECORD_VERSION,
+            command: vec!["true".to_owned()],
+            interface: Some(TypedInterface { outputs: self.outputs_due.then_some(outputs), ..Default::default() }),
+            mapped: vec!["x".to_owned()],
+            size: self.size,
+            pack_starts: self.pack_starts.clone(),
+            policy: Some(self.policy),
+            ..Default::default()
+        }
+    }
+
+    /// What Batch itself does: it tells summaries and listings late, and starts slowly.
     pub fn faults(&self) -> serde_json::Value {
         let mut faults = serde_json::Map::new();
-        for (name, most) in [("summary_lag", 40), ("listing_lag", 40), ("slow_start", 60)] {
-            if self.dice.hits(name, 40) {
-                faults
-                    .insert(name.to_owned(), json!(format!("{}s", 1 + self.dice.roll(&format!("{name}/time"), most))));
+        for (name, most) in [("summary_lag", 20), ("listing_lag", 30), ("slow_start", 60)] {
+            if self.dice.hits(name, &[], 30) {
+                faults.insert(name.to_owned(), json!(format!("{}s", 1 + self.dice.roll(name, &[1], most))));
             }
         }
         json!(faults)
     }
 
-    /// Whether the host of a run is lost; at most once a subtask, so that no budget of Batch's own is used up.
-    pub fn loses_host(&self, index: u64, losses: u32) -> bool {
-        losses == 0 && self.dice.hits(&format!("host/{index}"), 10)
-    }
-
-    /// Milliseconds of a run.
-    pub fn duration(&self, index: u64, run: u32) -> u64 {
-        200 + self.dice.roll(&format!("duration/{index}/{run}"), 90_000)
-    }
-
-    /// What must come of it, whatever the network and the drivers do.
-    pub fn oracle(&self) -> Oracle {
-        let good: BTreeSet<u64> = (0..self.size).filter(|index| self.succeeds(*index)).collect();
-        Oracle { enough: good.len() as u64 >= self.min_successes, good }
-    }
-
-    fn succeeds(&self, index: u64) -> bool {
-        for run in 0..=self.retries {
-            match self.ending(index, run) {
-                Ending::Good => return true,
-                Ending::Recoverable => {}
-                Ending::Hopeless | Ending::Code => return false,
-            }
+    /// How the next start of a subtask goes that has ended by itself `user` times, and been lost `lost` times.
+    pub fn ending(&self, index: u64, user: u32, lost: u32) -> Ending {
+        let place = [index, u64::from(user), u64::from(lost)];
+        if self.dice.hits("loss", &place, self.losses) {
+            return self.dice.pick("loss/kind", &place, &[Ending::Lost, Ending::Lost, Ending::Unpulled]);
         }
-        false
+        if !self.dice.hits("failure", &place, self.failures * 10) {
+            let other = self.outputs_due && self.dice.hits("good/kind", &place, 10);
+            return match (other, self.storms.is_empty()) {
+                (false, _) => Ending::Good,
+                (true, true) => self.dice.pick("good/which", &place, &[Ending::GoodThenCode, Ending::GoodThenLost]),
+                (true, false) => Ending::GoodThenCode,
+            };
+        }
+        match self.dice.roll("failure/kind", &place, 20) {
+            0..8 => Ending::Recoverable,
+            8..11 => Ending::AsksAgain,
+            11..13 => Ending::Hopeless,
+            13 if self.outputs_due => Ending::Silent,
+            14..17 if self.storms.is_empty() => Ending::SystemRecoverable,
+            17 if self.policy.timeout_ms > 0 => Ending::Hangs,
+            _ => Ending::Code,
+        }
+    }
+
+    /// Milliseconds of an attempt.
+    pub fn duration(&self, index: u64, start: u64) -> u64 {
+        let long = if self.dice.hits("long", &[index, start], 2) { 10 } else { 1 };
+        200 + long * self.dice.roll("duration", &[index, start], self.longest)
     }
 }
 
-/// The subtasks that succeed, and whether they are enough.
-pub struct Oracle {
-    pub good: BTreeSet<u64>,
-    pub enough: bool,
+fn size(dice: Dice) -> u64 {
+    let among = |least: u64, most: u64| least + dice.roll("size", &[], most - least + 1);
+    match dice.roll("sizes", &[], 1000) {
+        0..30 => 0,
+        30..60 => 1,
+        60..90 => 2,
+        90..600 => among(1, 20),
+        600..900 => among(21, 60),
+        900..980 => among(61, 300),
+        980..994 => among(301, 2500),
+        _ => dice.pick("size", &[], &[9_999, 10_000, 10_001, 25_000]),
+    }
 }
 
-/// What has happened to subtasks so far.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    /// Runs that ended by themselves, by subtask.
-    pub user: BTreeMap<u64, u32>,
-    /// Hosts lost, by subtask.
-    pub losses: BTreeMap<u64, u32>,
-    /// Which job ran (array, subtask): a second job for the same would be a submission made twice.
-    pub jobs: BTreeMap<(u32, u64), String>,
+fn longest(dice: Dice, size: u64) -> u64 {
+    let most = if size > 60 { 90 * SECOND } else { 20 * MINUTE };
+    dice.pick("longest", &[], &[2 * SECOND, 90 * SECOND, 90 * SECOND, most])
+}
+
+fn policy(dice: Dice, size: u64) -> Policy {
+    let small = [0, 1, 3, 7, 20, 60];
+    let concurrency = match size {
+        301.. => dice.pick("concurrency", &[], &[0, size as u32 / 16, size as u32 / 3, 10_000]),
+        _ => dice.pick("concurrency", &[], &small),
+    };
+    // At least what a run takes, so that only those time out that hang.
+    let timeout_ms = if dice.hits("timeout", &[], 25) { 10 * longest(dice, size) + MINUTE } else { 0 };
+    let mode = dice.pick("mode", &[], &[ConcurrencyMode::Rolling, ConcurrencyMode::Rolling, ConcurrencyMode::Batches]);
+    let completion = dice.pick("completion", &[], &[Completion::Settled, Completion::Settled, Completion::Satisfied]);
+    Policy {
+        concurrency,
+        concurrency_mode: mode.into(),
+        min_successes: size - dice.pick("slack", &[], &[0, size / 10, size / 4, size / 2, size]),
+        completion: completion.into(),
+        retries: dice.roll("retries", &[], 4) as u32,
+        timeout_ms,
+        interruptible: dice.hits("interruptible", &[], 35),
+        run_all_sub_nodes: dice.hits("run_all", &[], 25),
+        retry_timeouts: dice.hits("retry_timeouts", &[], 50),
+        deadline_ms: 0,
+    }
+}
+
+/// Packs as staging cuts them, and smaller ones.
+fn pack_starts(dice: Dice, size: u64) -> Vec<u64> {
+    let most = 10_000;
+    let pack = if size > 1000 || dice.hits("one pack", &[], 60) { most } else { 1 + dice.roll("pack", &[], 20) };
+    (0..size).step_by(pack as usize).collect()
+}
+
+fn trouble(dice: Dice) -> Trouble {
+    let level: u64 = dice.pick("trouble", &[], &[0, 1, 3, 8]);
+    let of = |what, times: u64| if dice.hits(what, &[], 60) { times * level } else { 0 };
+    Trouble {
+        throttled: of("throttled", 2),
+        lost: of("lost", 1),
+        unanswered: of("unanswered", 1),
+        late: of("late", 1),
+        stale: of("stale", 4),
+        credentials: of("credentials", 1) / 2,
+    }
+}
+
+/// Crashes and pauses of the first drivers, each at some call.
+fn halts(dice: Dice) -> Vec<Halt> {
+    let one = |driver| Halt::draw(dice, driver);
+    (0..dice.roll("halts", &[], 8)).map(one).collect()
 }

@@ -1,271 +1,231 @@
-//! One execution, its bucket, the emulator's Batch, and drivers that come and go.
+//! One execution: drivers come, fall asleep, die, get in one another's way, and one of them brings it to its end.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use batchmap::aws::batch::{Batch, Definition};
-use batchmap::aws::memory::MemoryStore;
-use batchmap::aws::store::Store;
-use batchmap::emulator::batch::model::{End, Start};
-use batchmap::emulator::batch::port::InProcess;
-use batchmap::emulator::batch::{Clock, Service, ServiceConfig};
-use batchmap::emulator::faults::Faults;
-use batchmap::emulator::runner::simulated::{SimulatedEnd, SimulatedRunner};
-use batchmap::idl::core::container_error::Kind;
-use batchmap::idl::core::execution_error::ErrorKind;
-use batchmap::idl::core::{ContainerError, ErrorDocument, LiteralType, TypedInterface, Variable, VariableMap};
-use batchmap::idl::record::{Policy, TaskRecord};
-use batchmap::map::bitset::Outcome;
-use batchmap::map::cadence::Pace;
+use batchmap::idl::record::policy::Completion;
+use batchmap::map::bitset::{Outcome, Outcomes};
 use batchmap::map::event::Decision;
 use batchmap::map::index::OriginalIndex;
-use batchmap::map::layout::{self, Place, RECORD_VERSION, Root};
-use batchmap::run::driver::{Driver, Ended, Patience};
-use batchmap::run::launch::{self, Names};
-use batchmap::run::{self, Ports};
+use batchmap::run::driver::Control;
+use batchmap::run::launch::Names;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use prost::Message;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use tokio::time::Instant;
 
-use crate::network::Network;
-use crate::script::{Dice, Ending, Ledger, Oracle, Script};
+use crate::cloud::{Cloud, root};
+use crate::dice::Fold;
+use crate::gate::{Gate, How};
+use crate::life::{Life, live};
+use crate::script::{HOUR, MINUTE, SECOND, Script};
+use crate::trace::Trace;
+use crate::wire::Wire;
 
-/// When every simulation begins: any time does.
-const EPOCH_MS: u64 = 1_700_000_000_000;
+/// More drivers than this are not needed by any execution.
+const MOST_DRIVERS: u64 = 100;
 
 pub struct World {
-    script: Script,
-    store: Arc<MemoryStore>,
-    service: Arc<Service>,
-    ports: Ports,
-    definition: String,
-    last: Option<Driver>,
-    _data: tempfile::TempDir,
+    script: Arc<Script>,
+    cloud: Arc<Cloud>,
+    names: Names,
+    trace: Arc<Trace>,
+    started: Instant,
+    /// One for each driver so far.
+    controls: Vec<Sender<Control>>,
+    wires: Vec<Arc<Wire>>,
+    aborted: bool,
+    asleep: (UnboundedSender<u64>, UnboundedReceiver<u64>),
 }
 
-fn root() -> Root {
-    Root::new("", "x")
-}
-
-fn record(script: &Script) -> TaskRecord {
-    let output = Variable { r#type: Some(LiteralType::default()), ..Default::default() };
-    let outputs = VariableMap { variables: [("o0".to_owned(), output)].into() };
-    let policy = Policy {
-        min_successes: script.min_successes,
-        concurrency: script.concurrency,
-        retries: script.retries,
-        ..Default::default()
-    };
-    TaskRecord {
-        version: RECORD_VERSION,
-        command: vec!["true".to_owned()],
-        interface: Some(TypedInterface { outputs: Some(outputs), ..Default::default() }),
-        mapped: vec!["x".to_owned()],
-        size: script.size,
-        pack_starts: vec![0],
-        policy: Some(policy),
-        ..Default::default()
-    }
-}
-
-fn patience() -> Patience {
-    Patience { pace: Pace::AWS, lag: Duration::from_secs(60), outage: Duration::from_secs(15 * 60) }
+/// What has come of it.
+#[derive(Debug)]
+pub struct Report {
+    /// Calls of each driver.
+    pub calls: Vec<u64>,
+    /// Children begun.
+    pub begun: u64,
+    /// Jobs that came for an array that had one already.
+    pub doubles: u64,
+    /// Virtual milliseconds.
+    pub lasted: u64,
+    /// What another run of the same script must agree on: every call with its time, and every record.
+    pub folds: (Fold, Fold),
 }
 
 impl World {
-    pub async fn new(seed: u64) -> World {
-        let script = Script::new(seed);
-        let store = Arc::new(MemoryStore::new("bucket"));
-        store.put(&root().task(), record(&script).encode_to_vec().into()).await.unwrap();
-        let data = tempfile::tempdir().unwrap();
-        let slots = 1 + script.dice.roll("slots", 30) as usize;
-        let config = ServiceConfig {
-            durable: false,
-            clock: Clock::simulated(EPOCH_MS),
-            ..ServiceConfig::new(data.path().to_owned(), slots)
-        };
-        let children = Arc::new(Children { script: script.clone(), store: store.clone(), ledger: Mutex::default() });
-        let runner = SimulatedRunner::with_async(move |start| {
-            let children = Arc::clone(&children);
-            Box::pin(async move { children.run(start).await })
-        });
-        let faults = Faults::from_value(script.faults()).unwrap();
-        let service = Service::open_drilled(config, faults.drill(seed), Arc::new(runner)).unwrap();
-        let port = InProcess::new(Arc::clone(&service));
-        let definition = port.register(&definition()).await.unwrap();
-        let network = Network {
-            port: port.clone(),
-            dice: Dice(seed),
-            trouble: script.trouble,
-            calls: AtomicU64::new(0),
-            watch: watch(&service, script.concurrency),
-        };
-        let ports =
-            Ports { batch: Arc::new(network), store: store.clone(), logs: Arc::new(port), clock: run::Clock::wall() };
-        World { script, store, service, ports, definition, last: None, _data: data }
+    /// Stages the execution. To be called inside the runtime.
+    pub fn new(script: Script) -> World {
+        let script = Arc::new(script);
+        let (cloud, names) = Cloud::new(&script);
+        cloud.look().stage(&root().task(), script.record().encode_to_vec());
+        World {
+            cloud: Arc::new(cloud),
+            names,
+            trace: Arc::new(Trace::new()),
+            started: Instant::now(),
+            controls: Vec::new(),
+            wires: Vec::new(),
+            aborted: false,
+            asleep: unbounded_channel(),
+            script,
+        }
     }
 
-    pub fn size(&self) -> u64 {
-        self.script.size
+    /// Drives to the end, checks it, and reports.
+    pub async fn run(mut self) -> Report {
+        let (decision, outcomes) = self.drive().await;
+        self.settle();
+        self.check_outcome(&decision, &outcomes);
+        self.check_list(&outcomes);
+        let inside = self.cloud.look();
+        Report {
+            calls: self.wires.iter().map(|wire| wire.calls()).collect(),
+            begun: inside.children.begun,
+            doubles: inside.watch.doubles,
+            lasted: inside.now,
+            folds: (self.trace.fold(), inside.watch.fold),
+        }
     }
 
-    pub fn oracle(&self) -> Oracle {
-        self.script.oracle()
-    }
-
-    /// Drives to the end. Drivers die at drawn moments, wherever they are, and others take over.
-    pub async fn run(&mut self) -> Decision {
-        let mut driver = None;
-        for life in 0..200 {
-            // Later ones live longer, so that it ends.
-            let span = Duration::from_millis(self.script.dice.roll(&format!("life/{life}"), 40_000 * (life + 1)));
-            let finished = tokio::select! {
-                finished = self.live(&mut driver, life) => Some(finished),
-                () = tokio::time::sleep(span), if life < 20 => None,
-            };
-            match finished {
-                Some(decision) => {
-                    self.last = driver;
-                    return decision;
+    /// Starts drivers until one has finished, and waits for all others to notice.
+    async fn drive(&mut self) -> (Decision, Outcomes) {
+        let mut lives = FuturesUnordered::new();
+        let mut result = None;
+        let mut rivals = (0..self.script.rivals).map(|rival| self.at("rival", rival, 4 * MINUTE)).collect::<Vec<_>>();
+        let mut next = Some(self.started);
+        while result.is_none() || !lives.is_empty() {
+            let rival = rivals.iter().min().copied();
+            let abort = self.script.abort_at.filter(|_| !self.aborted && result.is_none());
+            tokio::select! {
+                biased;
+                Some(asleep) = self.asleep.1.recv() => {
+                    let soon = Instant::now() + self.delay(asleep);
+                    next = Some(next.map_or(soon, |at| at.min(soon)));
                 }
-                None => driver = None,
+                Some(life) = lives.next(), if !lives.is_empty() => match life {
+                    Life::Overtaken(why) if self.wires.len() == 1 => panic!("nobody else has driven, but {why}"),
+                    Life::Finished(decision, outcomes) => {
+                        let first = result.get_or_insert_with(|| (decision.clone(), outcomes.clone()));
+                        assert_eq!(*first, (decision, outcomes), "two drivers have come to different ends");
+                        next = None;
+                    }
+                    Life::Over(why) | Life::Overtaken(why) => {
+                        self.trace.say(&format!("a driver is gone: {why}"));
+                        if lives.is_empty() && result.is_none() {
+                            next = Some(Instant::now() + self.delay(1000 + self.wires.len() as u64));
+                        }
+                    }
+                },
+                () = sleep_until(next) => {
+                    next = None;
+                    lives.push(self.start());
+                }
+                () = sleep_until(rival), if result.is_none() => {
+                    rivals.retain(|at| Some(*at) != rival);
+                    lives.push(self.start());
+                }
+                () = sleep_until(abort.map(|at| self.started + Duration::from_millis(at))) => self.abort(),
+                () = tokio::time::sleep(Duration::from_millis(HOUR)) => self.check_time(),
             }
         }
-        panic!("it does not end");
+        result.expect("the loop ends with it")
     }
 
-    async fn live(&self, driver: &mut Option<Driver>, life: u64) -> Decision {
-        let names =
-            Names { definition: self.definition.clone(), queue: "batchmap".to_owned(), interruptible_queue: None };
-        let begun = if life == 0 || self.records() == 0 {
-            launch::begin(&self.ports, &root(), record(&self.script), names, patience()).await
+    fn at(&self, what: &str, number: u64, most: u64) -> Instant {
+        self.started + Duration::from_millis(self.script.dice.roll(what, &[number], most))
+    }
+
+    /// How long it takes until somebody starts another driver.
+    fn delay(&self, place: u64) -> Duration {
+        let most = self.script.dice.pick("delay/most", &[place], &[1, SECOND, 30 * SECOND, 5 * MINUTE]);
+        Duration::from_millis(self.script.dice.roll("delay", &[place], most))
+    }
+
+    fn start(&mut self) -> impl Future<Output = Life> + use<> {
+        let number = self.wires.len() as u64;
+        assert!(number < MOST_DRIVERS, "it does not end");
+        let gate = Gate::new(number, &self.script.halts, self.asleep.0.clone());
+        let wire = Arc::new(Wire::new(number, &self.script, &self.cloud, &self.trace, gate));
+        let (control, controlled) = channel(4);
+        self.wires.push(wire.clone());
+        self.controls.push(control);
+        // Later ones live longer, so that it ends.
+        let span = self.script.dice.roll("span", &[number], 40 * SECOND * (number + 1));
+        let span = (number < self.script.mortals).then(|| Duration::from_millis(span));
+        live(wire, self.names.clone(), span, controlled, self.aborted)
+    }
+
+    fn abort(&mut self) {
+        self.aborted = true;
+        for control in &self.controls {
+            let _ = control.try_send(Control::Abort { reason: "enough".to_owned() });
+        }
+    }
+
+    /// That it goes on in time: what it has waited for is known.
+    fn check_time(&self) {
+        let inside = self.cloud.look();
+        let sleeps = self.script.halts.iter().map(|halt| if let How::Sleeps(ms) = halt.how { ms } else { 0 });
+        let waits = 25 * MINUTE * (1 + self.wires.len() as u64) + 6 * MINUTE * inside.watch.arrays();
+        let bound = 2 * HOUR + sleeps.sum::<u64>() + waits + inside.children.work;
+        let now = self.cloud.now();
+        assert!(now < bound, "it has not ended after {now} ms, and should have by {bound}");
+    }
+
+    /// Lets everything happen that is still under way.
+    fn settle(&self) {
+        let mut inside = self.cloud.advance();
+        while let Some(at) = inside.next().filter(|_| !inside.is_still()) {
+            inside.advance(at);
+        }
+        assert_eq!((inside.model.unfinished(), inside.model.live()), (0, 0), "jobs survive their execution");
+    }
+
+    fn check_outcome(&self, decision: &Decision, outcomes: &Outcomes) {
+        let (oracle, policy) = (self.script.oracle(), &self.script.policy);
+        let all = (0..self.script.size).filter(|index| outcomes.get(OriginalIndex(*index)) == Outcome::Succeeded);
+        let succeeded: BTreeSet<u64> = all.collect();
+        let whole = match decision {
+            Decision::Succeeded => policy.completion() == Completion::Settled,
+            Decision::Failed { .. } => policy.run_all_sub_nodes,
+            Decision::Aborted { .. } => false,
+            Decision::Refused { reason } => panic!("refused: {reason}"),
+        };
+        match decision {
+            Decision::Succeeded => assert!(oracle.enough, "only {} succeed", oracle.good.len()),
+            Decision::Failed { reason } => assert!(!oracle.enough, "{} succeed, but {reason}", oracle.good.len()),
+            _ => assert!(self.aborted, "nobody has aborted it"),
+        }
+        if whole {
+            assert_eq!(succeeded, oracle.good, "the list is another than the model's");
         } else {
-            launch::take_over(&self.ports, &root(), patience()).await
-        };
-        let driver = driver.insert(begun.expect("it begins"));
-        let (_keep, mut control) = mpsc::channel(1);
-        match driver.run(&mut control).await.expect("it is driven to its end") {
-            Ended::Finished(decision) => decision,
-            Ended::Detached => unreachable!("nobody asked for that"),
+            assert!(succeeded.is_subset(&oracle.good), "some that fail are in the list");
+        }
+        if *decision == Decision::Succeeded {
+            assert!(succeeded.len() as u64 >= policy.min_successes, "too few have succeeded");
         }
     }
 
-    fn records(&self) -> usize {
-        let prefix = root().journal();
-        self.store.objects().keys().filter(|key| key.starts_with(&prefix)).count()
-    }
-
-    /// The subtasks that the last driver counts as succeeded.
-    pub fn succeeded(&self) -> BTreeSet<u64> {
-        let outcomes = self.last.as_ref().expect("it has run").execution().outcomes();
-        (0..self.script.size).filter(|index| outcomes.get(OriginalIndex(*index)) == Outcome::Succeeded).collect()
-    }
-
-    /// When it is over, nothing of it is left in Batch.
-    pub fn check_batch(&self) {
-        let seed = self.script.dice.0;
-        assert_eq!((self.service.unfinished(), self.service.read(|model| model.live())), (0, 0), "seed {seed}");
-    }
-
-    pub async fn stop(self) {
-        self.service.shutdown().await;
-    }
-}
-
-fn definition() -> Definition {
-    Definition {
-        name: "d".to_owned(),
-        image: "i".to_owned(),
-        platform: "EC2".to_owned(),
-        vcpus: "1".to_owned(),
-        memory_mib: 128,
-        gpus: 0,
-        job_role: None,
-        execution_role: None,
-        log_group: None,
-        assign_public_ip: false,
-    }
-}
-
-/// Never more children in Batch that have not ended than the caller allows.
-fn watch(service: &Arc<Service>, concurrency: u32) -> Arc<dyn Fn() + Send + Sync> {
-    let service = Arc::downgrade(service);
-    Arc::new(move || {
-        let Some(service) = service.upgrade() else { return };
-        let held = service.read(|model| model.unfinished_children());
-        assert!(concurrency == 0 || held <= u64::from(concurrency), "{held} children at once, {concurrency} allowed");
-    })
-}
-
-/// What children do.
-struct Children {
-    script: Script,
-    store: Arc<MemoryStore>,
-    ledger: Mutex<Ledger>,
-}
-
-impl Children {
-    async fn run(&self, start: Start) -> SimulatedEnd {
-        let (array, index) = self.place(&start).await;
-        let (duration, lost, user) = {
-            let mut ledger = self.ledger.lock().unwrap();
-            let job = start.job_id.split(':').next().unwrap_or_default().to_owned();
-            let first = ledger.jobs.entry((array, index)).or_insert_with(|| job.clone());
-            assert_eq!(*first, job, "array {array} was submitted twice");
-            let losses = *ledger.losses.entry(index).or_default();
-            let user = *ledger.user.entry(index).or_default();
-            let lost = self.script.loses_host(index, losses);
-            *(if lost { ledger.losses.entry(index) } else { ledger.user.entry(index) }).or_default() += 1;
-            (self.script.duration(index, losses + user), lost, user)
-        };
-        tokio::time::sleep(Duration::from_millis(duration)).await;
-        if lost {
-            return SimulatedEnd { after_ms: 0, end: End::HostLost };
+    /// That every element of the list is its own subtask's.
+    fn check_list(&self, outcomes: &Outcomes) {
+        if !self.script.outputs_due {
+            return;
         }
-        SimulatedEnd { after_ms: 0, end: End::exited(self.leave(array, index, &start, user).await) }
-    }
-
-    /// Leaves in S3 what a worker leaves; returns its exit code.
-    async fn leave(&self, array: u32, index: u64, start: &Start, user: u32) -> i32 {
-        let (index, ending) = (OriginalIndex(index), self.script.ending(index, user));
-        let kind = match ending {
-            Ending::Good => {
-                self.store.put(&root().outputs(index), "outputs".into()).await.unwrap();
-                return 0;
-            }
-            Ending::Code => return 1,
-            Ending::Recoverable => Kind::Recoverable,
-            Ending::Hopeless => Kind::NonRecoverable,
-        };
-        let error = ContainerError {
-            code: "ValueError".to_owned(),
-            message: "it broke".to_owned(),
-            kind: kind.into(),
-            origin: ErrorKind::User.into(),
-            ..Default::default()
-        };
-        let body = ErrorDocument { error: Some(error) }.encode_to_vec();
-        let key = root().error(index, &layout::attempt(array, start.attempt.attempt));
-        self.store.put(&key, body.into()).await.unwrap();
-        1
-    }
-
-    /// The array and the subtask of a child, found as the worker finds them.
-    async fn place(&self, start: &Start) -> (u32, u64) {
-        let variable = |name: &str| {
-            let found = start.environment.iter().find(|(known, _)| known == name);
-            found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("{name} is set"))
-        };
-        let array = variable(layout::ENV_ARRAY).parse().unwrap();
-        let child = u64::from(start.attempt.child);
-        match variable(layout::ENV_PLACE).parse().unwrap() {
-            Place::Range { first, .. } => (array, first.0 + child),
-            Place::List => {
-                let list = self.store.get(&root().array_indices(array)).await.expect("the list is there first");
-                let at = (child * layout::INDICES_WIDTH) as usize;
-                (array, u64::from_le_bytes(list[at..at + 8].try_into().unwrap()))
+        let inside = self.cloud.look();
+        for index in (0..self.script.size).map(OriginalIndex) {
+            if outcomes.get(index) == Outcome::Succeeded {
+                inside.children.check_output(&inside.store, index);
             }
         }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_batch::config::retry::RetryConfig;
 use aws_sdk_batch::config::timeout::TimeoutConfig;
 use aws_sdk_batch::error::SdkError;
 use aws_sdk_batch::types;
@@ -27,7 +26,7 @@ const CHILDREN_PAGE: i32 = 1000;
 /// Jobs in a page of ListJobs with a filter: the API's most.
 const NAMED_PAGE: i32 = 100;
 
-/// The [`Batch`] port on aws-sdk-batch.
+/// The [`Batch`] port on aws-sdk-batch. Each call is one request: [`crate::aws::pacing`] makes it again.
 pub(super) struct SdkBatch {
     client: aws_sdk_batch::Client,
     counts: Counts,
@@ -61,8 +60,7 @@ impl Batch for SdkBatch {
         // An array of one is refused by Batch: it is a plain job.
         let array = (size != 1).then(|| types::ArrayProperties::builder().size(size).build());
         let timeout = request.timeout_seconds.map(jobs::timeout);
-        let once = aws_sdk_batch::config::Builder::new()
-            .retry_config(RetryConfig::disabled())
+        let bounded = aws_sdk_batch::config::Builder::new()
             .timeout_config(TimeoutConfig::builder().operation_timeout(SUBMIT_TIMEOUT).build());
         let operation = self
             .client
@@ -76,7 +74,7 @@ impl Batch for SdkBatch {
             .set_timeout(timeout)
             .set_tags((!request.tags.is_empty()).then(|| request.tags.clone().into_iter().collect()))
             .customize()
-            .config_override(once)
+            .config_override(bounded)
             .interceptor(call.clone());
         let resource = about::submission(request);
         let sent = operation.send().await.map_err(|error| told(OPERATION, &resource, &error, &call))?;

@@ -3,6 +3,7 @@
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::counts::Call;
+use crate::aws::about::is_denial;
 use crate::aws::batch::BatchError;
 
 /// Codes by which AWS services say "too many requests". Some come with status 400, some with 429 or 503.
@@ -72,14 +73,15 @@ impl Fault {
         match self {
             Fault::Answer { status, code, message } => {
                 let told = format!("{message} [{resource}]");
-                if status == 429 || THROTTLING.contains(&code.as_str()) {
+                if is_throttle(status, &code) {
                     BatchError::Throttled { operation, message: format!("{code}: {told}") }
                 } else if is_credentials(&code) {
                     BatchError::Unauthenticated { operation, message: format!("{code}: {told}") }
-                } else if !(400..500).contains(&status) {
+                } else if !(400..500).contains(&status) || is_passing(&code) {
                     BatchError::Unknown { operation, message: format!("{code}: {told}") }
                 } else {
-                    let message = told + &hint(&code, "batch", operation);
+                    let hint = hint(&code, &message, &format!("batch:{operation}"));
+                    let message = told + &hint;
                     BatchError::Refused { operation, code, message }
                 }
             }
@@ -104,14 +106,25 @@ pub(super) fn is_credentials(code: &str) -> bool {
     CODES.contains(&code)
 }
 
-/// What to add to AWS's message when it denies access: the IAM action that the caller lacks.
-pub(super) fn hint(code: &str, service: &str, action: &str) -> String {
-    match code {
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "Forbidden" => {
-            format!(" (the caller's IAM policy must allow {service}:{action})")
-        }
-        _ => String::new(),
+/// Codes by which AWS says that the request was fine and its time was not: with status 400 or 409, unlike most such.
+pub(super) fn is_passing(code: &str) -> bool {
+    ["RequestTimeout", "RequestTimeoutException", "ConditionalRequestConflict", "OperationAborted"].contains(&code)
+}
+
+/// Whether an answer says "too many requests".
+pub(super) fn is_throttle(status: u16, code: &str) -> bool {
+    status == 429 || THROTTLING.contains(&code)
+}
+
+/// What to add to AWS's message when it denies access: the IAM action that the caller lacks. Where the message names one
+/// itself, that is it: it may be another than the operation's own, for a key's encryption, say.
+pub(super) fn hint(code: &str, message: &str, action: &str) -> String {
+    if !is_denial(code) {
+        return String::new();
     }
+    let named = message.split_once("not authorized to perform: ").and_then(|(_, rest)| rest.split_whitespace().next());
+    let action = named.filter(|named| named.contains(':')).unwrap_or(action);
+    format!(" (the caller's IAM policy must allow {action})")
 }
 
 /// An error and its causes in one line, a cause that repeats what was said before left out.
@@ -150,6 +163,20 @@ mod tests {
         assert!(matches!(answer(502, "HTTP 502"), BatchError::Unknown { .. }));
         // An answer that could not be read: the request was carried out.
         assert!(matches!(answer(200, "HTTP 200"), BatchError::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_moments_trouble_is_no_refusal() {
+        assert!(matches!(answer(400, "RequestTimeoutException"), BatchError::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_denial_names_the_action_that_aws_names() {
+        let message =
+            "User: arn:aws:sts::000000000000:assumed-role/r/s is not authorized to perform: kms:Decrypt on resource: k";
+        assert_eq!(hint("AccessDenied", message, "s3:GetObject"), " (the caller's IAM policy must allow kms:Decrypt)");
+        assert_eq!(hint("HTTP 403", "", "s3:GetObject"), " (the caller's IAM policy must allow s3:GetObject)");
+        assert_eq!(hint("NoSuchBucket", message, "s3:GetObject"), "");
     }
 
     #[test]

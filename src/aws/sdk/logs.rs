@@ -38,7 +38,7 @@ fn told(fault: Fault, group: &str, stream: &str) -> LogsError {
     match fault {
         Fault::Answer { code, .. } if code == "ResourceNotFoundException" => LogsError::NotFound { group, stream },
         Fault::Answer { code, message, .. } => {
-            let hint = hint(&code, "logs", "GetLogEvents");
+            let hint = hint(&code, &message, "logs:GetLogEvents");
             LogsError::Failed { group, stream, message: format!("{code}: {message}{hint}") }
         }
         Fault::NotSent(message) | Fault::NoAnswer(message) => LogsError::Failed { group, stream, message },

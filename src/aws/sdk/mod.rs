@@ -9,6 +9,7 @@ mod date;
 mod fault;
 mod jobs;
 mod logs;
+mod pace;
 mod patience;
 mod places;
 mod store;
@@ -27,10 +28,12 @@ pub use counts::Counts;
 
 use super::batch::Batch;
 use super::logs::Logs;
+use super::pacing::Paced;
 use super::store::Store;
 
-/// Tries of a request that may be repeated, the first included, unless `AWS_MAX_ATTEMPTS` says otherwise. The SDK's own
-/// 3 give up within some three seconds, which a throttled account outlasts; 8 hold out for about a minute.
+/// Tries of a request to S3 or Logs that may be repeated, the first included, unless `AWS_MAX_ATTEMPTS` says otherwise.
+/// The SDK's own 3 give up within some three seconds, which a throttled account outlasts; 8 hold out for about a minute.
+/// Calls to Batch are retried by [`crate::aws::pacing`] alone, as often unless said otherwise.
 const ATTEMPTS: u32 = 8;
 
 /// First pause between tries on an endpoint of our own machine: it is either up or it is not.
@@ -106,10 +109,11 @@ pub async fn connect(target: &Target) -> Clients {
         .timeout_config(TimeoutConfig::builder().read_timeout(STORE_READ).build())
         .retry_partition(partition("batchmap-s3"))
         .build();
+    // The SDK's retries are off: they would keep throttled answers from the pacer.
+    let pacer = pace::pacer(&shared);
     let batch = aws_sdk_batch::config::Builder::from(&shared)
-        .retry_classifier(patience::Status429)
+        .retry_config(RetryConfig::disabled())
         .timeout_config(control.clone())
-        .retry_partition(partition("batchmap-batch"))
         .build();
     let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&shared)
         .retry_classifier(patience::Status429)
@@ -118,7 +122,7 @@ pub async fn connect(target: &Target) -> Clients {
     Clients {
         store: Arc::new(store::SdkStore::new(store.clone(), &target.bucket, counts.clone())),
         s3: store,
-        batch: Arc::new(batch::SdkBatch::new(batch, counts.clone())),
+        batch: Arc::new(Paced::new(Arc::new(batch::SdkBatch::new(batch, counts.clone())), pacer)),
         logs: Arc::new(logs::SdkLogs::new(logs, counts.clone())),
         counts,
         region,

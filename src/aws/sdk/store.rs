@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::counts::{Call, Counts};
 use super::date::{Date, millis};
-use super::fault::{Fault, chain, hint, is_credentials};
+use super::fault::{Fault, chain, hint, is_credentials, is_passing, is_throttle};
 use crate::aws::store::{Listed, Page, Store, StoreError};
 
 /// Objects in a page of a listing: the API's most.
@@ -68,8 +68,11 @@ impl SdkStore {
                 StoreError::Unreachable { operation, bucket, key, message: format!("{code}: {message}") }
             }
             // S3 reports some of its own faults in the body of a 200: they are not refusals.
-            Fault::Answer { status: 400..500, code, message } => {
-                let message = message + &hint(&code, "s3", action(operation));
+            Fault::Answer { status: status @ 400..500, code, message }
+                if !is_passing(&code) && !is_throttle(status, &code) =>
+            {
+                let hint = hint(&code, &message, &format!("s3:{}", action(operation)));
+                let message = message + &hint;
                 StoreError::Refused { operation, bucket, key, code, message }
             }
             Fault::Answer { code, message, .. } => {
@@ -159,18 +162,14 @@ impl SdkStore {
     }
 }
 
-/// Whether a refusal with this code passes by itself: another write to the key is under way, or the request was slow in
-/// coming.
-fn is_passing(code: &str) -> bool {
-    matches!(code, "ConditionalRequestConflict" | "OperationAborted" | "RequestTimeout")
-}
-
 /// The IAM action that an operation needs, where it is not of the same name.
 fn action(operation: &str) -> &str {
     match operation {
         "ListObjectsV2" => "ListBucket",
         "DeleteObjects" => "DeleteObject",
         "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => "PutObject",
+        "HeadObject" => "GetObject",
+        "CopyObject" => "GetObject on the source and s3:PutObject on the target",
         // For a key that does not exist S3 answers 403 to who may not list the bucket.
         "GetObject" => "GetObject and, for a key that does not exist, s3:ListBucket",
         other => other,
@@ -201,7 +200,7 @@ impl Store for SdkStore {
                 Some("PreconditionFailed") => {
                     return Err(StoreError::AlreadyExists { bucket: self.bucket.clone(), key: key.to_owned() });
                 }
-                Some("ConditionalRequestConflict") if tried < CONFLICT_TRIES => {
+                Some("ConditionalRequestConflict" | "OperationAborted") if tried < CONFLICT_TRIES => {
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                 }

@@ -5,19 +5,27 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::json;
 
+use super::gate::Fate;
 use super::operation::{Operation, Service};
 
-/// The answer to a request that is throttled, or fails for the server's own reasons.
-pub(super) fn refusal(operation: Operation, throttled: bool) -> Response<Body> {
-    let what = if throttled { "refused for its rate" } else { "failed" };
+/// The answer to a request that is throttled or denied, or fails for the server's own reasons.
+pub(super) fn refusal(operation: Operation, fate: Fate) -> Response<Body> {
+    let what = match fate {
+        Fate::Throttled => "refused for its rate",
+        Fate::Denied => "denied",
+        Fate::Failed | Fate::Lost | Fate::Pass => "failed",
+    };
     let message = format!("{} was {what}: a fault that was ordered", operation.name);
-    let (status, code) = match (operation.service, throttled) {
-        (Service::Batch, true) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException"),
-        (Service::Batch, false) => (StatusCode::INTERNAL_SERVER_ERROR, "ServerException"),
-        (Service::Logs, true) => (StatusCode::BAD_REQUEST, "ThrottlingException"),
-        (Service::Logs, false) => (StatusCode::INTERNAL_SERVER_ERROR, "ServiceUnavailableException"),
-        (Service::S3, true) => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
-        (Service::S3, false) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+    let (status, code) = match (operation.service, fate) {
+        (Service::Batch, Fate::Throttled) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException"),
+        (Service::Batch, Fate::Denied) => (StatusCode::FORBIDDEN, "AccessDeniedException"),
+        (Service::Batch, _) => (StatusCode::INTERNAL_SERVER_ERROR, "ServerException"),
+        (Service::Logs, Fate::Throttled) => (StatusCode::BAD_REQUEST, "ThrottlingException"),
+        (Service::Logs, Fate::Denied) => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
+        (Service::Logs, _) => (StatusCode::INTERNAL_SERVER_ERROR, "ServiceUnavailableException"),
+        (Service::S3, Fate::Throttled) => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+        (Service::S3, Fate::Denied) => (StatusCode::FORBIDDEN, "AccessDenied"),
+        (Service::S3, _) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
     };
     let (kind, body) = match operation.service {
         Service::Batch => ("application/json", json!({"message": message}).to_string()),

@@ -64,6 +64,7 @@ pub(super) enum Fate {
     Pass,
     Throttled,
     Failed,
+    Denied,
     /// Carried out, not answered.
     Lost,
 }
@@ -148,7 +149,9 @@ impl Gate {
         });
         let hit =
             |name: &str, share: f64, operations: &[String]| meant(operations, operation) && draw(name).hits(share);
-        let (fate, name) = if throttled {
+        let (fate, name) = if faults.denied.as_ref().is_some_and(|no| hit("denied", no.share, &no.operations)) {
+            (Fate::Denied, "denied")
+        } else if throttled {
             (Fate::Throttled, "throttle")
         } else if faults.error.as_ref().is_some_and(|error| hit("error", error.share, &error.operations)) {
             (Fate::Failed, "error")
@@ -228,6 +231,7 @@ impl Faulty {
         let faults = gate.faults();
         if faults.throttle.is_none()
             && faults.error.is_none()
+            && faults.denied.is_none()
             && faults.latency.is_none()
             && faults.lost_reply.is_none()
         {
@@ -242,11 +246,11 @@ impl Faulty {
         }
         match fate {
             Fate::Pass => self.carry_out(request).await,
-            Fate::Throttled | Fate::Failed => {
+            Fate::Throttled | Fate::Failed | Fate::Denied => {
                 // To its end, or a client that still writes would see a broken connection in place of the refusal.
                 let mut body = request.into_body().into_data_stream();
                 while let Ok(Some(Ok(_))) = tokio::time::timeout(BODY_PATIENCE, body.next()).await {}
-                Ok(answer::refusal(operation, fate == Fate::Throttled))
+                Ok(answer::refusal(operation, fate))
             }
             Fate::Lost => {
                 drop(self.carry_out(request).await);

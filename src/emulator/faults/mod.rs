@@ -34,7 +34,7 @@ pub use self::gate::{Faulty, Gate, ReplyLost};
 pub use self::patch::from_sources;
 pub(in crate::emulator) use self::patch::{flag_value, toml_value};
 pub use self::rules::{
-    Errors, ImagePull, Latency, ListingLag, LostReply, Shortage, SlowStart, SpotLoss, SummaryLag, Throttle,
+    Denied, Errors, ImagePull, Latency, ListingLag, LostReply, Shortage, SlowStart, SpotLoss, SummaryLag, Throttle,
 };
 pub(in crate::emulator) use self::values::Fields;
 pub use self::values::{Span, millis};
@@ -54,6 +54,9 @@ pub struct Faults {
     /// Requests that fail with a server's error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Errors>,
+    /// Requests that are refused for want of a permission.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denied: Option<Denied>,
     /// Requests that wait before they are looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
@@ -81,9 +84,10 @@ pub struct Faults {
 }
 
 /// Every fault, with the field that stands for the whole of it: `throttle = 0.1` is `throttle.share = 0.1`.
-pub const NAMES: [(&str, &str); 10] = [
+pub const NAMES: [(&str, &str); 11] = [
     ("throttle", "share"),
     ("error", "share"),
+    ("denied", "share"),
     ("latency", "time"),
     ("lost_reply", "share"),
     ("summary_lag", "time"),
@@ -107,6 +111,7 @@ impl Faults {
         let faults = Faults {
             throttle: rules::read(&mut fields, "throttle")?,
             error: rules::read(&mut fields, "error")?,
+            denied: rules::read(&mut fields, "denied")?,
             latency: rules::read(&mut fields, "latency")?,
             lost_reply: rules::read(&mut fields, "lost_reply")?,
             summary_lag: rules::read(&mut fields, "summary_lag")?,
@@ -152,6 +157,7 @@ mod tests {
         let given = json!({
             "throttle": {"share": 0.1, "rate": 20.0, "operations": ["submitjob", "s3"]},
             "error": 0.5,
+            "denied": {"share": 1, "operations": ["DescribeJobs"]},
             "latency": "100ms..2s",
             "lost_reply": {"share": 1, "operations": "PutObject, GetLogEvents"},
             "summary_lag": "5s",

@@ -31,6 +31,17 @@ pub struct Errors {
     pub operations: Vec<String>,
 }
 
+/// Requests that are refused for want of a permission: 403 `AccessDeniedException` from Batch, 400 from the logs, 403
+/// `AccessDenied` from S3.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Denied {
+    /// The share of requests, 0..=1.
+    pub share: f64,
+    /// Operations or services; all when empty.
+    pub operations: Vec<String>,
+}
+
 /// Requests that wait before they are looked at.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -170,6 +181,15 @@ impl Rule for Errors {
     fn take(fields: &mut Fields) -> Result<Self, Fault> {
         let operations = fields.operations()?;
         Ok(Errors { share: share(fields)?, operations })
+    }
+}
+
+impl Rule for Denied {
+    const MAIN: &'static str = "share";
+
+    fn take(fields: &mut Fields) -> Result<Self, Fault> {
+        let operations = fields.operations()?;
+        Ok(Denied { share: share(fields)?, operations })
     }
 }
 

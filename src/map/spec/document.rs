@@ -86,6 +86,9 @@ pub struct Policy {
     /// Give each attempt the directory `$BATCHMAP_CHECKPOINT_DIR` with what the attempt before it left there. Default:
     /// false, unless the command has `{{.checkpointDir}}`.
     pub checkpoint: Option<bool>,
+    /// Of the whole execution, from its beginning on, resumed or not: when it has passed, everything is terminated and
+    /// the execution has failed. Default: none.
+    pub deadline: Option<Timeout>,
     /// Take outputs that are known already from the cache, run only the rest, and keep what that brings. Outputs are
     /// found by the task's name (its command where it has none), `cache_version`, the types of inputs and outputs, and
     /// the inputs' values; local files count by their content, `s3://` addresses as they stand. Default: false.

@@ -42,6 +42,7 @@ pub(super) const POLICY_KEYS: &[&str] = &[
     "interruptible",
     "run_all_sub_nodes",
     "checkpoint",
+    "deadline",
     "cache",
     "cache_version",
     "cache_ignore_inputs",
@@ -190,6 +191,7 @@ fn policy(fields: &Fields, inputs: &BTreeSet<&str>, faults: &mut Faults) -> Poli
         interruptible: policy.boolean("interruptible", faults).unwrap_or_default(),
         run_all_sub_nodes: policy.boolean("run_all_sub_nodes", faults).unwrap_or_default(),
         checkpoint: policy.boolean("checkpoint", faults).unwrap_or_default(),
+        deadline: policy.read("deadline", faults, quantity::timeout),
         cache: cache::cache(&policy, inputs, fields.get("name").is_some(), faults),
     }
 }

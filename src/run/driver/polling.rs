@@ -11,6 +11,7 @@ use crate::run::{cache, observe};
 impl Driver {
     /// One poll: asks about every array that Batch holds and judges what has ended.
     pub(super) async fn poll(&mut self) -> Result<(), DriveError> {
+        self.polled = Instant::now();
         let running: Vec<(u32, String)> =
             self.execution.running().map(|(number, _, job)| (number, job.to_owned())).collect();
         if running.is_empty() {
@@ -20,12 +21,13 @@ impl Driver {
         let jobs: Vec<String> = running.iter().map(|(_, job)| job.clone()).collect();
         let answers = observe::poll(self.ports.batch.as_ref(), &jobs).await?;
         let before = self.execution.counts();
+        self.watch_waiting(&running, &answers).await;
         for (number, job) in running {
+            self.insist(number);
             let detail = answers.get(&job);
             if detail.is_none() && self.may_lag(number) {
                 continue;
             }
-            self.warn_if_stuck(detail);
             let seen = detail.map(observe::seen).unwrap_or_default();
             let look = self.execution.observe(number, &seen);
             if look == Look::Away {
@@ -35,7 +37,13 @@ impl Driver {
             }
         }
         self.cadence.polled(self.execution.counts() != before);
+        self.cadence.took(self.polled.elapsed());
         Ok(())
+    }
+
+    /// Whether the next poll should not wait any longer for what is being done.
+    pub(super) fn poll_is_due(&self) -> bool {
+        self.polled.elapsed() >= self.cadence.interval()
     }
 
     async fn look_closely(
@@ -47,6 +55,9 @@ impl Driver {
     ) -> Result<(), DriveError> {
         // Once the outcome is decided, no result changes it: that the array is over is all there is to know.
         if self.execution.decision().is_some() {
+            if !self.is_over(number, job, detail).await? {
+                return Ok(());
+            }
             return self.take_in(ended_unjudged(number));
         }
         let Some(array) = self.execution.array(number) else { return Ok(()) };
@@ -82,14 +93,5 @@ impl Driver {
     pub(super) fn may_lag(&mut self, number: u32) -> bool {
         let since = *self.behind.entry(number).or_insert_with(Instant::now);
         since.elapsed() < self.patience.lag
-    }
-
-    fn warn_if_stuck(&mut self, detail: Option<&JobDetail>) {
-        if let Some(reason) = detail.and_then(observe::stuck)
-            && self.warned.as_deref() != Some(reason)
-        {
-            tracing::warn!(reason, "AWS Batch cannot place the job: nothing will run until this is mended");
-            self.warned = Some(reason.to_owned());
-        }
     }
 }

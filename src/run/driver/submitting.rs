@@ -1,76 +1,93 @@
 //! The driver's way to Batch: submitting arrays, and finding out about those of unknown outcome.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt, TryStreamExt};
 
 use super::{DriveError, Driver};
-use crate::aws::batch::{Batch, BatchError, JobStatus, SubmitRequest};
+use crate::aws::batch::{BatchError, JobStatus};
 use crate::map::event::Event;
 use crate::map::execution::ArrayState;
 use crate::map::layout;
 use crate::map::plan::Members;
-use crate::run::journal::Journal;
 
 /// SubmitJob calls under way at once. AWS takes 50 a second for an account; eight at about 100 ms each stay below.
 const SUBMITS_AT_ONCE: usize = 8;
 
-/// How long a throttled SubmitJob waits before each further try; after the last it is left for the next turn.
-const THROTTLE_WAITS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// Arrays submitted before the driver looks whether it is time for a poll, or whether it is to stop.
+const HANDFUL: usize = 32;
 
 impl Driver {
-    /// Submits arrays; every call has returned when this does, so that nothing is submitted after a later decision.
+    /// Submits a handful of arrays; every call has returned when this does, so that nothing is submitted after a later
+    /// decision. The calls are paced and, where AWS throttles, repeated by the port (see [`crate::aws::pacing`]).
     pub(super) async fn submit(&mut self) -> Result<(), DriveError> {
         // What an outage has held up may not be wanted any more: the machine has doubted it since.
         let wanted = |array: &u32| self.execution.array(*array).is_some_and(|array| array.state == ArrayState::Planned);
         self.to_submit.retain(wanted);
         // The journal comes first, also before the lists: a driver that was overtaken must not touch its successor's.
         self.flush().await?;
-        let lists = self.to_submit.iter().map(|&array| self.write_members(array));
+        let arrays: Vec<u32> = self.to_submit.iter().copied().take(HANDFUL).collect();
+        let lists = arrays.iter().map(|&array| self.write_members(array));
         futures::stream::iter(lists).buffer_unordered(SUBMITS_AT_ONCE).try_collect::<Vec<()>>().await?;
-        let arrays = std::mem::take(&mut self.to_submit);
+        self.to_submit.retain(|array| !arrays.contains(array));
         self.issued.extend(&arrays);
-        let answers: Vec<(u32, Result<String, DriveError>)> = {
-            let calls = arrays.into_iter().filter_map(|array| {
-                let state = self.execution.array(array)?;
-                let request = self.template.request(array, state, &self.record, self.execution.packs());
-                let (batch, journal) = (self.ports.batch.as_ref(), &self.journal);
-                Some(async move { (array, submit_patiently(batch, journal, &request).await) })
-            });
-            futures::stream::iter(calls).buffered(SUBMITS_AT_ONCE).collect().await
-        };
-        self.cadence.hurry();
+        let answers = self.send(arrays).await;
         let mut not_now = None;
         for (array, answer) in answers {
             match answer {
-                Ok(job) => {
+                Some(Ok(job)) => {
+                    self.cadence.hurry();
                     self.issued.remove(&array);
                     self.take_in(Event::Submitted { array, job })?;
                 }
-                // Nothing has happened: it is asked for again, after whoever wants to stop this had a chance to say so.
-                Err(
-                    error @ (DriveError::Batch(BatchError::Throttled { .. } | BatchError::Unauthenticated { .. })
-                    | DriveError::Journal(_)
-                    | DriveError::Store(_)
-                    | DriveError::Illegal(_)),
-                ) => {
-                    self.issued.remove(&array);
-                    self.execution.ask_again(array);
-                    not_now = Some(error);
-                }
-                Err(DriveError::Batch(BatchError::Unknown { message, .. })) => {
+                Some(Err(DriveError::Batch(BatchError::Unknown { message, .. }))) => {
                     self.sweep.unanswered();
                     tracing::warn!(array, message, "no clear answer to SubmitJob: looking the array up by its name");
                     self.take_in(Event::SubmitUnknown { array })?;
                 }
                 // Refused means that nothing happened: the array does not exist, and no other would be taken either.
-                Err(DriveError::Batch(error @ BatchError::Refused { .. })) => {
+                Some(Err(error)) if !stops_the_rest(&error) => {
                     self.issued.remove(&array);
                     self.take_in(Event::Refused { message: error.to_string() })?;
                 }
+                // Nothing has happened: it is asked for again, after whoever wants to stop this had a chance to say so.
+                held_up => {
+                    self.issued.remove(&array);
+                    self.execution.ask_again(array);
+                    not_now = held_up.and_then(Result::err).or(not_now);
+                }
             }
         }
+        // A permission can be given, and then the execution goes on: it is left to the next driver as it stands.
+        if matches!(&not_now, Some(DriveError::Batch(error)) if error.is_denied()) {
+            self.flush().await?;
+        }
         not_now.map_or(Ok(()), Err)
+    }
+
+    /// Makes the calls. After an answer that the others would get too, those that have not begun are left out. Whoever was
+    /// overtaken meanwhile, by however little, must not submit: so the journal is made sure of before each call.
+    async fn send(&self, arrays: Vec<u32>) -> Vec<(u32, Option<Result<String, DriveError>>)> {
+        let held_up = &AtomicBool::new(false);
+        let calls = arrays.into_iter().filter_map(|array| {
+            let state = self.execution.array(array)?;
+            let request = self.template.request(array, state, &self.record, self.execution.packs());
+            let (batch, journal) = (self.ports.batch.as_ref(), &self.journal);
+            Some(async move {
+                if held_up.load(Ordering::Relaxed) {
+                    return (array, None);
+                }
+                let answer = match journal.make_sure().await {
+                    Ok(()) => batch.submit(&request).await.map_err(DriveError::from),
+                    Err(error) => Err(error.into()),
+                };
+                if answer.as_ref().is_err_and(stops_the_rest) {
+                    held_up.store(true, Ordering::Relaxed);
+                }
+                (array, Some(answer))
+            })
+        });
+        futures::stream::iter(calls).buffered(SUBMITS_AT_ONCE).collect().await
     }
 
     /// Stores the list of a compacted array, which its children look themselves up in.
@@ -125,19 +142,12 @@ impl Driver {
     }
 }
 
-/// Submits, waiting a little while AWS throttles: a throttled request has not been carried out. Whoever was overtaken
-/// meanwhile, by however little, must not submit: so the journal is made sure of before each call.
-async fn submit_patiently(batch: &dyn Batch, journal: &Journal, request: &SubmitRequest) -> Result<String, DriveError> {
-    for wait in THROTTLE_WAITS {
-        journal.make_sure().await?;
-        match batch.submit(request).await {
-            Err(BatchError::Throttled { message, .. }) => {
-                tracing::debug!(message, "throttled");
-                tokio::time::sleep(wait).await;
-            }
-            answer => return Ok(answer?),
+/// Whether every other submission would be answered so now, and none of them is to be given up for it.
+fn stops_the_rest(error: &DriveError) -> bool {
+    match error {
+        DriveError::Batch(error) => {
+            matches!(error, BatchError::Throttled { .. } | BatchError::Unauthenticated { .. }) || error.is_denied()
         }
+        DriveError::Journal(_) | DriveError::Store(_) | DriveError::Illegal(_) => true,
     }
-    journal.make_sure().await?;
-    Ok(batch.submit(request).await?)
 }

@@ -70,6 +70,7 @@ fn policy(task: &MapTask, size: u64) -> Policy {
         interruptible: policy.interruptible,
         run_all_sub_nodes: policy.run_all_sub_nodes,
         retry_timeouts: policy.retry_timeouts,
+        deadline_ms: policy.deadline.map_or(0, |deadline| deadline.as_millis() as u64),
     }
 }
 

@@ -252,6 +252,12 @@ impl Model {
         self.jobs.values().map(|job| u64::from(left(job))).sum()
     }
 
+    /// How many children of a job (a plain job is its own) have not ended; none of one that is not known.
+    pub fn unfinished_children_of(&self, id: &str) -> u32 {
+        let job = self.find(id).and_then(|(key, _)| self.jobs.get(&key));
+        job.map_or(0, |job| job.size() - job.count(Status::Succeeded) - job.count(Status::Failed))
+    }
+
     /// How many children the runner has: STARTING or RUNNING.
     pub fn live(&self) -> u32 {
         self.live

@@ -1,0 +1,234 @@
+//! Batch and the bucket under virtual time: the emulator's model, an in-memory store, the requests on their way there and
+//! the children under way.
+//!
+//! Nothing runs by itself: whoever has waited calls [`Cloud::advance`], and what was due in between happens in the order
+//! of its time. So a run is the same every time, and every step can be looked at.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use batchmap::aws::batch::{Definition, SubmitRequest};
+use batchmap::aws::memory::MemoryStore;
+use batchmap::aws::store::Store;
+use batchmap::emulator::batch::ask;
+use batchmap::emulator::batch::model::{
+    AttemptKey, Effect, End, INTERRUPTIBLE, Input, MAIN, Model, Refusal, Reply, Start,
+};
+use batchmap::emulator::faults::Faults;
+use batchmap::map::layout::Root;
+use batchmap::run::launch::Names;
+use bytes::Bytes;
+use futures::FutureExt;
+use tokio::time::Instant;
+
+use crate::children::{Children, Run};
+use crate::script::Script;
+use crate::watch::Watch;
+
+/// When every simulation begins, in milliseconds since 1970: any time does.
+pub const EPOCH_MS: u64 = 1_700_000_000_000;
+
+/// The execution's keys.
+pub fn root() -> Root {
+    Root::new("", "x")
+}
+
+/// A request as it is carried out when it arrives.
+pub type Request = Box<dyn FnOnce(&mut Inside) + Send>;
+
+enum Happening {
+    Arrives(Request),
+    Ends(AttemptKey),
+    Storm,
+}
+
+pub struct Cloud {
+    born: Instant,
+    inside: Mutex<Inside>,
+}
+
+/// What is in it.
+pub struct Inside {
+    /// Milliseconds since the beginning.
+    pub now: u64,
+    pub model: Model,
+    pub store: MemoryStore,
+    pub watch: Watch,
+    pub children: Children,
+    under_way: BTreeMap<AttemptKey, Run>,
+    due: BTreeMap<(u64, u64), Happening>,
+    /// Tells happenings of the same time apart.
+    counted: u64,
+}
+
+impl Cloud {
+    /// A cloud with an execution staged, and the names that it submits with.
+    pub fn new(script: &Arc<Script>) -> (Cloud, Names) {
+        let seed = script.dice.0;
+        let mut inside = Inside {
+            now: 0,
+            model: Model::new(&seed.to_string(), script.slots),
+            store: MemoryStore::new("bucket"),
+            watch: Watch::new(script.clone()),
+            children: Children::new(script.clone()),
+            under_way: BTreeMap::new(),
+            due: BTreeMap::new(),
+            counted: 0,
+        };
+        let Ok(Reply::Registered(registered)) = inside.apply(ask::register(&definition())) else {
+            panic!("the definition is refused");
+        };
+        let faults = Faults::from_value(script.faults()).expect("the faults are well formed");
+        inside.apply(Input::Drill(Box::new(faults.drill(seed)))).expect("a drill is never refused");
+        script.storms.iter().for_each(|at| inside.plan(*at, Happening::Storm));
+        let names = Names {
+            definition: registered.job_definition_arn,
+            queue: MAIN.to_owned(),
+            interruptible_queue: Some(INTERRUPTIBLE.to_owned()),
+        };
+        (Cloud { born: Instant::now(), inside: Mutex::new(inside) }, names)
+    }
+
+    /// Milliseconds since the beginning.
+    pub fn now(&self) -> u64 {
+        self.born.elapsed().as_millis() as u64
+    }
+
+    /// The present, with everything done that was due.
+    pub fn advance(&self) -> MutexGuard<'_, Inside> {
+        let mut inside = self.look();
+        inside.advance(self.now());
+        inside
+    }
+
+    /// The state when it last moved.
+    pub fn look(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a request that arrives in `after` milliseconds.
+    pub fn post(&self, after: u64, request: Request) {
+        let at = self.now() + after;
+        self.look().plan(at, Happening::Arrives(request));
+    }
+}
+
+impl Inside {
+    fn plan(&mut self, at: u64, happening: Happening) {
+        self.counted += 1;
+        self.due.insert((at, self.counted), happening);
+    }
+
+    /// Does what is due until `now`.
+    pub fn advance(&mut self, now: u64) {
+        while let Some(at) = self.next().filter(|at| *at <= now) {
+            self.now = self.now.max(at);
+            match self.due.first_key_value() {
+                Some((&key, _)) if key.0 <= at => {
+                    let happening = self.due.remove(&key).expect("it was just there");
+                    self.happen(happening);
+                }
+                _ => drop(self.apply(Input::Tick)),
+            }
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// When something is due next, if anything is.
+    pub fn next(&self) -> Option<u64> {
+        let model = self.model.wake_at().map(|at| at.saturating_sub(EPOCH_MS));
+        self.due.first_key_value().map(|(key, _)| key.0).into_iter().chain(model).min()
+    }
+
+    /// Whether nothing more will happen by itself but that Batch forgets.
+    pub fn is_still(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrives(request) => request(self),
+            Happening::Storm => drop(self.apply(Input::LoseHosts(Vec::new()))),
+            Happening::Ends(attempt) => {
+                if let Some(run) = self.under_way.remove(&attempt) {
+                    let end = self.children.leave(&self.store, &run);
+                    self.end(attempt, end);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, attempt: AttemptKey, end: End) {
+        self.apply(Input::Ended(attempt, end)).expect("reports are never refused");
+    }
+
+    /// Changes Batch, and lets children begin and end as it says.
+    pub fn apply(&mut self, input: Input) -> Result<Reply, Refusal> {
+        let output = self.model.apply(EPOCH_MS + self.now, input)?;
+        let mut effects = VecDeque::from(output.effects);
+        while let Some(effect) = effects.pop_front() {
+            let inputs = match effect {
+                Effect::Start(start) => vec![self.begin(&start)],
+                Effect::Signal(attempts, _) => attempts.into_iter().filter_map(|attempt| self.stop(attempt)).collect(),
+            };
+            for input in inputs {
+                let output = self.model.apply(EPOCH_MS + self.now, input).expect("reports are never refused");
+                effects.extend(output.effects);
+            }
+        }
+        Ok(output.reply)
+    }
+
+    /// SubmitJob; nothing of one that arrives when the execution has finished. Nobody looks for it then: no sweep can see
+    /// what comes after it, so that one is not asked for it.
+    pub fn submit(&mut self, request: &SubmitRequest) -> Option<Result<Reply, Refusal>> {
+        (!self.watch.is_finished()).then(|| self.apply(ask::submit(request)))
+    }
+
+    fn begin(&mut self, start: &Start) -> Input {
+        let run = self.children.begin(&self.store, start, &self.watch);
+        if let Some(after) = run.lasts {
+            self.plan(self.now + after, Happening::Ends(start.attempt));
+        }
+        self.under_way.insert(start.attempt, run);
+        Input::Started(start.attempt)
+    }
+
+    fn stop(&mut self, attempt: AttemptKey) -> Option<Input> {
+        let run = self.under_way.remove(&attempt)?;
+        self.children.stopped(&run);
+        Some(Input::Ended(attempt, End::exited(143)))
+    }
+
+    /// Asks the bucket, at once.
+    pub fn ask<T>(&mut self, question: impl AsyncFnOnce(&MemoryStore) -> T) -> T {
+        question(&self.store).now_or_never().expect("memory answers at once")
+    }
+
+    /// Takes in an object that the driver has created.
+    pub fn created(&mut self, key: &str, body: &Bytes) {
+        if key.starts_with(&root().journal()) {
+            self.watch.record(body, &self.model);
+        }
+    }
+
+    /// Puts an object there, as staging does.
+    pub fn stage(&mut self, key: &str, body: Vec<u8>) {
+        self.ask(async |store| store.put(key, body.into()).await).expect("memory takes everything");
+    }
+}
+
+fn definition() -> Definition {
+    Definition {
+        name: "d".to_owned(),
+        image: "i".to_owned(),
+        platform: "EC2".to_owned(),
+        vcpus: "1".to_owned(),
+        memory_mib: 128,
+        gpus: 0,
+        job_role: None,
+        execution_role: None,
+        log_group: None,
+        assign_public_ip: false,
+    }
+}
