@@ -39,17 +39,14 @@ pub enum Ending {
     HostLost,
     /// With its host, after its outputs were written.
     HostLostLate,
-<<<<<<< HEAD
     /// FAILED for this reason, before there was an exit code.
     Failed(&'static str),
     /// By somebody else's TerminateJob.
     Stopped,
     /// SUCCEEDED, with no outputs and this error document, if any.
     Hollow { document: Option<bool> },
-=======
     /// Cancelled by its queue's time limit, before it started.
     GivenUp,
->>>>>>> f4175230260a7d02af4cd06a9378b58eb297c84b
 }
 
 /// What goes wrong with one call.
@@ -63,15 +60,12 @@ pub enum Fault {
     Lost,
     /// Refused.
     Refused,
-<<<<<<< HEAD
     /// Nothing: this call goes through, and the next one meets the next fault.
     Pass,
-=======
     /// Accepted, and nothing comes of it.
     Ignored,
     /// Refused for want of a permission.
     Denied,
->>>>>>> f4175230260a7d02af4cd06a9378b58eb297c84b
 }
 
 #[derive(Clone, Debug)]
@@ -256,11 +250,7 @@ impl ScriptedBatch {
         match fault {
             Fault::Throttled => BatchError::Throttled { operation, message: "slow down".to_owned() },
             Fault::Lost | Fault::ReplyLost => BatchError::Unknown { operation, message: "timeout".to_owned() },
-<<<<<<< HEAD
-            Fault::Refused | Fault::Pass => {
-=======
-            Fault::Refused | Fault::Ignored => {
->>>>>>> f4175230260a7d02af4cd06a9378b58eb297c84b
+            Fault::Refused | Fault::Ignored | Fault::Pass => {
                 BatchError::Refused { operation, code: "ClientException".to_owned(), message: "no".to_owned() }
             }
             Fault::Denied => {
@@ -366,11 +356,7 @@ impl Child {
             Ending::Stopped => Some(143),
             Ending::Error { .. } => Some(1),
             Ending::Exit(code) => Some(code),
-<<<<<<< HEAD
-            Ending::HostLost | Ending::HostLostLate | Ending::Failed(_) => None,
-=======
-            Ending::HostLost | Ending::HostLostLate | Ending::GivenUp => None,
->>>>>>> f4175230260a7d02af4cd06a9378b58eb297c84b
+            Ending::HostLost | Ending::HostLostLate | Ending::GivenUp | Ending::Failed(_) => None,
         }
     }
 }
@@ -380,15 +366,12 @@ impl Job {
         match child.ending {
             _ if child.terminated => self.stopped_because.clone(),
             Ending::HostLost | Ending::HostLostLate => Some("Host EC2 (instance i-0) terminated.".to_owned()),
-<<<<<<< HEAD
             Ending::Failed(reason) => Some(reason.to_owned()),
             Ending::Stopped => Some("somebody else's words".to_owned()),
-=======
             Ending::GivenUp => Some(
                 "Canceled by JobStateTimeLimit action due to reason: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
                     .to_owned(),
             ),
->>>>>>> f4175230260a7d02af4cd06a9378b58eb297c84b
             _ => Some("Essential container in task exited".to_owned()),
         }
     }
