@@ -3,9 +3,11 @@
 mod around;
 mod bad_input;
 mod cache;
+mod checkpoint;
 mod concurrency;
 mod elsewhere;
 mod examples;
+mod go_plugin_risks;
 mod interrupts;
 mod limits;
 mod outcomes;

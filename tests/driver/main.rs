@@ -5,6 +5,7 @@ mod cache;
 mod crash;
 mod fence;
 mod gc;
+mod go_plugin_risks;
 mod harness;
 mod limits;
 mod outage;
