@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use crate::dice::Fold;
+
 /// Set to see every call as it is made.
 const SHOW: &str = "BATCHMAP_TEST_TRACE";
 
