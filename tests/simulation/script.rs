@@ -9,7 +9,7 @@ use batchmap::map::layout::RECORD_VERSION;
 use serde_json::json;
 
 use crate::dice::Dice;
-use crate::gate::Halt;
+use crate::gate::{Halt, How};
 
 pub const SECOND: u64 = 1000;
 pub const MINUTE: u64 = 60 * SECOND;
@@ -149,6 +149,12 @@ impl Script {
             jumpy: false,
             ..Script::new(seed)
         }
+    }
+
+    /// Whether a submission may come so late that its array was rightly submitted anew.
+    pub fn may_double(&self) -> bool {
+        let sleeps = |halt: &Halt| matches!(halt.how, How::Sleeps(_));
+        self.trouble.late > 0 || self.rivals > 0 || self.halts.iter().any(sleeps)
     }
 
     /// The record that is staged for it.
