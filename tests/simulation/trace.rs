@@ -8,6 +8,10 @@ use crate::trouble::Fate;
 /// Set to see every call as it is made.
 const SHOW: &str = "BATCHMAP_TEST_TRACE";
 
+pub fn is_shown() -> bool {
+    std::env::var_os(SHOW).is_some()
+}
+
 pub struct Trace {
     fold: Mutex<Fold>,
     show: bool,
@@ -15,7 +19,7 @@ pub struct Trace {
 
 impl Trace {
     pub fn new() -> Trace {
-        Trace { fold: Mutex::default(), show: std::env::var_os(SHOW).is_some() }
+        Trace { fold: Mutex::default(), show: is_shown() }
     }
 
     /// A call that was made at `now`.
