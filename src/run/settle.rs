@@ -101,7 +101,9 @@ impl Case<'_> {
         let ended = look == Look::AtAll;
         let parent = self.detail.map(|detail| detail.status);
         if ended && parent == Some(JobStatus::Succeeded) && !self.outputs_due {
-            let succeeded = self.array.members.ranges();
+            // Each is judged once: those seen to succeed before are in the journal already.
+            let members = self.array.members.ranges();
+            let succeeded = members.iter().filter(|index| !self.array.judged_early(*index)).collect();
             let event = Event::Settled { array: self.number, succeeded, failures: Vec::new(), ended };
             return Ok(Some(Judged { event, listed_failed: 0 }));
         }

@@ -12,7 +12,7 @@ use batchmap::aws::memory::MemoryStore;
 use batchmap::aws::store::Store;
 use batchmap::emulator::batch::ask;
 use batchmap::emulator::batch::model::{
-    AttemptKey, Effect, End, INTERRUPTIBLE, Input, MAIN, Model, Refusal, Reply, Start,
+    AttemptKey, Effect, End, INTERRUPTIBLE, Input, MAIN, Model, Refusal, Reply, Start, Stop,
 };
 use batchmap::emulator::faults::Faults;
 use batchmap::map::layout::Root;
@@ -169,7 +169,9 @@ impl Inside {
         while let Some(effect) = effects.pop_front() {
             let inputs = match effect {
                 Effect::Start(start) => vec![self.begin(&start)],
-                Effect::Signal(attempts, _) => attempts.into_iter().filter_map(|attempt| self.stop(attempt)).collect(),
+                Effect::Signal(attempts, stop) => {
+                    attempts.into_iter().filter_map(|attempt| self.stop(attempt, stop)).collect()
+                }
             };
             for input in inputs {
                 let output = self.model.apply(EPOCH_MS + self.now, input).expect("reports are never refused");
@@ -194,9 +196,12 @@ impl Inside {
         Input::Started(start.attempt)
     }
 
-    fn stop(&mut self, attempt: AttemptKey) -> Option<Input> {
+    fn stop(&mut self, attempt: AttemptKey, stop: Stop) -> Option<Input> {
         let run = self.under_way.remove(&attempt)?;
-        self.children.stopped(&run);
+        // Who is killed at once has lost its host: that is no end of its own.
+        if stop == Stop::Term {
+            self.children.stopped(&run);
+        }
         Some(Input::Ended(attempt, End::exited(143)))
     }
 

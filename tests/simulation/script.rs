@@ -9,7 +9,7 @@ use batchmap::map::layout::RECORD_VERSION;
 use serde_json::json;
 
 use crate::dice::Dice;
-use crate::gate::Halt;
+use crate::gate::{Halt, How};
 
 pub const SECOND: u64 = 1000;
 pub const MINUTE: u64 = 60 * SECOND;
@@ -116,7 +116,7 @@ impl Script {
             losses: if stormy { 0 } else { dice.pick("losses", &[], &[0, 0, 5, 30]) },
             failures: dice.pick("failures", &[], &[0, 1, 1, 3]),
             storms: if stormy { (0..storms).map(storm).collect() } else { Vec::new() },
-            trouble: trouble(dice),
+            trouble: trouble(dice, size),
             outage: dice.hits("outage", &[], 8).then(|| {
                 let from = dice.roll("outage/from", &[], 3 * MINUTE);
                 from..from + dice.roll("outage/for", &[], 20 * MINUTE)
@@ -149,6 +149,12 @@ impl Script {
             jumpy: false,
             ..Script::new(seed)
         }
+    }
+
+    /// Whether a submission may come so late that its array was rightly submitted anew.
+    pub fn may_double(&self) -> bool {
+        let sleeps = |halt: &Halt| matches!(halt.how, How::Sleeps(_));
+        self.trouble.late > 0 || self.rivals > 0 || self.halts.iter().any(sleeps)
     }
 
     /// The record that is staged for it.
@@ -260,8 +266,10 @@ fn pack_starts(dice: Dice, size: u64) -> Vec<u64> {
     (0..size).step_by(pack as usize).collect()
 }
 
-fn trouble(dice: Dice) -> Trouble {
-    let level: u64 = dice.pick("trouble", &[], &[0, 1, 3, 8]);
+fn trouble(dice: Dice, size: u64) -> Trouble {
+    // A look at a large array is many calls, of which none may fail: where most do, it never ends, as it should not.
+    let most = if size > 60 { 2 } else { 4 };
+    let level: u64 = dice.pick("trouble", &[], &[0, 1, 3, 8][..most]);
     let of = |what, times: u64| if dice.hits(what, &[], 60) { times * level } else { 0 };
     Trouble {
         throttled: of("throttled", 2),

@@ -29,7 +29,10 @@ pub fn all<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync, command: impl Fn(&T) -
                 return;
             }
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(case))) {
-                failures.lock().unwrap().push(format!("{}\n    replay it with: {}", words(&panic), command(case)));
+                let failure = format!("{}\n    replay it with: {}", words(&panic), command(case));
+                // At once as well: whoever waits for the rest may want to begin.
+                eprintln!("{failure}");
+                failures.lock().unwrap().push(failure);
             }
         }
     };

@@ -7,6 +7,10 @@ use crate::dice::Fold;
 /// Set to see every call as it is made.
 const SHOW: &str = "BATCHMAP_TEST_TRACE";
 
+pub fn is_shown() -> bool {
+    std::env::var_os(SHOW).is_some()
+}
+
 pub struct Trace {
     fold: Mutex<Fold>,
     show: bool,
@@ -14,7 +18,7 @@ pub struct Trace {
 
 impl Trace {
     pub fn new() -> Trace {
-        Trace { fold: Mutex::default(), show: std::env::var_os(SHOW).is_some() }
+        Trace { fold: Mutex::default(), show: is_shown() }
     }
 
     /// A call, or something else that two runs must agree on.

@@ -13,6 +13,7 @@ use batchmap::run::journal::Record;
 use crate::cloud::root;
 use crate::dice::Fold;
 use crate::script::Script;
+use crate::trace;
 
 /// What the journal says of a subtask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Watch {
     pub doubles: u64,
     /// What the records say, but for the names of their writers.
     pub fold: Fold,
+    /// Whether records are to be seen.
+    show: bool,
 }
 
 impl Watch {
@@ -62,6 +65,7 @@ impl Watch {
             jobs: BTreeMap::new(),
             doubles: 0,
             fold: Fold::default(),
+            show: trace::is_shown(),
         }
     }
 
@@ -83,7 +87,11 @@ impl Watch {
         assert_eq!(record.sequence, self.records, "records come one after another");
         assert!(record.now_ms >= self.last_ms, "record {} goes back in time", record.sequence);
         self.last_ms = record.now_ms;
-        self.fold.add(&format!("{} {:?}", record.now_ms, record.events));
+        let line = format!("{} {:?}", record.now_ms, record.events);
+        self.fold.add(&line);
+        if self.show {
+            eprintln!("record {}: {line}", record.sequence);
+        }
         record.events.iter().for_each(|event| self.event(event, model));
     }
 

@@ -73,7 +73,7 @@ impl Wire {
     {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         self.gate.pass(call, false).await;
-        let reads = operation.starts_with("Get");
+        let reads = ["Get", "GetRange", "List", "ListDirectories"].contains(&operation);
         let fate = Fate::draw(&self.script, self.dice, call, self.cloud.now(), reads);
         let slow = if self.dice.hits("slow", &[call], 2) { 10 } else { 1 };
         let (there, back) = (self.dice.roll("there", &[call], slow * 200), self.dice.roll("back", &[call], slow * 200));

@@ -81,10 +81,12 @@ impl World {
         self.check_outcome(&decision, &outcomes);
         self.check_list(&outcomes);
         let inside = self.cloud.look();
+        let doubles = inside.watch.doubles;
+        assert!(self.script.may_double() || doubles == 0, "{doubles} jobs were submitted twice, and nothing was late");
         Report {
             calls: self.wires.iter().map(|wire| wire.calls()).collect(),
             begun: inside.children.begun,
-            doubles: inside.watch.doubles,
+            doubles,
             lasted: inside.now,
             folds: (self.trace.fold(), inside.watch.fold),
         }
