@@ -198,8 +198,9 @@ impl Driver {
                     false
                 }
             };
-            // What is left to submit waits for a poll that is due, not for the next one.
-            let more = drained && !self.to_submit.is_empty();
+            // What is left to submit waits for a poll that is due, not for the next one. After the decision nothing is: to
+            // hurry for it would be to turn round and round until the end.
+            let more = drained && self.execution.decision().is_none() && !self.to_submit.is_empty();
             let wake = tokio::time::sleep(if more { Duration::ZERO } else { self.cadence.interval() });
             tokio::select! {
                 biased;

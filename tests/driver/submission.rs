@@ -181,3 +181,16 @@ async fn what_an_outage_held_up_is_not_submitted_after_an_abort() {
     assert_eq!(harness.batch.submits(), 1);
     assert_eq!(harness.batch.alive(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_amid_many_submissions_waits_for_a_late_one_and_does_not_spin() {
+    let mut record = task(800);
+    record.pack_starts = (0..800).step_by(10).collect();
+    let mut harness = Harness::new(record).await;
+    harness.paced = true;
+    harness.batch.fail("SubmitJob", [Fault::Lost]);
+    let mut driver = harness.begin().await.unwrap();
+    // Time stands still while a driver turns round and round: then this never ends.
+    assert_eq!(abort_after(&mut driver, Duration::from_secs(3)).await.unwrap(), aborted());
+    assert!(harness.batch.submits() < 80, "some were left when the abort came");
+}
