@@ -174,3 +174,32 @@ fn main_only_calls_the_library() {
     let main = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/main.rs")).unwrap();
     assert!(main.lines().count() < 30, "main.rs parses, calls the library and exits");
 }
+
+/// Every row of README's table of promises names the test that holds it, as "[`test`](file)".
+#[test]
+fn every_promise_names_its_test() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(home.join("README.md")).unwrap();
+    let section = readme.split("## What it promises").nth(1).expect("README has its promises");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(rows.len() > 10, "the table must have been found");
+    let mut broken = Vec::new();
+    for row in rows {
+        let named: Vec<(&str, &str)> = row
+            .split("[`")
+            .skip(1)
+            .filter_map(|link| link.split_once("`](").and_then(|(test, rest)| Some((test, rest.split_once(')')?.0))))
+            .collect();
+        if named.is_empty() {
+            broken.push(format!("{row}: no test"));
+        }
+        for (test, file) in named {
+            let text = fs::read_to_string(home.join(file)).unwrap_or_default();
+            if !text.contains(&format!("fn {test}(")) {
+                broken.push(format!("{file} has no {test}"));
+            }
+        }
+    }
+    check("every promise in README names a test that exists", broken);
+}

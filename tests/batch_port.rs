@@ -88,6 +88,18 @@ async fn an_array_is_submitted_with_its_size_and_one_child_without() {
 }
 
 #[tokio::test]
+async fn a_termination_that_is_denied_names_the_missing_action_and_the_job() {
+    let denial = json!({"__type": "AccessDeniedException", "message": "not authorized"});
+    let canned = Canned::start("/v1/terminatejob", 403, denial).await;
+    let error = clients(&canned.endpoint.url()).await.batch.terminate("job-7", "enough").await.expect_err("denied");
+    let text = error.to_string();
+    assert!(matches!(error, BatchError::Refused { operation: "TerminateJob", .. }), "{text}");
+    assert!(text.contains("batch:TerminateJob") && text.contains("job-7"), "{text}");
+    assert_eq!(canned.asked().len(), 1);
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
 async fn a_submission_is_sent_once_unless_aws_says_that_it_has_not_happened() {
     for (status, code) in
         [(500, "ServerException"), (503, "X"), (429, "TooManyRequestsException"), (429, "X"), (400, "ClientException")]

@@ -276,6 +276,7 @@ mod tests {
             (layout::ENV_EXECUTION, "x"),
             (layout::ENV_ARRAY, "x"),
             (layout::ENV_PLACE, "x"),
+            (layout::ENV_INPUTS, "x"),
             (layout::ENV_WIDTH, "x"),
             ("BATCHMAP_LOG", "debug"),
         ]);

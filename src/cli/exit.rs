@@ -105,6 +105,7 @@ fn journal(error: &crate::run::journal::JournalError) -> Exit {
     use crate::run::journal::JournalError as E;
     match error {
         E::Overtaken { .. } => Exit::Detached,
+        E::Removed { .. } => Exit::BadInput,
         E::Unreadable { .. } | E::Gap { .. } => Exit::Internal,
         E::Store(_) => Exit::Aws,
     }

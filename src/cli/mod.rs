@@ -23,6 +23,7 @@ pub mod config;
 mod emulator;
 mod exit;
 mod finish;
+mod gc;
 mod inspect;
 mod list;
 mod logs;
@@ -83,8 +84,12 @@ enum Command {
     Resume(resume::ResumeArgs),
     /// Start a new execution that takes every success of an old one, and runs the rest.
     Recover(recover::RecoverArgs),
+    /// Start a new execution as `recover` does, running the rest with another image or size.
+    RetryFailed(recover::RetryArgs),
     /// Print what a subtask's child wrote.
     Logs(logs::LogsArgs),
+    /// Remove old executions and their files.
+    Gc(gc::GcArgs),
     /// Print the JSON Schema of a task's specification.
     Schema,
     /// Serve AWS Batch, S3 and CloudWatch Logs on this machine.
@@ -132,7 +137,9 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
         Command::Wait(args) => block_on(wait::run(args)),
         Command::Resume(args) => block_on(resume::run(args)),
         Command::Recover(args) => block_on(recover::run(args)),
+        Command::RetryFailed(args) => block_on(recover::retry_failed(args)),
         Command::Logs(args) => block_on(logs::run(args)),
+        Command::Gc(args) => block_on(gc::run(args)),
         Command::Emulator(args) => block_on(emulator::run(args)),
     }
 }

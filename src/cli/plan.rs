@@ -46,8 +46,9 @@ pub async fn run(args: PlanArgs) -> Result<Exit, Failure> {
         (concurrency, ConcurrencyMode::Batches) => left.div_ceil(u64::from(concurrency)),
         (concurrency, ConcurrencyMode::Rolling) => left.div_ceil(u64::from(rolling_group(concurrency))),
     };
-    // A pack and its index each, every file, and the record.
-    let puts = 2 * record.pack_starts.len() as u64 + staged.files + 1;
+    // A pack, its index and, of a cached task, its keys each; every file, and the record.
+    let a_pack = if record.cache.is_some() { 3 } else { 2 };
+    let puts = a_pack * record.pack_starts.len() as u64 + staged.files + 1;
     let calls = at_once.len() as u64 + later;
     match args.format {
         Form::Json => out!(
@@ -68,6 +69,9 @@ pub async fn run(args: PlanArgs) -> Result<Exit, Failure> {
                 out!("later: {left} children, as places come free");
             }
             out!("SubmitJob calls: at most {calls}, retries aside");
+            if record.cache.is_some() {
+                out!("cache: not asked yet; what it knows is not submitted");
+            }
         }
     }
     prepared.session.close().await;

@@ -151,11 +151,16 @@ fn split(text: &str, separator: char) -> Vec<&str> {
     .collect()
 }
 
+/// Bytes of a name that may be one of ours with a typing error.
+const LONGEST_TYPO: usize = 32;
+
 fn unknown(text: &str) -> String {
     let plain = SIMPLE.iter().flat_map(|(_, names)| names.iter().copied());
     let names: Vec<&str> = plain.chain(BRACKETED).collect();
     let head = text.split('[').next().unwrap_or(text).trim().to_ascii_lowercase();
-    let nearest = names.iter().map(|name| (strsim::damerau_levenshtein(&head, name), *name)).min();
+    // A long text is near to none of them, and would take long to compare.
+    let short = names.iter().filter(|_| head.len() <= LONGEST_TYPO);
+    let nearest = short.map(|name| (strsim::damerau_levenshtein(&head, name), *name)).min();
     let hint = match nearest {
         Some((distance, name)) if distance <= 2 && !head.is_empty() && name != head => {
             format!("; did you mean {name}?")

@@ -3,7 +3,7 @@
 //! ```text
 //! key = sha256( format ‖ task ‖ version ‖ types of inputs and outputs ‖ (name, sha256(literal)) of each input that counts )
 //! ```
-//! Every part is written with its length before it ([`encode`]), so two different tasks or inputs never make the same
+//! Every part is written with its length before it (`encode`), so two different tasks or inputs never make the same
 //! bytes. Inputs stand in the order of their names, whichever way they were given. A literal with a hash of its own
 //! counts by that; so a file does by its content, wherever it was uploaded to.
 //!

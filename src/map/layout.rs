@@ -98,6 +98,23 @@ pub fn executions_prefix(prefix: &str) -> String {
     }
 }
 
+/// The prefix of all executions' files under `prefix`.
+pub fn raw_prefix(prefix: &str) -> String {
+    format!("{}raw/", parent(prefix))
+}
+
+/// The prefix of all cached outputs under `prefix`.
+pub fn cache_prefix(prefix: &str) -> String {
+    format!("{}cache/", parent(prefix))
+}
+
+fn parent(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => String::new(),
+        prefix => format!("{prefix}/"),
+    }
+}
+
 /// The keys of one execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
@@ -140,6 +157,21 @@ impl Root {
 
     fn base(&self) -> String {
         format!("{}executions/{}", self.prefix, self.id)
+    }
+
+    /// The prefix of everything of the execution but its files.
+    pub fn everything(&self) -> String {
+        format!("{}/", self.base())
+    }
+
+    /// The prefix of its packs.
+    pub fn packs(&self) -> String {
+        format!("{}/inputs/", self.base())
+    }
+
+    /// The prefix of the parts of outputs that are too large for one object.
+    pub fn result_parts(&self) -> String {
+        format!("{}/outputs/", self.base())
     }
 
     /// The execution's immutable record.

@@ -256,7 +256,19 @@ impl Driver {
         for array in std::mem::take(&mut self.not_found) {
             self.execution.ask_again(array);
         }
-        let mut refused: Vec<(u32, DriveError)> = Vec::new();
+        let mut refused = Vec::new();
+        let drained = self.carry_out(&mut refused).await;
+        refused.iter().for_each(|(array, _)| self.execution.ask_again(*array));
+        match (drained, refused.into_iter().next()) {
+            (Err(error), _) if !error.is_transient() => Err(error),
+            (_, Some((_, refusal))) => Err(refusal),
+            (drained, None) => drained,
+        }
+    }
+
+    /// As [`Driver::drain`]; arrays that may not be ended are put into `refused`, and the others are ended all the same:
+    /// what is denied for one is perhaps allowed for another.
+    async fn carry_out(&mut self, refused: &mut Vec<(u32, DriveError)>) -> Result<Option<Decision>, DriveError> {
         loop {
             match self.execution.next_action() {
                 Some(Action::Record(Event::Finished)) if !self.nothing_is_left().await? => break,
@@ -266,13 +278,10 @@ impl Driver {
                     let found = self.look_up(array).await;
                     self.retry_later(array, found)?;
                 }
-                Some(Action::Terminate { array, job }) => {
-                    match self.terminate(array, &job).await {
-                        // The others are ended all the same: what one may not, another perhaps may.
-                        Err(error @ DriveError::Batch(BatchError::Refused { .. })) => refused.push((array, error)),
-                        done => self.retry_later(array, done)?,
-                    }
-                }
+                Some(Action::Terminate { array, job }) => match self.terminate(array, &job).await {
+                    Err(error @ DriveError::Batch(BatchError::Refused { .. })) => refused.push((array, error)),
+                    done => self.retry_later(array, done)?,
+                },
                 Some(Action::Finish(decision)) => {
                     self.flush().await?;
                     self.save_at_end().await;
@@ -288,8 +297,7 @@ impl Driver {
             }
         }
         self.flush().await?;
-        refused.iter().for_each(|(array, _)| self.execution.ask_again(*array));
-        refused.into_iter().next().map_or(Ok(None), |(_, error)| Err(error))
+        Ok(None)
     }
 
     /// An action that failed comes out of the machine again at the next drain.

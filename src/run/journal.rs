@@ -62,6 +62,12 @@ pub enum JournalError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The execution was removed while this driver slept.
+    #[error("this execution was removed (journal record {sequence} is gone): this driver stops")]
+    Removed {
+        /// The record of its own that it looked for.
+        sequence: u64,
+    },
     /// A record is missing between others.
     #[error("journal record {sequence} is missing, though later ones exist")]
     Gap {
@@ -148,7 +154,11 @@ impl Journal {
     pub async fn flush(&mut self) -> Result<(), JournalError> {
         while let Some(record) = self.unanswered.front() {
             let asked = (Instant::now(), self.clock.now_ms());
+            let slept = !self.sign.is_fresh(asked.1);
             let bytes = self.write(record).await?;
+            if slept {
+                self.not_removed(record.sequence).await?;
+            }
             self.sign.renew(asked);
             self.growth.add(bytes);
             self.first_ms.get_or_insert(record.now_ms);

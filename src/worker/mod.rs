@@ -9,7 +9,7 @@
 //! - Outputs: a file for each in `$BATCHMAP_OUTPUT_DIR`; a single one may be standard output instead.
 //! - Also in the environment: `BATCHMAP_INDEX` (place in the caller's list, from 0), `BATCHMAP_SIZE` (its length) and
 //!   `BATCHMAP_ATTEMPT` (a name that differs and sorts later for each attempt).
-//! - Checkpoints, where the task uses them: `$BATCHMAP_CHECKPOINT_DIR`; see [`checkpoint`].
+//! - Checkpoints, where the task uses them: `$BATCHMAP_CHECKPOINT_DIR`; see `worker::checkpoint`.
 //! - Failure: see [`crate::map::exit`].
 
 mod checkpoint;

@@ -9,14 +9,19 @@ use nix::unistd::Pid;
 use super::place::Place;
 
 /// `batchmap emulator`, stopped when dropped.
-struct Emulator {
+pub struct Emulator {
     process: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Emulator {
     fn start(place: &Place) -> Self {
-        let mut process = place.spawn(["emulator", "--listen", "127.0.0.1:0", "--data", "served", "--slots", "4"]);
+        Emulator::with(place, &[])
+    }
+
+    pub fn with(place: &Place, flags: &[&str]) -> Self {
+        let usual = ["emulator", "--listen", "127.0.0.1:0", "--data", "served", "--slots", "4"];
+        let mut process = place.spawn(usual.iter().chain(flags));
         let mut url = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut url).unwrap();
         Emulator { process, url: url.trim().to_owned() }

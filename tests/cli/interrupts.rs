@@ -14,7 +14,7 @@ use super::place::{Place, Ran};
 const HOLD: &str = "exec 3> held; echo here >&3; sleep 1000 3>&3 & wait";
 
 /// Starts three holding children and waits until all are there; answers with the FIFO, which ends when they have.
-fn started(place: &Place) -> (Child, BufReader<File>) {
+pub fn started(place: &Place) -> (Child, BufReader<File>) {
     let fifo = place.fifo("held");
     let driver = place.spawn(["run", "--map", "x=[1,2,3]", "--slots", "3", "--", "sh", "-c", HOLD]);
     let mut held = BufReader::new(open(&fifo));
@@ -33,17 +33,17 @@ fn open(fifo: &Path) -> File {
 }
 
 /// Returns once no process holds the FIFO open for writing.
-fn until_gone(mut held: BufReader<File>) {
+pub fn until_gone(mut held: BufReader<File>) {
     let mut rest = Vec::new();
     held.read_to_end(&mut rest).unwrap();
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id() as i32), signal).unwrap();
 }
 
 /// Waits until a line on the child's standard error holds `words`.
-fn until_said(child: &mut Child, words: &str) -> String {
+pub fn until_said(child: &mut Child, words: &str) -> String {
     let mut said = String::new();
     let mut err = BufReader::new(child.stderr.take().unwrap());
     loop {

@@ -3,10 +3,13 @@
 mod around;
 mod bad_input;
 mod cache;
+mod checkpoint;
 mod concurrency;
 mod elsewhere;
 mod examples;
+mod go_plugin_risks;
 mod interrupts;
+mod limits;
 mod outcomes;
 mod place;
 mod recover;

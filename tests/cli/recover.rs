@@ -105,3 +105,15 @@ fn the_rest_of_a_cached_map_is_looked_up_too() {
     assert_eq!((ran.json(), starts(&place)), (all(), vec!["7".to_owned()]));
     run(&place, &cache).exits(0).says(&["10 of 10 from the cache"]);
 }
+
+#[test]
+fn what_failed_can_be_given_more() {
+    let place = Place::new();
+    let script = "test $1 = 0 || test -e more || exec sleep 1000; echo $1";
+    let task = ["run", "--map", "x=[0,1]", "--timeout", "1s", "--run-all-sub-nodes", "--"];
+    place.run([&task[..], &["sh", "-c", script, "sh", "{{.inputs.x}}"]].concat()).exits(1);
+    place.run(["retry-failed", "--cpu", "much"]).exits(2).says(&["resources.cpu is \"much\""]);
+    place.write("more", "");
+    let ran = place.run(["retry-failed", "--timeout", "10m", "--mem", "4Gi", "--retries", "1"]).exits(0);
+    assert_eq!(ran.json(), json!(["0", "1"]));
+}

@@ -131,7 +131,8 @@ pub async fn a_queue_names_its_environments(place: &Place) {
     let environments = place.batch.environments(&queue.environments).await.expect("a description");
     let mut arns: Vec<&String> = environments.iter().map(|environment| &environment.arn).collect();
     let mut named: Vec<&String> = queue.environments.iter().collect();
-    (arns.sort(), named.sort());
+    arns.sort();
+    named.sort();
     assert_eq!(arns, named);
     for environment in environments {
         assert!(!environment.name.is_empty() && !environment.kind.is_empty(), "{environment:?}");

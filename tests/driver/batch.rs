@@ -39,6 +39,12 @@ pub enum Ending {
     HostLost,
     /// With its host, after its outputs were written.
     HostLostLate,
+    /// FAILED for this reason, before there was an exit code.
+    Failed(&'static str),
+    /// By somebody else's TerminateJob.
+    Stopped,
+    /// SUCCEEDED, with no outputs and this error document, if any.
+    Hollow { document: Option<bool> },
     /// Cancelled by its queue's time limit, before it started.
     GivenUp,
 }
@@ -54,8 +60,12 @@ pub enum Fault {
     Lost,
     /// Refused.
     Refused,
+    /// Nothing: this call goes through, and the next one meets the next fault.
+    Pass,
     /// Accepted, and nothing comes of it.
     Ignored,
+    /// Refused for want of a permission.
+    Denied,
 }
 
 #[derive(Clone, Debug)]
@@ -99,6 +109,7 @@ struct State {
     endings: BTreeMap<(u64, u32), Ending>,
     durations: BTreeMap<u64, Duration>,
     runs: BTreeMap<u64, u32>,
+    attempts: Vec<u32>,
     listing_lag: Duration,
     hidden_failures: u32,
     stalled: Option<Option<String>>,
@@ -219,6 +230,11 @@ impl ScriptedBatch {
         self.state().runs.clone()
     }
 
+    /// The attempts that each submission allowed Batch.
+    pub fn attempts(&self) -> Vec<u32> {
+        self.state().attempts.clone()
+    }
+
     /// Children that have not ended.
     pub fn alive(&self) -> usize {
         let now = Instant::now();
@@ -226,7 +242,7 @@ impl ScriptedBatch {
     }
 
     fn fault(&self, operation: &'static str) -> Option<Fault> {
-        self.state().faults.get_mut(operation)?.pop_front()
+        self.state().faults.get_mut(operation)?.pop_front().filter(|fault| *fault != Fault::Pass)
     }
 
     /// Fails as `fault` says, unless the call is carried out all the same.
@@ -234,8 +250,11 @@ impl ScriptedBatch {
         match fault {
             Fault::Throttled => BatchError::Throttled { operation, message: "slow down".to_owned() },
             Fault::Lost | Fault::ReplyLost => BatchError::Unknown { operation, message: "timeout".to_owned() },
-            Fault::Refused | Fault::Ignored => {
+            Fault::Refused | Fault::Ignored | Fault::Pass => {
                 BatchError::Refused { operation, code: "ClientException".to_owned(), message: "no".to_owned() }
+            }
+            Fault::Denied => {
+                BatchError::Refused { operation, code: "AccessDeniedException".to_owned(), message: "no".to_owned() }
             }
         }
     }
@@ -261,7 +280,7 @@ impl ScriptedBatch {
                 Ending::Good | Ending::HostLostLate if self.outputs_due => {
                     self.store.memory.put(&root.outputs(index), outputs(index)).await.unwrap();
                 }
-                Ending::Error { recoverable } => {
+                Ending::Error { recoverable } | Ending::Hollow { document: Some(recoverable) } => {
                     let key = root.error(index, &layout::attempt(array, 1));
                     self.store.memory.put(&key, document(recoverable).into()).await.unwrap();
                 }
@@ -325,7 +344,7 @@ impl Child {
     fn status(&self, now: Instant) -> JobStatus {
         match self.ending {
             _ if !self.is_over(now) => JobStatus::Running,
-            Ending::Good if !self.terminated => JobStatus::Succeeded,
+            Ending::Good | Ending::Hollow { .. } if !self.terminated => JobStatus::Succeeded,
             _ => JobStatus::Failed,
         }
     }
@@ -333,10 +352,11 @@ impl Child {
     fn exit_code(&self) -> Option<i32> {
         match self.ending {
             _ if self.terminated => Some(143),
-            Ending::Good => Some(0),
+            Ending::Good | Ending::Hollow { .. } => Some(0),
+            Ending::Stopped => Some(143),
             Ending::Error { .. } => Some(1),
             Ending::Exit(code) => Some(code),
-            Ending::HostLost | Ending::HostLostLate | Ending::GivenUp => None,
+            Ending::HostLost | Ending::HostLostLate | Ending::GivenUp | Ending::Failed(_) => None,
         }
     }
 }
@@ -346,6 +366,8 @@ impl Job {
         match child.ending {
             _ if child.terminated => self.stopped_because.clone(),
             Ending::HostLost | Ending::HostLostLate => Some("Host EC2 (instance i-0) terminated.".to_owned()),
+            Ending::Failed(reason) => Some(reason.to_owned()),
+            Ending::Stopped => Some("somebody else's words".to_owned()),
             Ending::GivenUp => Some(
                 "Canceled by JobStateTimeLimit action due to reason: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
                     .to_owned(),
@@ -383,7 +405,8 @@ impl Job {
             attempts,
             log_stream: None,
             cancelled: false,
-            terminated: self.stopped_because.is_some(),
+            terminated: self.stopped_because.is_some()
+                || matches!(self.children.as_slice(), [child] if over && child.ending == Ending::Stopped),
         }
     }
 
@@ -397,7 +420,7 @@ impl Job {
             exit_code: child.exit_code(),
             reason: None,
             cancelled: false,
-            terminated: child.terminated,
+            terminated: child.terminated || child.ending == Ending::Stopped,
         }
     }
 }
@@ -408,6 +431,7 @@ impl Batch for ScriptedBatch {
         let (root, array, subtasks) = self.subtasks(request).await;
         let call = Call::Submit { array, size: request.size, queue: request.queue.clone() };
         self.state().calls.push(call);
+        self.state().attempts.push(request.attempts);
         let fault = self.fault("SubmitJob");
         if let Some(fault) = fault.filter(|fault| *fault != Fault::ReplyLost) {
             return Err(Self::refuse("SubmitJob", fault));

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use batchmap::aws::batch::Batch;
 use batchmap::aws::logs::{LogPage, Logs, LogsError};
+use batchmap::aws::pacing::{Backoff, Paced, Pacer};
 use batchmap::aws::store::Store;
 use batchmap::idl::core::{LiteralType, TypedInterface, Variable, VariableMap};
 use batchmap::idl::record::{Policy, TaskRecord};
@@ -37,6 +39,8 @@ pub struct Harness {
     pub root: Root,
     pub record: TaskRecord,
     pub patience: Patience,
+    /// Whether drivers call Batch at the pace of AWS.
+    pub paced: bool,
 }
 
 /// `size` subtasks that all must succeed, with outputs due.
@@ -70,11 +74,15 @@ impl Harness {
         let root = Root::new("", "x");
         store.memory.put(&root.task(), record.encode_to_vec().into()).await.unwrap();
         let patience = Patience { pace: Pace::AWS, lag: Duration::from_secs(60), outage: Duration::from_secs(15 * 60) };
-        Harness { store, batch, root, record, patience }
+        Harness { store, batch, root, record, patience, paced: false }
     }
 
     pub fn ports(&self) -> Ports {
-        Ports { batch: self.batch.clone(), store: self.store.clone(), logs: Arc::new(NoLogs), clock: Clock::wall() }
+        let batch: Arc<dyn Batch> = match self.paced {
+            true => Arc::new(Paced::new(self.batch.clone(), Arc::new(Pacer::aws(Backoff::AWS, 1)))),
+            false => self.batch.clone(),
+        };
+        Ports { batch, store: self.store.clone(), logs: Arc::new(NoLogs), clock: Clock::wall() }
     }
 
     /// The first driver.

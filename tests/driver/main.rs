@@ -4,6 +4,8 @@ mod batch;
 mod cache;
 mod crash;
 mod fence;
+mod gc;
+mod go_plugin_risks;
 mod harness;
 mod limits;
 mod outage;

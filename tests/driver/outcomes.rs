@@ -23,6 +23,21 @@ async fn a_thousand_children_are_one_submission_and_no_listing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ten_thousand_ends_are_one_record_and_so_are_ten() {
+    let mut written = Vec::new();
+    for size in [10, 10_000] {
+        let harness = Harness::new(task(size)).await;
+        assert_eq!(harness.run().await.0, Decision::Succeeded);
+        let objects = harness.store.memory.objects();
+        let journal = objects.iter().filter(|(key, _)| key.starts_with(&harness.root.journal()));
+        let (records, bytes) = journal.fold((0, 0), |(records, bytes), (_, body)| (records + 1, bytes + body.len()));
+        written.push(records);
+        assert!(bytes < 2_000, "{size} children took {bytes} bytes of journal");
+    }
+    assert_eq!(written[0], written[1], "what is written goes by what changes");
+}
+
+#[tokio::test(start_paused = true)]
 async fn successes_are_believed_when_their_outputs_are_seen() {
     let harness = Harness::new(task(30)).await;
     let (decision, outcomes) = harness.run().await;

@@ -105,6 +105,58 @@ async fn a_refusal_ends_the_execution_with_its_words() {
     assert_eq!(harness.batch.count(looked_up), 0, "what was refused is known not to be there");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_denial_leaves_the_execution_to_whoever_has_the_permission() {
+    for operation in ["SubmitJob", "DescribeJobs"] {
+        let harness = Harness::new(with_policy(20, |policy| policy.concurrency = 10)).await;
+        let mut driver = harness.begin().await.unwrap();
+        let deny = async {
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            harness.batch.fail(operation, [Fault::Denied]);
+            std::future::pending::<()>().await
+        };
+        let error = tokio::select! {
+            ended = finish(&mut driver) => ended.unwrap_err(),
+            () = deny => unreachable!("it never ends"),
+        };
+        assert!(error.to_string().contains("AccessDeniedException"), "{error}");
+        assert_eq!(driver.execution().decision(), None, "{operation}");
+        drop(driver);
+        let mut driver = harness.take_over().await;
+        assert_eq!(finish(&mut driver).await.unwrap(), Decision::Succeeded);
+        assert_eq!(harness.batch.count(|call| matches!(call, Call::Terminate { .. })), 0);
+        assert_eq!(harness.batch.runs().values().sum::<u32>(), 20);
+    }
+}
+
+/// Four hundred jobs at twenty a second, and at less when AWS throttles: meanwhile the driver polls, and hears an abort.
+#[tokio::test(start_paused = true)]
+async fn polls_and_aborts_get_through_between_submissions() {
+    for throttled in [0, 60] {
+        let mut record = with_policy(400, |policy| policy.min_successes = 400);
+        record.pack_starts = (0..400).collect();
+        let mut harness = Harness::new(record).await;
+        harness.paced = true;
+        harness.batch.fail("SubmitJob", vec![Fault::Throttled; throttled]);
+        let mut driver = harness.begin().await.unwrap();
+        assert_eq!(finish(&mut driver).await.unwrap(), Decision::Succeeded);
+        let calls = harness.batch.calls();
+        let last = calls.iter().rposition(|call| matches!(call, Call::Submit { .. })).unwrap();
+        let between = calls[..last].iter().filter(|call| matches!(call, Call::Describe { .. })).count();
+        assert!(between >= 4, "{between} polls between {last} submissions");
+        assert_eq!((harness.batch.submits(), harness.batch.runs().len()), (400 + throttled, 400));
+        assert_eq!(harness.batch.count(looked_up), 0);
+
+        let mut harness = Harness::new(harness.record.clone()).await;
+        harness.paced = true;
+        harness.batch.fail("SubmitJob", vec![Fault::Throttled; 10_000]);
+        let mut driver = harness.begin().await.unwrap();
+        let begun = tokio::time::Instant::now();
+        assert_eq!(abort_after(&mut driver, Duration::from_secs(60)).await.unwrap(), aborted());
+        assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
+    }
+}
+
 /// The list of a compacted array cannot be written while S3 is away, and by the time it could be, nobody wants it.
 #[tokio::test(start_paused = true)]
 async fn what_an_outage_held_up_is_not_submitted_after_an_abort() {

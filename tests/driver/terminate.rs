@@ -32,6 +32,18 @@ async fn a_denial_is_told_after_everything_else_was_ended_and_can_be_mended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_denial_is_not_lost_in_an_outage() {
+    let harness = Harness::new(with_policy(9, |policy| policy.concurrency = 4)).await;
+    (0..9).for_each(|index| harness.batch.takes(index, Duration::from_secs(10 + 5000 * index)));
+    harness.batch.fail("TerminateJob", [Fault::Refused, Fault::Lost]);
+    let mut driver = harness.begin().await.unwrap();
+    let error = abort_after(&mut driver, Duration::from_secs(20)).await.unwrap_err();
+    assert!(matches!(error, DriveError::Batch(BatchError::Refused { .. })), "{error}");
+    assert!(finish(&mut harness.take_over().await).await.is_ok());
+    assert_eq!(harness.batch.alive(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_batch_has_forgotten_needs_no_end() {
     let harness = Harness::new(task(5)).await;
     (0..5).for_each(|index| harness.batch.takes(index, Duration::from_secs(100_000)));

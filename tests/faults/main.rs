@@ -17,5 +17,6 @@ mod command;
 mod drill;
 mod jobs;
 mod journal;
+mod port;
 mod requests;
 mod through;

@@ -111,11 +111,40 @@ fn everything_at_once() {
         "latency=0ms..10ms",
         "lost_reply=0.05",
         "summary_lag=0ms..300ms",
-        "spot_loss=0.2",
-        "image_pull=0.25",
+        "spot_loss=0.13",
+        "image_pull=0.13",
         "slow_start=0ms..100ms",
     ];
     survives(&faults, &[]);
+}
+
+/// A driver that is denied a call says which and stops; what was begun is there for the next one.
+#[test]
+fn denials() {
+    for operation in ["DescribeJobs", "SubmitJob"] {
+        let emulator = emulator(&["denied=1", &format!("denied.operations={operation}")]);
+        let denied = run(&emulator, &[]).exits(4);
+        let action = format!("batch:{operation}");
+        denied.says(&[&action, "the execution is not over", "goes on running", "batchmap resume"]);
+        admin(&emulator, "DELETE");
+        let place = Place::new();
+        let mut resume = place.command(["resume"]);
+        resume.env("AWS_ENDPOINT_URL", emulator.url());
+        resume.env("AWS_ACCESS_KEY_ID", "any").env("AWS_SECRET_ACCESS_KEY", "any");
+        let resumed = Ran::of(resume.output().unwrap()).exits(0);
+        assert_eq!(resumed.out.trim(), RESULT, "{operation}\n{}", resumed.err);
+    }
+    let emulator = emulator(&["denied=1", "denied.operations=PutObject"]);
+    run(&emulator, &[]).exits(4).says(&["s3:PutObject", "s3://batchmap/executions/"]);
+}
+
+/// The endpoint that the standard variable names has a queue for them, though nobody has configured it.
+#[test]
+fn interruptible_by_way_of_the_standard_variable() {
+    let emulator = emulator(&["spot_loss=1", "spot_loss.spot_only=true"]);
+    let ran = run(&emulator, &["--interruptible"]).exits(0);
+    assert_eq!(ran.out.trim(), RESULT, "{}", ran.err);
+    assert!(admin(&emulator, "GET").contains("\"spot_loss\":24"), "each is lost twice, and then started on demand");
 }
 
 #[test]

@@ -73,6 +73,32 @@ fn no_request_breaks_the_endpoint() {
     end(emulator);
 }
 
+/// Where a listing goes on is told in the query, which anybody may write.
+#[test]
+fn no_paging_token_breaks_a_listing() {
+    let emulator = start();
+    for key in ["a", "a/b", "a/c", "\u{e9}"] {
+        let path = if key.is_ascii() { key } else { "%C3%A9" };
+        assert!(good(&emulator, &format!("PUT /batchmap/{path} HTTP/1.1"), b"1"));
+    }
+    let listed = answer(&emulator, "GET /batchmap?list-type=2&max-keys=1 HTTP/1.1", b"");
+    let token = listed.split("<NextContinuationToken>").nth(1).and_then(|rest| rest.split('<').next());
+    let token = token.expect("there is more").as_bytes().to_vec();
+    let value = changed(vec![token, b"a/b".to_vec(), b"1000".to_vec()]);
+    let names = ["continuation-token", "start-after", "prefix", "delimiter", "max-keys", "encoding-type", "key-marker"];
+    let query = prop::collection::vec((prop::sample::select(names.to_vec()), value), 1..4);
+    let tried = TestRunner::new(cases(400)).run(&query, |query| {
+        let encoded = |bytes: &[u8]| bytes.iter().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        for kind in ["list-type=2", "uploads", "x=y"] {
+            good(&emulator, &format!("GET /batchmap?{kind}&{} HTTP/1.1", query.join("&")), b"");
+        }
+        Ok(())
+    });
+    tried.unwrap_or_else(|error| panic!("{error}\n{}", emulator.log()));
+    end(emulator);
+}
+
 #[test]
 fn no_chunked_body_breaks_the_endpoint() {
     let emulator = start();

@@ -1,10 +1,12 @@
-//! What a worker reads before it starts: the record, its entry of a compacted array, the pack's index, the pack.
+//! What a worker reads before it starts: the record, its entry of a compacted array, the pack's index, the pack, and the
+//! manifest of the checkpoint that an earlier attempt left.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use batchmap::aws::memory::MemoryStore;
 use batchmap::aws::store::Store;
+use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::{ENV_PLACE, Place};
 use batchmap::map::pack::IndexEntry;
 use batchmap::worker::{self, WorkerArgs};
@@ -35,12 +37,25 @@ fn staged() -> Staged {
     let mut staged = Staged::packed(&["x", "y"], &elements, &bound, 2).child(1);
     let members = [[0_u8; 16], [3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]].concat();
     staged.objects.insert(root().array_indices(0), members.into());
+    let saved = root().saved_checkpoint(OriginalIndex(3), "000000-00");
+    let hash = blake3::hash(b"1").to_hex();
+    let entry = |path: &str, object: u32| json!({"path": path, "object": object, "size": 1, "hash": hash.as_str()});
+    let manifest = json!({"version": 1, "files": [entry("a", 0), entry("deep/er/b", 1)]}).to_string();
+    staged.objects.insert(format!("{saved}manifest"), manifest.into());
+    for object in ["000000", "000001"] {
+        staged.objects.insert(format!("{saved}{object}"), "1".into());
+    }
+    staged.record.checkpoint = true;
     staged.set(ENV_PLACE, Place::List)
 }
 
+/// The number of those.
+const READ: usize = 5;
+
 /// The objects that a child reads, in order.
-fn read_by_the_child() -> [String; 4] {
-    [root().task(), root().array_indices(0), root().pack_index(1), root().pack(1)]
+fn read_by_the_child() -> [String; READ] {
+    let manifest = format!("{}manifest", root().saved_checkpoint(OriginalIndex(3), "000000-00"));
+    [root().task(), root().array_indices(0), root().pack_index(1), root().pack(1), manifest]
 }
 
 /// Runs the worker over a bucket in which one object is damaged; what it is to run is never there, so no child starts.
@@ -73,7 +88,7 @@ async fn metered_async<T>(input: usize, future: impl Future<Output = T>) -> T {
 fn the_corpus_of_indices() {
     for (_, bytes) in corpus("index") {
         try_entry(&bytes);
-        for damaged in 0..4 {
+        for damaged in 0..READ {
             try_worker(damaged, &bytes);
         }
     }
@@ -84,7 +99,7 @@ fn the_corpus_of_indices() {
 
 fn damaged() -> impl Strategy<Value = (usize, Vec<u8>)> {
     let objects = staged().all();
-    (0..4_usize).prop_flat_map(move |which| {
+    (0..READ).prop_flat_map(move |which| {
         let whole = objects[&read_by_the_child()[which]].to_vec();
         (Just(which), changed(vec![whole]))
     })

@@ -16,6 +16,7 @@ mod journal;
 mod literal;
 mod meter;
 mod retry;
+mod snapshot;
 mod spec;
 
 use std::path::PathBuf;

@@ -3,7 +3,6 @@
 use std::sync::Mutex;
 
 use crate::dice::Fold;
-use crate::trouble::Fate;
 
 /// Set to see every call as it is made.
 const SHOW: &str = "BATCHMAP_TEST_TRACE";
@@ -22,16 +21,7 @@ impl Trace {
         Trace { fold: Mutex::default(), show: is_shown() }
     }
 
-    /// A call that was made at `now`.
-    pub fn note(&self, now: u64, driver: u64, call: u64, operation: &str, key: &str, fate: Fate, well: bool) {
-        let line = format!("{now:>9} driver {driver} call {call} {operation} {key} {fate:?} {well}");
-        self.fold.lock().unwrap().add(&line);
-        if self.show {
-            eprintln!("{line}");
-        }
-    }
-
-    /// Something else that two runs must agree on.
+    /// A call, or something else that two runs must agree on.
     pub fn say(&self, line: &str) {
         self.fold.lock().unwrap().add(line);
         if self.show {

@@ -90,7 +90,8 @@ impl Wire {
             Fate::Carried => answer.lock().unwrap().take().expect("it has arrived"),
             _ => Err(E::told(fate, operation, key)),
         };
-        self.trace.note(self.cloud.now(), self.driver, call, operation, key, fate, answer.is_ok());
+        let (now, driver, well) = (self.cloud.now(), self.driver, answer.is_ok());
+        self.trace.say(&format!("{now:>9} driver {driver} call {call} {operation} {key} {fate:?} {well}"));
         self.gate.pass(call, true).await;
         answer
     }

@@ -118,7 +118,11 @@ async fn a_lane_is_first_come_first_served_and_never_faster_than_its_share() {
     let (pacer, order, begun) = (pacer(), Mutex::new(Vec::new()), Instant::now());
     let calls = (0..101).map(|number| {
         let (pacer, order) = (&pacer, &order);
-        async move { pacer.call(Operation::Submit, || async { Ok(locked(order).push(number)) }).await }
+        let make = move || async move {
+            locked(order).push(number);
+            Ok(())
+        };
+        async move { pacer.call(Operation::Submit, make).await }
     });
     let answers = futures::future::join_all(calls).await;
     assert!(answers.iter().all(Result::is_ok));

@@ -125,10 +125,15 @@ impl Execution {
 
     /// Subtasks that no array has taken yet.
     fn unstarted(&self) -> u64 {
+        (self.outcomes.size() - self.fresh).saturating_sub(self.ahead)
+    }
+
+    /// Reused subtasks from the first new one on, counted.
+    pub(super) fn count_ahead(&self) -> u64 {
         let beyond = |ranges: &Ranges| {
             ranges.spans().iter().map(|&(first, last)| (last + 1).saturating_sub(first.max(self.fresh))).sum::<u64>()
         };
-        self.outcomes.size() - self.fresh - self.reused.values().map(beyond).sum::<u64>()
+        self.reused.values().map(beyond).sum()
     }
 
     /// The next array of new work, at most `room` children: a stretch of a pack or, where reused subtasks lie between, a
@@ -156,13 +161,17 @@ impl Execution {
     /// Moves on to the first subtask that is new work.
     pub(super) fn skip_reused(&mut self) {
         let next = self.fresh_from(OriginalIndex(self.fresh)).next();
-        self.fresh = next.map_or(self.outcomes.size(), |index| index.0);
+        let next = next.map_or(self.outcomes.size(), |index| index.0);
+        // A damaged snapshot may have it wrong; a journal never has.
+        self.ahead = self.ahead.saturating_sub(next - self.fresh);
+        self.fresh = next;
     }
 
     /// Marks the subtasks of a planned array as taken.
     pub(super) fn take(&mut self, members: &Members) {
         let ranges = members.ranges();
         if let Some(&(_, last)) = ranges.spans().last().filter(|_| self.is_next_fresh(&ranges)) {
+            self.ahead = self.ahead.saturating_sub(last + 1 - self.fresh - ranges.len());
             self.fresh = last + 1;
             self.skip_reused();
         }

@@ -119,6 +119,8 @@ pub struct Execution {
     failures: FailureFold,
     /// Outputs that were there before anything ran, by where they come from.
     reused: BTreeMap<Source, Ranges>,
+    /// How many of them come after the first index that no array has taken yet.
+    ahead: u64,
     abort: Option<String>,
     /// Why the deadline has ended it.
     expired: Option<String>,
@@ -142,6 +144,7 @@ impl Execution {
             unsure: false,
             failures: FailureFold::default(),
             reused: BTreeMap::new(),
+            ahead: 0,
             abort: None,
             expired: None,
             refusal: None,
@@ -163,6 +166,7 @@ impl Execution {
                 self.outcomes.succeed_all(indices);
                 let all = self.reused.entry(source.clone()).or_default();
                 *all = all.union(indices);
+                self.ahead += indices.len();
                 self.skip_reused();
             }
             Event::Planned { array: _, members, queue, attempts } => {

@@ -149,6 +149,10 @@ impl Execution {
             within("reused ones", &indices)?;
             execution.reused.insert(source, indices);
         }
+        execution.ahead = execution.count_ahead();
+        if execution.ahead > size - execution.fresh {
+            return Err(damaged("more is reused than there is"));
+        }
         for fold in &snapshot.failures {
             within("failed ones", &fold.indices)?;
         }

@@ -225,15 +225,15 @@ mod tests {
             EnvironmentDetail { status: "INVALID".to_owned(), status_reason: Some("role".to_owned()), ..environment() };
         let without = EnvironmentDetail { max_vcpus: Some(0), ..environment() };
         assert_eq!(
-            found(&queue(), &[disabled.clone()], SHAPE),
+            found(&queue(), std::slice::from_ref(&disabled), SHAPE),
             (
                 "EnvironmentDisabled".to_owned(),
                 "no compute environment of job queue q can take a child: e is DISABLED".to_owned()
             )
         );
-        let stuck = find("q", Some(&queue()), &[invalid.clone()], SHAPE).unwrap();
+        let stuck = find("q", Some(&queue()), std::slice::from_ref(&invalid), SHAPE).unwrap();
         assert_eq!((stuck.code.as_str(), stuck.said.as_deref()), ("EnvironmentInvalid", Some("role")));
-        assert_eq!(found(&queue(), &[without.clone()], SHAPE).0, "EnvironmentWithoutVcpus");
+        assert_eq!(found(&queue(), std::slice::from_ref(&without), SHAPE).0, "EnvironmentWithoutVcpus");
         let (code, what) = found(&queue(), &[disabled, invalid, without], SHAPE);
         assert_eq!(code, "NoEnvironment");
         assert!(what.ends_with("e is DISABLED; e is INVALID; e has maxvCpus 0"), "{what}");

@@ -36,13 +36,34 @@ impl Sign {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    fn is_fresh(&self, now_ms: u64) -> bool {
+    pub(super) fn is_fresh(&self, now_ms: u64) -> bool {
         let (at, wall_ms) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        at.elapsed() <= FRESH && now_ms.abs_diff(wall_ms) <= FRESH_WALL_MS
+        is_fresh(at.elapsed(), now_ms.abs_diff(wall_ms))
     }
 }
 
+/// Whether a sign of this age by the runtime's clock and this one by the wall's, in milliseconds, will do.
+fn is_fresh(age: Duration, wall_ms: u64) -> bool {
+    age <= FRESH && wall_ms <= FRESH_WALL_MS
+}
+
 impl Journal {
+    /// Makes sure that the record before `sequence`, which was just written, is still there: where a whole journal was
+    /// removed, any record can be created again, and says nothing. Ours is taken back then.
+    ///
+    /// # Errors
+    /// [`JournalError::Removed`] when it is gone; otherwise when S3 fails.
+    pub(super) async fn not_removed(&self, sequence: u64) -> Result<(), JournalError> {
+        let Some(before) = sequence.checked_sub(1).filter(|before| *before > 0) else { return Ok(()) };
+        let (wanted, written) = (self.root.journal_record(before), self.root.journal_record(sequence));
+        let page = self.store.list(&wanted, None).await?;
+        if page.objects.iter().any(|object| object.key == wanted) {
+            return Ok(());
+        }
+        self.store.delete_many(&[written]).await?;
+        Err(JournalError::Removed { sequence: before })
+    }
+
     /// Makes sure that nobody else has gone on from here; asks S3 only when the last sign is some seconds old. To be
     /// called when everything is written, before each call that must not be made by who was overtaken.
     ///
@@ -59,13 +80,32 @@ impl Journal {
     /// As [`Journal::make_sure`].
     pub async fn look(&self) -> Result<(), JournalError> {
         let asked = (Instant::now(), self.clock.now_ms());
-        let after = (self.len() > 0).then(|| self.root.journal_record(self.len()));
+        // Our own last record comes first: one that is gone was removed with the rest of the execution.
+        let (own, before) = (self.root.journal_record(self.len()), self.len().saturating_sub(1));
+        let after = (before > 0).then(|| self.root.journal_record(before));
         let page = self.store.list(&self.root.journal(), after.as_deref()).await?;
-        let Some(next) = page.objects.first() else {
+        let mut objects = page.objects.iter();
+        if !self.is_empty() && objects.next().is_none_or(|first| first.key != own) {
+            return Err(JournalError::Removed { sequence: self.len() });
+        }
+        let Some(next) = objects.next() else {
             self.sign.renew(asked);
             return Ok(());
         };
         let (there, _) = read(&self.store, &next.key).await?;
         Err(JournalError::Overtaken { sequence: there.sequence, writer: there.writer })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_noticed_and_so_is_a_machine_that_slept() {
+        assert!(is_fresh(Duration::from_millis(300), 300));
+        assert!(!is_fresh(Duration::from_secs(6), 6_000));
+        // Its clock stood still meanwhile.
+        assert!(!is_fresh(Duration::from_millis(300), 3_600_000));
     }
 }

@@ -213,8 +213,12 @@ impl Model {
                 job.set_status(child, Status::Runnable, now);
             }
         }
+        let released = job.count(Status::Runnable) > 0;
         self.drills.moved(key);
-        self.line_up_all(key);
+        // One that was cancelled meanwhile has nobody left to stand in line.
+        if released {
+            self.line_up_all(key);
+        }
     }
 
     /// Looks again at a child that may have waited for another child.

@@ -1,6 +1,7 @@
 //! Outputs that are there before anything runs, and the deadline.
 
 use insta::assert_snapshot;
+use proptest::prelude::*;
 
 use super::script::{Script, fatal, terms};
 use crate::map::event::{Event, Source};
@@ -90,4 +91,24 @@ fn a_deadline_ends_what_runs() {
     finished
     finish failed: it ran for longer than policy.deadline, 2h
     ");
+}
+
+proptest! {
+    /// Whatever is reused, everything else runs once, whatever the concurrency.
+    #[test]
+    fn the_others_run_once(reused in prop::collection::vec(any::<bool>(), 1..60), concurrency in 0_u32..9) {
+        let size = reused.len() as u64;
+        let there: Vec<u64> = (0..size).filter(|&index| reused[index as usize]).collect();
+        prop_assume!(!there.is_empty());
+        let mut script = Script::reusing(Terms { concurrency, ..terms(size) }, size, &there);
+        let mut runs = vec![0; reused.len()];
+        while script.machine.finished().is_none() {
+            let (number, members) =
+                script.machine.open().next().map(|(number, array)| (number, array.members.ranges())).expect("there is work");
+            members.iter().for_each(|index| runs[index.0 as usize] += 1);
+            script.submitted(number).all_succeeded(number);
+        }
+        let expected: Vec<i32> = reused.iter().map(|&there| i32::from(!there)).collect();
+        prop_assert_eq!(runs, expected);
+    }
 }

@@ -50,7 +50,7 @@ proptest! {
     #[test]
     fn a_damaged_snapshot_is_refused_or_makes_a_machine_in_one_piece(seed: u64, cut in any::<prop::sample::Index>(), to: u8) {
         let mut sim = Sim::new(Terms { retries: 2, concurrency: 3, ..terms(12) }, packs(20), seed, 0);
-        (0..6).for_each(|_| assert!(sim.step() || true));
+        let _over = (0..6).any(|_| sim.step());
         let mut text = serde_json::to_vec(&sim.machine.snapshot()).unwrap();
         let at = cut.index(text.len());
         text[at] = to;

@@ -280,3 +280,15 @@ fn a_job_is_forgotten_after_a_week() {
     bench.tick_at(5000 + 3 * WEEK);
     assert_eq!((bench.model.jobs.len(), bench.model.by_id.len(), bench.model.wake_at()), (0, 0, None));
 }
+
+#[test]
+fn one_that_was_cancelled_does_not_stand_in_line_when_what_it_waited_for_ends() {
+    let mut bench = Bench::new(1);
+    let first = bench.submit(json!({}));
+    let waiting = bench.submit(on(&first));
+    bench.stop(&waiting, false);
+    bench.finish(&first, 0);
+    assert_eq!(bench.status(&waiting), Status::Failed);
+    let lines = bench.model.queues.values().flat_map(|queue| queue.line.shares.values());
+    assert!(lines.into_iter().all(|share| share.is_empty()), "nobody is left to start");
+}
