@@ -199,7 +199,8 @@ impl Driver {
                 }
             };
             // What is left to submit waits for a poll that is due, not for the next one.
-            let more = drained && !self.to_submit.is_empty();
+            // Once all is decided nothing is submitted any more, whatever is left here.
+            let more = drained && self.execution.decision().is_none() && !self.to_submit.is_empty();
             let wake = tokio::time::sleep(if more { Duration::ZERO } else { self.cadence.interval() });
             tokio::select! {
                 biased;
