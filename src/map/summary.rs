@@ -13,7 +13,10 @@ use super::stuck::Stuck;
 
 /// How many different failures are kept apart; further ones are counted together. A list of 10,000 different messages
 /// helps nobody, and every one is still in its subtask's error document.
-const MAX_FOLDS: usize = 100;
+pub const MAX_FOLDS: usize = 100;
+
+/// The code and the words of failures that are counted together.
+pub const OTHERS: (&str, &str) = ("Others", "other errors; see each subtask's log");
 
 /// Failures with equal words, folded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +75,7 @@ impl FailureFold {
         }
         let mut key = (failure.origin, failure.code.clone(), failure.message.clone());
         if self.folds.len() >= MAX_FOLDS && !self.folds.contains_key(&key) {
-            key = (failure.origin, "Others".to_owned(), "other errors; see each subtask's log".to_owned());
+            key = (failure.origin, OTHERS.0.to_owned(), OTHERS.1.to_owned());
         }
         let folded = self.folds.entry(key).or_default();
         *folded = folded.union(indices);

@@ -5,6 +5,7 @@
 
 mod report;
 mod starts;
+mod unlisted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,7 @@ use crate::map::index::{ChildIndex, OriginalIndex};
 use crate::map::layout::{self, Root};
 use crate::map::policy::{self, Evidence, Origin, Outputs, Row, Verdict};
 use crate::map::ranges::Ranges;
+use crate::map::summary::{MAX_FOLDS, OTHERS};
 use report::{Report, kind, read_document, shorten};
 
 /// Every reason that this project gives to TerminateJob begins with this, so that children we ended are known as such.
@@ -109,11 +111,15 @@ impl Case<'_> {
         }
         let mut reports = self.reports(ports, look).await?;
         let listed_failed = reports.values().filter(|report| report.status == Some(JobStatus::Failed)).count() as u32;
-        if ended && self.patient && listed_failed < self.counted_failed() {
-            tracing::debug!(array = self.number, listed_failed, "the listing is behind the counts");
+        let complete = !ended || self.tells_all(listed_failed);
+        if !complete && self.patient {
+            tracing::debug!(array = self.number, listed_failed, "the listing or the counts are behind");
             return Ok(None);
         }
         reports.retain(|index, _| !self.array.judged_early(*index));
+        if !complete {
+            self.describe_unlisted(ports, &mut reports).await?;
+        }
         let traces = self.traces(ports, &reports).await?;
         let documents = self.documents(ports, &reports, &traces).await?;
         let found = Found { reports, traces, documents };
@@ -121,11 +127,17 @@ impl Case<'_> {
         Ok(Some(Judged { event: self.verdicts(&found, &starts, ended), listed_failed }))
     }
 
-    /// FAILED children by the parent's own word: a FAILED array has at least one.
-    fn counted_failed(&self) -> u32 {
-        let Some(detail) = self.detail else { return 0 };
-        let least = u32::from(detail.status == JobStatus::Failed);
-        detail.summary.get(&JobStatus::Failed).copied().unwrap_or(0).max(least)
+    /// Whether a listing of so many FAILED children shows them all, so that the others have succeeded: the parent's counts
+    /// must add up, for both lag. A FAILED array has at least one.
+    fn tells_all(&self, listed_failed: u32) -> bool {
+        let Some(detail) = self.detail else { return true };
+        if detail.status != JobStatus::Failed || self.array.members.len() == 1 {
+            return true;
+        }
+        let count = |status| detail.summary.get(&status).copied().unwrap_or(0);
+        let failed = count(JobStatus::Failed);
+        let adds_up = detail.summary.is_empty() || failed + count(JobStatus::Succeeded) >= self.array.members.len();
+        adds_up && listed_failed >= failed.max(1)
     }
 
     /// The children to judge, in the caller's order, with what Batch says of each.
@@ -255,7 +267,7 @@ impl Case<'_> {
         let fetches = wanted.map(|(&index, attempt)| async move {
             let key = self.root.error(index, attempt);
             match ports.store.get(&key).await {
-                Ok(body) => Ok((index, read_document(&body, &key))),
+                Ok(body) => Ok((index, read_document(&body, &key).filter(|document| self.wrote(document)))),
                 // Listed and gone: somebody cleans up. The other evidence has to do.
                 Err(StoreError::NotFound { .. }) => Ok((index, None)),
                 Err(error) => Err(error),
@@ -290,15 +302,21 @@ impl Case<'_> {
                 }
                 Verdict::Retry(origin) => (origin, true),
                 Verdict::Failed(origin) => (origin, false),
-                // Terminated in this execution's name though nothing here decided so: another driver did.
-                Verdict::Aborted => (Origin::System, false),
+                // Terminated in this execution's name though nothing here has decided so: it was taken for a stray, or the
+                // journal's end is still to be read. Not its own doing.
+                Verdict::Aborted => (Origin::System, true),
             };
             let (code, message) = match found.documents.get(&index).filter(|_| row.by_document()) {
                 Some(document) => (document.code.clone(), shorten(&document.message)),
                 None => (row.name.to_owned(), shorten(&policy::describe(row, &evidence))),
             };
             let starts = starts.get(&index).copied().unwrap_or(1);
-            failures.entry((origin, recoverable, starts, code, message)).or_default().push(index);
+            let mut key = (origin, recoverable, starts, code, message);
+            // Ten thousand different messages would make a record of megabytes, and each is in its document.
+            if failures.len() >= MAX_FOLDS && !failures.contains_key(&key) {
+                (key.3, key.4) = (OTHERS.0.to_owned(), OTHERS.1.to_owned());
+            }
+            failures.entry(key).or_default().push(index);
         }
         let failures = failures.into_iter().map(|((origin, recoverable, starts, code, message), indices)| Failure {
             indices,

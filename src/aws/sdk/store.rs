@@ -120,7 +120,8 @@ impl SdkStore {
                 StoreError::Unreachable { operation: OPERATION, bucket, key, message: format!("{code}: {message}") }
             }
             _ => {
-                let message = message + &hint(&code, "s3", action(OPERATION));
+                let hint = hint(&code, &message, &format!("s3:{}", action(OPERATION)));
+                let message = message + &hint;
                 StoreError::Refused { operation: OPERATION, bucket, key, code, message }
             }
         })

@@ -186,6 +186,8 @@ impl Driver {
         let untold: Vec<String> =
             self.sweep.strays.iter().filter(|(_, (_, told))| !told).map(|(job, _)| job.clone()).collect();
         if !untold.is_empty() {
+            // What was adopted in their place must be known to the next driver, or it might take one of them.
+            self.flush().await?;
             // Perhaps it is this driver that was overtaken, and they are its successor's: then that one has written first.
             self.journal.look().await?;
         }
