@@ -125,6 +125,22 @@ pub struct ScriptedBatch {
     state: Mutex<State>,
 }
 
+/// What DescribeJobs says of a child.
+fn of_child(child: JobSummary) -> JobDetail {
+    let attempt = AttemptDetail { exit_code: child.exit_code, reason: child.reason, ..AttemptDetail::default() };
+    JobDetail {
+        id: child.id,
+        name: child.name,
+        status: child.status,
+        status_reason: child.status_reason,
+        summary: BTreeMap::new(),
+        attempts: vec![attempt],
+        log_stream: None,
+        cancelled: child.cancelled,
+        terminated: child.terminated,
+    }
+}
+
 impl ScriptedBatch {
     pub fn new(store: Arc<FaultyStore>, outputs_due: bool) -> Self {
         ScriptedBatch { store, outputs_due, state: Mutex::default() }
@@ -486,7 +502,9 @@ impl Batch for ScriptedBatch {
             }
             detail
         });
-        Ok(told.collect())
+        let children = state.jobs.iter().flat_map(|job| (0..job.children.len()).map(move |at| (job, at)));
+        let children = children.filter(|(job, at)| ids.contains(&format!("{}:{at}", job.id)));
+        Ok(told.chain(children.map(|(job, at)| of_child(job.summary(at, now)))).collect())
     }
 
     async fn list_children(&self, parent: &str, status: JobStatus, token: Option<&str>) -> Result<JobPage, BatchError> {

@@ -215,6 +215,32 @@ async fn a_listing_behind_the_counts_makes_nobody_a_success() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listing_that_stays_behind_makes_nobody_a_success_either() {
+    let mut record = with_policy(5, |policy| policy.min_successes = 4);
+    record.interface = None;
+    let harness = Harness::new(record).await;
+    harness.batch.ends(2, 0, Ending::Exit(1));
+    harness.batch.hide_failures(u32::MAX);
+    let (decision, outcomes) = harness.run().await;
+    assert_eq!((decision, outcomes.succeeded(), outcomes.failed()), (Decision::Succeeded, 4, 1));
+    assert_eq!(harness.batch.runs()[&2], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_different_failures_make_no_large_record() {
+    let size = 3_000;
+    let harness = Harness::new(with_policy(size, |policy| policy.min_successes = 0)).await;
+    (0..size).for_each(|index| harness.batch.ends(index, 0, Ending::Exit(1 + (index % 250) as i32)));
+    let (decision, outcomes) = harness.run().await;
+    // Some codes ask to be run again.
+    assert!(decision == Decision::Succeeded && outcomes.failed() > 2_900);
+    let objects = harness.store.memory.objects();
+    let journal = objects.iter().filter(|(key, _)| key.starts_with(&harness.root.journal()));
+    let bytes: usize = journal.map(|(_, body)| body.len()).sum();
+    assert!(bytes < 200_000, "{bytes} bytes");
+}
+
+#[tokio::test(start_paused = true)]
 async fn jobs_that_batch_has_forgotten_are_judged_by_their_outputs() {
     let harness = Harness::new(task(3)).await;
     harness.batch.takes(1, Duration::from_secs(1_000_000));
