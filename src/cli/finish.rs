@@ -17,6 +17,7 @@ use crate::map::status::Phase;
 use crate::map::summary::Summary;
 use crate::run::driver::{Control, DriveError, Driver, Ended};
 use crate::run::journal::JournalError;
+use crate::run::launch;
 use crate::run::result::{self, Format, Spool};
 
 /// How results and progress are shown.
@@ -84,7 +85,7 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
         Err(DriveError::Journal(JournalError::Overtaken { .. })) => {
             note!("{id}: another batchmap has taken this execution over; following it");
             return tokio::select! {
-                followed = wait::follow(session, root, None) => followed,
+                followed = follow(session, root, show) => followed,
                 () = given_up() => Ok(Exit::Detached),
             };
         }
@@ -117,6 +118,17 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
             Ok(exit_of(&summary, &decision))
         }
     }
+}
+
+/// Waits for the driver that has taken over, and prints what it has brought: whoever started this one wants the list.
+async fn follow(session: &Session, root: &Root, show: &ShowArgs) -> Result<Exit, Failure> {
+    let exit = wait::follow(session, root, None).await?;
+    if exit == Exit::Ok {
+        let known = launch::read(&session.ports.store, root).await?;
+        let store = session.ports.store.as_ref();
+        print(&result::collect(store, root, &known.record, &known.execution).await?, show.format)?;
+    }
+    Ok(exit)
 }
 
 /// Collects, stores and prints the outputs.

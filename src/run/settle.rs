@@ -302,9 +302,8 @@ impl Case<'_> {
                 }
                 Verdict::Retry(origin) => (origin, true),
                 Verdict::Failed(origin) => (origin, false),
-                // Terminated in this execution's name though nothing here has decided so: it was taken for a stray, or the
-                // journal's end is still to be read. Not its own doing.
-                Verdict::Aborted => (Origin::System, true),
+                // Terminated in this execution's name though nothing here decided so: another driver did.
+                Verdict::Aborted => (Origin::System, false),
             };
             let (code, message) = match found.documents.get(&index).filter(|_| row.by_document()) {
                 Some(document) => (document.code.clone(), shorten(&document.message)),

@@ -152,6 +152,23 @@ fn an_abort_from_another_terminal_reaches_every_child() {
 }
 
 #[test]
+fn a_driver_that_is_overtaken_prints_what_the_other_brings() {
+    let place = Place::new();
+    let fifo = place.fifo("held");
+    let script = "exec 3> held; echo here >&3; until [ -e go ]; do sleep 0.1; done; echo done";
+    let first = place.spawn(["run", "--map", "x=[1]", "--", "sh", "-c", script]);
+    let mut held = BufReader::new(open(&fifo));
+    held.read_line(&mut String::new()).unwrap();
+    let mut second = place.spawn(["resume"]);
+    until_said(&mut second, "1 subtask");
+    // Both drive now; whoever writes the next record goes on, and the other one follows.
+    place.write("go", "");
+    let second = Ran::of(second.wait_with_output().unwrap()).exits(0);
+    let first = Ran::of(first.wait_with_output().unwrap()).exits(0);
+    assert_eq!((first.out.as_str(), second.out.as_str()), ("[\"done\"]\n", "[\"done\"]\n"));
+}
+
+#[test]
 fn a_second_run_in_the_same_folder_uses_the_first_ones_endpoint() {
     let place = Place::new();
     let fifo = place.fifo("held");

@@ -72,7 +72,7 @@ fn cases() -> Vec<Case> {
         case("OutputsPresent", B::Good, Does::exit(1).with_outputs()),
         case("OutputsPresent", B::Good, Does::exit(1).with_outputs().says(User, NonRecoverable)),
         case("NoOutputsDue", B::Good, Does::exit(0)).without_outputs_due(),
-        case("TerminatedByUs", B::System, Does::hangs()).terminated("batchmap: enough"),
+        case("TerminatedByUs", B::Failed(Origin::System), Does::hangs()).terminated("batchmap: enough"),
         case("UserRecoverable", B::User, Does::exit(1).says(User, Recoverable)),
         case("UserError", B::Failed(Origin::User), Does::exit(1).says(User, NonRecoverable)),
         case("UserError", B::Failed(Origin::User), Does::exit(1).says(User, NonRecoverable)).without_outputs_due(),
