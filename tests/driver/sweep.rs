@@ -120,7 +120,7 @@ async fn the_sweep_outlives_an_outage_and_a_death() {
     harness.batch.fail("ListJobs", [Fault::Lost, Fault::Throttled]);
     harness.batch.fail("TerminateJob", [Fault::Lost, Fault::Throttled, Fault::Lost]);
     let mut driver = harness.take_over().await;
-    drop(tokio::time::timeout(Duration::from_secs(5), finish(&mut driver)).await.expect_err("it dies"));
+    tokio::time::timeout(Duration::from_secs(5), finish(&mut driver)).await.expect_err("it dies");
     assert_eq!(finish(&mut harness.take_over().await).await.unwrap(), Decision::Succeeded);
     assert_eq!((ended(&harness), harness.batch.alive()), (9, 0));
 }
