@@ -10,6 +10,7 @@ use batchmap::idl::core::container_error::Kind;
 use batchmap::idl::core::execution_error::ErrorKind;
 use batchmap::idl::core::{ContainerError, ErrorDocument, LiteralMap};
 use batchmap::idl::make;
+use batchmap::map::execution::SYSTEM_ATTEMPTS;
 use batchmap::map::exit::EXIT_RECOVERABLE;
 use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::{self, Place};
@@ -42,6 +43,8 @@ pub struct Children {
     script: Arc<Script>,
     /// By subtask, and by the array and the attempt there: those that came to nothing.
     failed: BTreeMap<u64, BTreeMap<(u32, u32), Failed>>,
+    /// Starts of each subtask.
+    starts: BTreeMap<u64, u32>,
     /// Attempts begun.
     pub begun: u64,
     /// Milliseconds of all attempts begun.
@@ -55,13 +58,18 @@ fn at_once<T>(call: impl Future<Output = T>) -> T {
 
 impl Children {
     pub fn new(script: Arc<Script>) -> Children {
-        Children { script, failed: BTreeMap::new(), begun: 0, work: 0 }
+        Children { script, failed: BTreeMap::new(), starts: BTreeMap::new(), begun: 0, work: 0 }
     }
 
     /// Begins one.
     pub fn begin(&mut self, store: &MemoryStore, start: &Start, watch: &Watch) -> Run {
         let (array, index) = place(store, start);
         watch.begins(array, index);
+        let starts = self.starts.entry(index).or_default();
+        *starts += 1;
+        let budget = self.script.policy.retries + SYSTEM_ATTEMPTS;
+        let bounded = !self.script.may_double();
+        assert!(!bounded || *starts <= budget, "start {starts} of subtask {index}, and {budget} are its budgets");
         // What has gone before decides. Another job of this same array, from a driver that came too late, goes the same way.
         let attempt = start.attempt.attempt;
         let before = |kind| {

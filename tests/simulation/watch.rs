@@ -163,6 +163,14 @@ impl Watch {
         assert!(most == 0 || held <= most, "{held} children at once, and {most} are allowed");
     }
 
+    /// Batch is asked to end a job: all is decided by then, or it is nobody's. A request that comes late may find it
+    /// adopted since.
+    pub fn terminates(&self, job: &str) {
+        let adopted = self.arrays.iter().any(|array| array.adopted.as_deref() == Some(job) && !array.ended);
+        let fine = self.decision.is_some() || !adopted || self.script.may_double();
+        assert!(fine, "job {job} is terminated, and nothing in the journal says why");
+    }
+
     /// Children in Batch that have not ended, of arrays that the journal has adopted or still intends to. One that came
     /// too late is none of them: it is to be terminated, and counted at the end.
     fn in_flight(&mut self, model: &Model) -> u64 {

@@ -151,9 +151,12 @@ impl Batch for Wire {
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
         let (job, reason) = (id.to_owned(), reason.to_owned());
-        self.call("TerminateJob", id, move |inside| match inside.apply(ask::terminate(&job, &reason)) {
-            Ok(_) => Ok(()),
-            Err(refusal) => panic!("a termination is refused: {refusal}"),
+        self.call("TerminateJob", id, move |inside| {
+            inside.watch.terminates(&job);
+            match inside.apply(ask::terminate(&job, &reason)) {
+                Ok(_) => Ok(()),
+                Err(refusal) => panic!("a termination is refused: {refusal}"),
+            }
         })
         .await
     }

@@ -133,6 +133,7 @@ impl World {
                 () = tokio::time::sleep(Duration::from_millis(HOUR)) => self.check_time(),
             }
         }
+        self.check_time();
         result.expect("the loop ends with it")
     }
 
