@@ -19,6 +19,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{Request, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -263,14 +265,21 @@ async fn converse(stream: TcpStream, service: Faulty, limits: Limits, end: Cance
 }
 
 async fn dispatch(State(services): State<Services>, request: Request<Body>, next: Next) -> Response {
+    let expects = request.headers().contains_key(EXPECT);
     let request = request.map(|body| connection::impatient(body, services.limits.body));
-    match service(request.method(), request.uri().path(), request.uri().query(), request.headers()) {
+    let mut response = match service(request.method(), request.uri().path(), request.uri().query(), request.headers()) {
         Service::S3 => services.s3.call(request).await,
         Service::Router => next.run(request).await,
         Service::Identity => services.id.into_response(),
         Service::Identities => elsewhere::identify(request, &services.id).await,
         Service::Unserved(name) => elsewhere::unserved(&name, &request, &services.id),
+    };
+    // A client that waited for "100 Continue" and is refused sends no body, though it has announced one. On a kept
+    // connection the beginning of its next request would be taken for that body.
+    if expects && !response.status().is_success() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    response
 }
 
 #[cfg(test)]
