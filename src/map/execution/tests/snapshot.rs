@@ -116,7 +116,6 @@ fn a_hundred_thousand_ended_arrays_are_a_few_bytes_each() {
         }
     }
     let (memory, snapshot) = (machine.arrays().bytes(), serde_json::to_vec(&machine.snapshot()).unwrap().len());
-    println!("{ARRAYS} ended arrays: {memory} bytes in memory, {snapshot} in a snapshot");
     assert!(memory < ARRAYS as usize * 64, "{memory}");
     assert!(snapshot < ARRAYS as usize * 24, "{snapshot}");
     assert_eq!(restored(&machine), machine);
