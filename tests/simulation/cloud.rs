@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use batchmap::aws::batch::{Definition, SubmitRequest};
+use batchmap::aws::batch::SubmitRequest;
 use batchmap::aws::memory::MemoryStore;
 use batchmap::aws::store::Store;
 use batchmap::emulator::batch::ask;
@@ -75,7 +75,7 @@ impl Cloud {
             due: BTreeMap::new(),
             counted: 0,
         };
-        let Ok(Reply::Registered(registered)) = inside.apply(ask::register(&definition())) else {
+        let Ok(Reply::Registered(registered)) = inside.apply(ask::register(&crate::definition::small("d"))) else {
             panic!("the definition is refused");
         };
         let faults = Faults::from_value(script.faults()).expect("the faults are well formed");
@@ -220,20 +220,5 @@ impl Inside {
     /// Puts an object there, as staging does.
     pub fn stage(&mut self, key: &str, body: Vec<u8>) {
         self.ask(async |store| store.put(key, body.into()).await).expect("memory takes everything");
-    }
-}
-
-fn definition() -> Definition {
-    Definition {
-        name: "d".to_owned(),
-        image: "i".to_owned(),
-        platform: "EC2".to_owned(),
-        vcpus: "1".to_owned(),
-        memory_mib: 128,
-        gpus: 0,
-        job_role: None,
-        execution_role: None,
-        log_group: None,
-        assign_public_ip: false,
     }
 }

@@ -13,6 +13,8 @@
 mod children;
 mod cloud;
 mod crash;
+#[path = "../support/definition.rs"]
+mod definition;
 mod dice;
 mod gate;
 mod life;

@@ -1,6 +1,8 @@
 //! The table of verdicts, a case a row: a child ends on the emulator's Batch, as a plain job and as a child of an array,
 //! the driver reads what Batch reports of it, and the execution comes to its end with that verdict and no other.
 
+#[path = "../support/definition.rs"]
+mod definition;
 mod world;
 
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use batchmap::aws::batch::{Batch, Definition};
+use batchmap::aws::batch::Batch;
 use batchmap::aws::memory::MemoryStore;
 use batchmap::aws::pacing::{Backoff, Paced, Pacer};
 use batchmap::aws::store::Store;
@@ -117,7 +117,7 @@ impl World {
         let config = ServiceConfig { durable: false, clock, ..ServiceConfig::new(data.path().to_owned(), 8) };
         let service = Service::open_drilled(config, Faults::default().drill(1), Arc::new(runner)).unwrap();
         let port = InProcess::new(Arc::clone(&service));
-        let definition = port.register(&definition()).await.unwrap();
+        let definition = port.register(&crate::definition::small("d")).await.unwrap();
         let batch = Paced::new(Arc::new(port.clone()), Arc::new(Pacer::aws(Backoff::AWS, 1)));
         let ports = Ports { batch: Arc::new(batch), store, logs: Arc::new(port.clone()), clock: run::Clock::wall() };
         World { record, ports, port, service, definition, does, starts, _data: data }
@@ -162,21 +162,6 @@ pub async fn finish(driver: &mut Driver) {
     let (_keep, mut control) = mpsc::channel(1);
     let ended = tokio::time::timeout(Duration::from_secs(3600), driver.run(&mut control)).await;
     assert!(matches!(ended.expect("it ends"), Ok(Ended::Finished(_))));
-}
-
-fn definition() -> Definition {
-    Definition {
-        name: "d".to_owned(),
-        image: "i".to_owned(),
-        platform: "EC2".to_owned(),
-        vcpus: "1".to_owned(),
-        memory_mib: 128,
-        gpus: 0,
-        job_role: None,
-        execution_role: None,
-        log_group: None,
-        assign_public_ip: false,
-    }
 }
 
 /// One start of a child.
