@@ -13,6 +13,10 @@
 //! <prefix>/raw/<id>/...
 //! <prefix>/cache/<key>
 //! ```
+//!
+//! What the service keeps is in [`flyte`].
+
+pub mod flyte;
 
 use super::cache::Key;
 use super::index::OriginalIndex;
