@@ -8,6 +8,7 @@ pub mod cadence;
 pub mod event;
 pub mod execution;
 pub mod exit;
+pub mod flyte;
 pub mod index;
 pub mod layout;
 pub mod pack;

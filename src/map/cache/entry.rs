@@ -28,7 +28,7 @@ pub fn check(entry: &[u8], declared: &BTreeMap<String, LiteralType>) -> Result<L
 }
 
 /// Whether a literal is of a type. What a type says nothing about is let pass.
-fn fits(literal: &Literal, due: &LiteralType) -> bool {
+pub fn fits(literal: &Literal, due: &LiteralType) -> bool {
     let scalar = match &literal.value {
         Some(literal::Value::Scalar(scalar)) => scalar.value.as_ref(),
         _ => None,
