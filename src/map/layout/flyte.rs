@@ -188,9 +188,12 @@ impl FlowRoot {
         format!("{}{number:08}", self.journal())
     }
 
-    /// The inputs that a node was given.
+    /// The inputs that a node was given; those of the execution where `node` is empty.
     pub fn inputs(&self, node: &str) -> String {
-        format!("{}/nodes/{}/inputs.pb", self.base, escape(node))
+        match node {
+            "" => format!("{}/inputs.pb", self.base),
+            node => format!("{}/nodes/{}/inputs.pb", self.base, escape(node)),
+        }
     }
 
     /// The outputs that a node has; of the workflow itself where `node` is empty.

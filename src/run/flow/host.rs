@@ -56,10 +56,10 @@ pub struct Host {
 }
 
 impl Host {
-    /// The stores of inputs that lie elsewhere: a node's are all literals, so there are none.
+    /// The stores of inputs that lie elsewhere: a node's are all literals, so none is asked for.
     pub(super) fn stores(&self) -> Stores {
         let store = self.ports.store.clone();
-        Stores::only(store)
+        Arc::new(move |_| store.clone())
     }
 
     /// The outputs of earlier executions.

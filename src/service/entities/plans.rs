@@ -201,7 +201,7 @@ impl Entities {
 }
 
 /// The inputs that an execution of a launch plan may give: those that are not fixed, each with its default or required.
-pub(crate) fn expected(spec: &LaunchPlanSpec, interface: &TypedInterface) -> ParameterMap {
+pub(in crate::service) fn expected(spec: &LaunchPlanSpec, interface: &TypedInterface) -> ParameterMap {
     let fixed = |name: &String| spec.fixed_inputs.as_ref().is_some_and(|fixed| fixed.literals.contains_key(name));
     let default = |name: &String| spec.default_inputs.as_ref()?.parameters.get(name)?.behavior.clone();
     let inputs = interface.inputs.iter().flat_map(|inputs| &inputs.variables).filter(|(name, _)| !fixed(name));

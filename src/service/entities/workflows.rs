@@ -17,6 +17,7 @@ use crate::idl::record::Registered;
 use crate::idl::record::registered::Spec;
 use crate::map::flyte;
 use crate::map::layout::flyte::Kind;
+use crate::map::spec::Faults;
 use crate::map::workflow::graph::Graph;
 use crate::service::registry::{identified, shown};
 use crate::service::status;
@@ -93,8 +94,9 @@ impl Entities {
             launch_plans: Vec::new(),
         };
         let graph = Graph::compile(&closure).map_err(|faults| status::faults(&faults))?;
-        flyte::check_nodes(&graph).map_err(|faults| status::faults(&faults))?;
-        Ok(closure)
+        let checked = graph.nodes().iter().filter_map(|node| flyte::check_node(node.task()?, node.source()).err());
+        let faults = Faults(checked.flat_map(|faults| faults.0).collect());
+        faults.or(closure).map_err(|faults| status::faults(&faults))
     }
 
     async fn task_for(&self, id: Identifier, node: String) -> Result<CompiledTask, Status> {
