@@ -22,3 +22,4 @@ pub mod stuck;
 pub mod summary;
 pub mod task;
 pub mod template;
+pub mod workflow;
