@@ -38,7 +38,6 @@ pub struct Graph {
 pub struct GraphNode {
     pub(super) id: String,
     pub(super) scope: usize,
-    pub(super) parent: Option<usize>,
     pub(super) parent_id: Option<String>,
     pub(super) source: Arc<Node>,
     pub(super) interface: Arc<TypedInterface>,

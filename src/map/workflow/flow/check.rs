@@ -21,7 +21,9 @@ impl Flow {
         }
         match event {
             FlowEvent::Taken { .. } => Ok(()),
-            FlowEvent::NodeStarted { node, attempt, execution } => self.check_started(node, *attempt, execution.as_deref()),
+            FlowEvent::NodeStarted { node, attempt, execution } => {
+                self.check_started(node, *attempt, execution.as_deref())
+            }
             FlowEvent::NodeEnded { node, attempt, end } => self.check_ended(node, *attempt, end),
             FlowEvent::NodeReused { node, .. } => {
                 let (_, state) = self.known(node)?;

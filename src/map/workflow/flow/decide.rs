@@ -2,8 +2,8 @@
 
 use super::super::event::{Cached, FlowOutcome, NodeEnd, NodeError};
 use super::super::graph::NodeKind;
-use super::state::{Attempt, NodePhase};
 use super::Flow;
+use super::state::{Attempt, NodePhase};
 use crate::idl::core::workflow_metadata::OnFailurePolicy;
 use crate::map::policy::Origin;
 
@@ -73,7 +73,9 @@ impl Flow {
         let stopping = self.scopes[self.graph.nodes[number].scope].stopping;
         match end {
             NodeEnd::Succeeded { cached } => self.succeed(number, *cached, now),
-            NodeEnd::Failed(error) if self.tries_again(number, error) && !stopping => self.try_again(number, error, now),
+            NodeEnd::Failed(error) if self.tries_again(number, error) && !stopping => {
+                self.try_again(number, error, now)
+            }
             NodeEnd::Failed(error) => {
                 self.fail(number, NodePhase::Failed, (Some(number), error.clone()), now);
             }
@@ -177,7 +179,9 @@ impl Flow {
     fn settle(&mut self, scope: usize, now: u64) {
         let state = &mut self.scopes[scope];
         let owner = self.graph.scopes[scope].owner;
-        if state.active > 0 || self.outcome.is_some() || owner.is_some_and(|it| self.nodes[it].phase != NodePhase::Running)
+        if state.active > 0
+            || self.outcome.is_some()
+            || owner.is_some_and(|it| self.nodes[it].phase != NodePhase::Running)
         {
             return;
         }

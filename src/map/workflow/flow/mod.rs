@@ -31,10 +31,10 @@ mod view;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::event::{Cached, FlowEvent, FlowOutcome, NodeEnd, NodeError};
+use super::event::{Cached, FlowEvent, FlowOutcome};
 use super::graph::{Graph, NodeKind};
-use state::{NodeState, ScopeState};
 pub use state::{Attempt, NodePhase};
+use state::{NodeState, ScopeState};
 pub use view::{FlowPhase, NodeView};
 
 /// What the conductor is to do next. Answers are events: journalled, then handed to [`Flow::handle`].
@@ -160,7 +160,9 @@ impl Flow {
                 self.server = Some(server.clone());
                 self.open(0, now);
             }
-            FlowEvent::NodeStarted { node, execution, .. } => self.started(self.number(node), execution.as_deref(), now),
+            FlowEvent::NodeStarted { node, execution, .. } => {
+                self.started(self.number(node), execution.as_deref(), now)
+            }
             FlowEvent::NodeEnded { node, end, .. } => self.ended(self.number(node), end, now),
             FlowEvent::NodeReused { node, source } => {
                 let number = self.number(node);

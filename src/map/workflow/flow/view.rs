@@ -2,8 +2,8 @@
 
 use super::super::event::{Cached, FlowOutcome, NodeError};
 use super::super::graph::GraphNode;
-use super::state::{Attempt, NodePhase};
 use super::Flow;
+use super::state::{Attempt, NodePhase};
 
 /// Where a workflow's execution stands, in Flyte's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
