@@ -39,6 +39,7 @@ mod signals;
 mod status;
 pub mod task_args;
 mod wait;
+mod words;
 mod worker;
 
 use std::ffi::OsString;

@@ -33,13 +33,14 @@ pub async fn run(args: OutputsArgs) -> Result<Exit, Failure> {
     print(&spool, args.format)?;
     session.close().await;
     let summary = known.execution.summary();
-    if summary.phase != Phase::Succeeded {
+    if !matches!(summary.phase, Phase::Succeeding | Phase::Succeeded) {
         note!("{}", report::report(root.id(), &summary));
     }
     Ok(match summary.phase {
-        Phase::Succeeded => Exit::Ok,
-        Phase::Failed => Exit::MapFailed,
-        Phase::Aborted => Exit::Aborted,
+        // What is decided stays so, while the last children end.
+        Phase::Succeeding | Phase::Succeeded => Exit::Ok,
+        Phase::Failing | Phase::Failed => Exit::MapFailed,
+        Phase::Aborting | Phase::Aborted => Exit::Aborted,
         Phase::Queued | Phase::Running => Exit::Detached,
     })
 }

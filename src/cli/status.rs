@@ -134,8 +134,11 @@ pub fn word(phase: Phase) -> &'static str {
     match phase {
         Phase::Queued => "queued",
         Phase::Running => "running",
+        Phase::Succeeding => "succeeding",
         Phase::Succeeded => "succeeded",
+        Phase::Failing => "failing",
         Phase::Failed => "failed",
+        Phase::Aborting => "aborting",
         Phase::Aborted => "aborted",
     }
 }
