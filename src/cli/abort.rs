@@ -48,7 +48,8 @@ pub async fn run(args: AbortArgs) -> Result<Exit, Failure> {
 
 async fn abort(session: &Session, args: &AbortArgs) -> Result<Exit, Failure> {
     let root = inspect::find(session, Some(&args.id)).await?;
-    let mut driver = launch::take_over(&session.ports, &root, session.patience).await?;
+    let taken = launch::take_over(&session.ports, &root, session.patience).await;
+    let mut driver = taken.map_err(|error| inspect::damaged(session, &root, error))?;
     if driver.execution().finished().is_some() {
         note!("{} is over already", root.id());
         tell(&root, &driver, &[], args.format);

@@ -30,6 +30,7 @@ mod logs;
 mod outputs;
 mod plan;
 mod progress;
+mod queues;
 mod recover;
 mod report;
 mod resume;

@@ -5,7 +5,7 @@ use super::finish::{FormatArg, print};
 use super::session::{Access, Session};
 use super::{Exit, Failure, inspect, report};
 use crate::map::status::Phase;
-use crate::run::{launch, result};
+use crate::run::result;
 
 /// Arguments of `batchmap outputs`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct OutputsArgs {
 pub async fn run(args: OutputsArgs) -> Result<Exit, Failure> {
     let session = Session::open(&args.target, Access::Read).await?;
     let root = inspect::find(&session, args.id.as_deref()).await?;
-    let known = launch::read(&session.ports.store, &root).await?;
+    let known = inspect::read(&session, &root).await?;
     let spool = result::collect(session.ports.store.as_ref(), &root, &known.record, &known.execution).await?;
     print(&spool, args.format)?;
     session.close().await;

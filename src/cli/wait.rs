@@ -41,7 +41,7 @@ pub async fn run(args: WaitArgs) -> Result<Exit, Failure> {
 /// # Errors
 /// When it cannot be read, or nothing drives it.
 pub async fn follow(session: &Session, root: &Root, deadline: Option<tokio::time::Instant>) -> Result<Exit, Failure> {
-    let mut known = launch::read(&session.ports.store, root).await?;
+    let mut known = inspect::read(session, root).await?;
     let mut cadence = Cadence::new(session.patience.pace);
     let mut records = known.records;
     let mut last = known.times.map(|(_, last)| last);
