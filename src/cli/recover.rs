@@ -108,14 +108,13 @@ async fn recover_and_drive(session: &Session, args: &RecoverArgs, changes: &Chan
     let bucket = session.ports.store.bucket();
     launch::check_limits(bucket, &root, &record.command, record.mapped.len())
         .map_err(|error| Failure::input(error.to_string()))?;
+    if record.size > reused.values().map(Ranges::len).sum() {
+        queues::check(session, record.policy.is_some_and(|policy| policy.interruptible)).await?;
+    }
     let image = Some(record.image.as_str()).filter(|image| !image.is_empty());
     let stored = record.resources.unwrap_or_default();
     let resources = Resources { cpu_milli: stored.cpu_milli, memory_mib: stored.memory_mib, gpus: stored.gpus };
     let definition = run::job_definition(image, &resources, session)?;
-    let left = record.size - reused.values().map(Ranges::len).sum::<u64>();
-    if left > 0 {
-        queues::check(session, record.policy.is_some_and(|policy| policy.interruptible)).await?;
-    }
     tell(&old, &recovered);
     recover::write(&session.ports.store, &root, record).await?;
     run::begin_and_drive(session, &root, record.clone(), definition, reused.clone(), &args.show).await

@@ -167,13 +167,15 @@ fn while_children_still_end_it_is_aborting_and_who_waits_is_told_for_what() {
     }
     let listed = place.run(["list", "--format", "json"].iter().chain(&at)).exits(0).json();
     let id = listed["id"].as_str().unwrap();
+    let mut wait = place.spawn(["wait", id].iter().chain(&at));
     let mut abort = place.spawn(["abort", id].iter().chain(&at));
-    // Whoever drove it follows the one that has taken over, and is told what is waited for.
-    until_said(&mut driver, &format!("waiting: {id} is aborting: aborted on request"));
+    let said = until_said(&mut wait, &format!("waiting: {id} is aborting: aborted on request"));
+    assert!(said.contains(&format!("waiting for {id}: 0/2 succeeded")) && said.contains("2 children to end"), "{said}");
     let status = place.run(["status", id].iter().chain(&at)).exits(0).out;
     assert!(status.contains("aborting"), "{status}");
     assert!(place.run(["list"].iter().chain(&at)).exits(0).out.contains("aborting"));
     place.write("go", "");
-    assert_eq!((abort.wait().unwrap().code(), driver.wait().unwrap().code()), (Some(0), Some(3)));
+    let codes = [&mut abort, &mut wait, &mut driver].map(|process| process.wait().unwrap().code());
+    assert_eq!(codes, [Some(0), Some(3), Some(3)]);
     assert!(place.run(["list"].iter().chain(&at)).exits(0).out.contains("aborted"));
 }

@@ -53,10 +53,11 @@ impl Intercept for Call {
 
     fn read_before_transmit(
         &self,
-        _: &BeforeTransmitInterceptorContextRef<'_>,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        reach::begins(context);
         self.sent.store(true, Ordering::Relaxed);
         *self.counts.0.lock().unwrap_or_else(PoisonError::into_inner).entry(self.operation).or_default() += 1;
         Ok(())
@@ -68,7 +69,7 @@ impl Intercept for Call {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        reach::note(context);
+        reach::ended(context);
         Ok(())
     }
 }

@@ -1,29 +1,33 @@
 //! Saying early that an endpoint does not answer: the SDK tries again for half a minute before it gives an error.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use aws_sdk_s3::config::interceptors::FinalizerInterceptorContextRef;
+use aws_sdk_s3::config::interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef};
 
 /// Tries of this process, one after another with no answer between, that did not reach their endpoint.
 static MISSED: AtomicU32 = AtomicU32::new(0);
 
-/// The missed try at which it is said: a single one is nothing out of the ordinary.
-const SAID_AT: u32 = 2;
+/// Whether it was said since the last answer.
+static SAID: AtomicBool = AtomicBool::new(false);
 
-/// Takes in how a try has ended, and warns once when an endpoint seems to be out of reach.
-pub(super) fn note(context: &FinalizerInterceptorContextRef<'_>) {
-    let missed = context.output_or_error().is_some_and(|result| result.is_err_and(|error| error.is_connector_error()));
-    if !missed {
-        // Read first: this comes with every request, and a write would be shared by all threads.
-        if MISSED.load(Ordering::Relaxed) > 0 {
-            MISSED.store(0, Ordering::Relaxed);
-        }
-        return;
+/// Missed tries after which it is said: a single one is nothing out of the ordinary.
+const ENOUGH: u32 = 2;
+
+/// Takes in that a try begins: when those before it have not reached their endpoint, it is time to say so.
+pub(super) fn begins(context: &BeforeTransmitInterceptorContextRef<'_>) {
+    if MISSED.load(Ordering::Relaxed) >= ENOUGH && !SAID.swap(true, Ordering::Relaxed) {
+        tracing::warn!("cannot reach {}: trying again", origin(context.request().uri()));
     }
-    if MISSED.fetch_add(1, Ordering::Relaxed) + 1 == SAID_AT
-        && let Some(request) = context.request()
-    {
-        tracing::warn!("cannot reach {}: trying again", origin(request.uri()));
+}
+
+/// Takes in how a try has ended.
+pub(super) fn ended(context: &FinalizerInterceptorContextRef<'_>) {
+    if context.output_or_error().is_some_and(|result| result.is_err_and(|error| error.is_connector_error())) {
+        MISSED.fetch_add(1, Ordering::Relaxed);
+    } else if MISSED.load(Ordering::Relaxed) > 0 {
+        // Read first: this comes with every request, and a write would be shared by all threads.
+        MISSED.store(0, Ordering::Relaxed);
+        SAID.store(false, Ordering::Relaxed);
     }
 }
 
