@@ -114,6 +114,7 @@ struct State {
     hidden_failures: u32,
     stalled: Option<Option<String>>,
     early_end: bool,
+    delay: Duration,
     queues: Vec<QueueDetail>,
     environments: Vec<EnvironmentDetail>,
 }
@@ -188,6 +189,11 @@ impl ScriptedBatch {
     /// A parent that was terminated is FAILED at once, half a minute before its children are.
     pub fn early_end(&self, early: bool) {
         self.state().early_end = early;
+    }
+
+    /// Descriptions come only so long after they were asked for.
+    pub fn answers_after(&self, delay: Duration) {
+        self.state().delay = delay;
     }
 
     /// What there is to be told of a queue and its environments.
@@ -490,6 +496,10 @@ impl Batch for ScriptedBatch {
     async fn describe(&self, ids: &[String]) -> Result<Vec<JobDetail>, BatchError> {
         self.settle().await;
         self.state().calls.push(Call::Describe { jobs: ids.len() });
+        let delay = self.state().delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         if let Some(fault) = self.fault("DescribeJobs") {
             return Err(Self::refuse("DescribeJobs", fault));
         }
