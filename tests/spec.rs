@@ -223,8 +223,8 @@ fn what_is_said_of_the_cache_must_make_sense() {
         (json!({"cache_overwrite": true}), "policy.cache_overwrite: there is no cache; give policy.cache: true"),
         (json!({"cache_ignore_inputs": ["x"]}), "policy.cache_ignore_inputs: there is no cache"),
         (
-            json!({"cache": true, "cache_version": "1", "cache_serialize": true}),
-            "policy.cache_serialize is true: runs do not wait for one another",
+            json!({"cache": true, "cache_version": "1", "cache_serialize": true, "cache_overwrite": true}),
+            "policy.cache_serialize is true: cache_overwrite runs everything",
         ),
     ] {
         let found = policy(value);

@@ -89,6 +89,7 @@ pub fn counts(summary: &Summary) -> String {
     add(summary.running, "running");
     add(summary.queued, "queued");
     add(summary.waiting, "waiting");
+    add(summary.held, "waiting for another's cached outputs");
     add(summary.retried, "retried");
     parts.join(", ")
 }
@@ -122,6 +123,7 @@ mod tests {
             settling: 0,
             queued: 0,
             waiting: 0,
+            held: 0,
             retried: 0,
             arrays: 1,
             failures: vec![folded],

@@ -11,7 +11,9 @@
 //! <prefix>/executions/<id>/subtasks/<index>/outputs.pb, <attempt>/error.pb
 //! <prefix>/executions/<id>/subtasks/<index>/checkpoint/<attempt>/..., <attempt>.saved/...
 //! <prefix>/raw/<id>/...
+//! <prefix>/executions/<id>/heartbeat
 //! <prefix>/cache/<key>
+//! <prefix>/leases/<key>/00000001
 //! ```
 
 use super::cache::Key;
@@ -106,6 +108,11 @@ pub fn raw_prefix(prefix: &str) -> String {
 /// The prefix of all cached outputs under `prefix`.
 pub fn cache_prefix(prefix: &str) -> String {
     format!("{}cache/", parent(prefix))
+}
+
+/// The prefix of all leases of cache keys under `prefix`.
+pub fn leases_prefix(prefix: &str) -> String {
+    format!("{}leases/", parent(prefix))
 }
 
 fn parent(prefix: &str) -> String {
@@ -217,6 +224,21 @@ impl Root {
     /// The cached outputs of whatever has this key.
     pub fn cached(&self, key: &Key) -> String {
         format!("{}cache/{key}", self.prefix)
+    }
+
+    /// The prefix of all leases of this key: who computes it, and who has.
+    pub fn leases(&self, key: &Key) -> String {
+        format!("{}leases/{key}/", self.prefix)
+    }
+
+    /// The lease number `n`, from 1, of this key. The greatest that there is counts.
+    pub fn lease(&self, key: &Key, n: u64) -> String {
+        format!("{}leases/{key}/{n:08}", self.prefix)
+    }
+
+    /// What is written anew, again and again, by whoever drives the execution: its leases live as long as this does.
+    pub fn heartbeat(&self) -> String {
+        format!("{}/heartbeat", self.base())
     }
 
     /// The keys of another execution under the same prefix.

@@ -127,6 +127,8 @@ pub struct Summary {
     pub queued: u64,
     /// Subtasks that no array holds: not submitted yet, or waiting to be run again.
     pub waiting: u64,
+    /// Subtasks that wait for cached outputs which somebody else is computing: another execution, or an equal subtask.
+    pub held: u64,
     /// Subtasks that needed more than one attempt of ours.
     pub retried: u64,
     /// Arrays planned so far.
@@ -163,7 +165,8 @@ impl Summary {
             running,
             settling: members.saturating_sub(held),
             queued: held - running,
-            waiting: outcomes.outstanding().saturating_sub(members),
+            waiting: outcomes.outstanding().saturating_sub(members + execution.waiting_for_others()),
+            held: execution.waiting_for_others(),
             retried: execution.retried(),
             arrays: execution.arrays().len() as u64,
             failures: Vec::new(),

@@ -8,10 +8,16 @@
 //! Nothing in the cache is ever needed: an entry that is damaged, or names a file that is gone, is as good as none, and
 //! is replaced by the next success. Only drivers write here: a child's role does not reach this far.
 
+mod lease;
+mod pulse;
+mod shared;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+pub use pulse::{Beat, Pulse, is_beating};
+pub use shared::{Claimed, Looked, Waits, consult, is_shared, look_again};
 
 use super::result::declared;
 use crate::aws::store::{Store, StoreError};

@@ -2,6 +2,7 @@
 
 mod batch;
 mod cache;
+mod cache_serialize;
 mod crash;
 mod fence;
 mod gc;
