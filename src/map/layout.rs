@@ -291,9 +291,14 @@ impl Root {
         format!("{}{attempt}{SAVED}/", self.checkpoints(index))
     }
 
-    /// The prefix of one attempt's files.
-    pub fn raw_attempt(&self, index: OriginalIndex, attempt: &str) -> String {
-        format!("{}{:010}/{attempt}/", self.raw(), index.0)
+    /// The prefix of one attempt's files. `job` is the id of the job that makes it: a submission of unknown outcome may
+    /// have made two jobs of one array, whose attempts have the same names; but the outputs of the one that is first name
+    /// files that the other must not replace.
+    pub fn raw_attempt(&self, index: OriginalIndex, attempt: &str, job: &str) -> String {
+        let own = job.split(':').next().unwrap_or_default();
+        let sign: String = own.chars().filter(char::is_ascii_alphanumeric).take(JOB_SIGN).collect();
+        let dot = if sign.is_empty() { "" } else { "." };
+        format!("{}{:010}/{attempt}{dot}{sign}/", self.raw(), index.0)
     }
 
     /// The prefix of the execution's files: staged input files and children's output files.
@@ -316,6 +321,9 @@ impl Root {
         format!("{}/outputs/manifest.json", self.base())
     }
 }
+
+/// Characters of a job's id that tell its files from those of another job of the same array: 48 bits of a UUID.
+const JOB_SIGN: usize = 12;
 
 /// What follows an attempt's name where the worker saves its checkpoint directory.
 pub const SAVED: &str = ".saved";
@@ -388,6 +396,15 @@ mod tests {
         assert_eq!(batch_attempt(&attempt(7, 3)), Some(3));
         assert_eq!(batch_attempt(&attempt(1_234_567, 123)), Some(123));
         assert_eq!(batch_attempt("elsewhere"), None);
+    }
+
+    #[test]
+    fn twin_jobs_of_an_array_write_their_files_apart() {
+        let root = Root::new("p", "x");
+        let of = |job: &str| root.raw_attempt(OriginalIndex(7), &attempt(3, 1), job);
+        assert_eq!(of("0f3a1b2c-9d8e-4f00-8000-000000000001:7"), "p/raw/x/0000000007/000003-01.0f3a1b2c9d8e/");
+        assert_eq!(of(""), "p/raw/x/0000000007/000003-01/");
+        assert_ne!(of("0f3a1b2c-9d8e-4f00-8000-000000000001:7"), of("1f3a1b2c-9d8e-4f00-8000-000000000001:7"));
     }
 
     #[test]

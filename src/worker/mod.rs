@@ -151,7 +151,7 @@ impl Child {
         };
         let ended = ended.map_err(|error| not_started(&invocation, &error))?;
         judge(&ended, &workspace, limit, policy.retry_timeouts)?;
-        let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt);
+        let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt, &self.setting.worker);
         let store = self.store.as_ref();
         let collected = outputs::collect(&declared, &workspace.outputs, ended.stdout.as_ref(), store, &raw).await;
         let literals = collected.map_err(|failure| match ended.signal {

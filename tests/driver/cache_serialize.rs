@@ -277,7 +277,8 @@ async fn outages_while_waiting_pass() {
     harness.batch.takes(0, LONG);
     let mut first = of(&harness, "a", &[0, 1, 2]).await;
     let mut second = of(&harness, "b", &[0, 1, 2]).await;
-    for (operation, part) in [("list", "a/heartbeat"), ("get", "a/journal"), ("get", "cache/"), ("put_new", "leases/")] {
+    for (operation, part) in [("list", "a/heartbeat"), ("get", "a/journal"), ("get", "cache/"), ("put_new", "leases/")]
+    {
         harness.store.fail(operation, part, Fault::Unreachable, 1, 3);
     }
     let (one, two) = tokio::join!(finish(&mut first), finish(&mut second));

@@ -6,6 +6,7 @@ mod cache_serialize;
 mod crash;
 mod fence;
 mod gc;
+mod gc_races;
 mod go_plugin_risks;
 mod harness;
 mod limits;

@@ -20,7 +20,7 @@ use crate::map::ranges::Ranges;
 use crate::map::summary::{FailureFold, Fold};
 
 /// The format of [`Snapshot`]. One of another format is not read: the journal has it all.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 1;
 
 /// The state of an [`Execution`] without what its task's record says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -48,6 +48,11 @@ impl Holder {
     }
 }
 
+/// The id of the execution that a lease with this content names.
+pub fn holder(lease: &[u8]) -> Option<String> {
+    Holder::decode(lease).map(|holder| holder.execution)
+}
+
 /// Creates lease number `number`; whether it is new. When it is not, it may be our own all the same: a repeated request
 /// finds what the first one has written.
 pub(super) async fn create(

@@ -223,11 +223,7 @@ enum Claim {
 
 impl Cache<'_> {
     /// Takes what is cached, and the leases of what nobody computes.
-    async fn claim(
-        &self,
-        elements: Vec<(OriginalIndex, Key)>,
-        others: &mut Others<'_>,
-    ) -> Result<Claimed, StoreError> {
+    async fn claim(&self, elements: Vec<(OriginalIndex, Key)>, others: &mut Others<'_>) -> Result<Claimed, StoreError> {
         let first = elements.into_iter().map(|(index, key)| async move {
             let claim = self.first_claim(index, &key).await?;
             Ok::<_, StoreError>((index, key, claim))

@@ -22,7 +22,14 @@ pub(super) struct Sharing {
 
 impl Sharing {
     pub(super) fn new(pace: Pace) -> Self {
-        Sharing { pulse: None, waits: Waits::default(), cadence: Cadence::new(pace), looked: None, more: false, had: false }
+        Sharing {
+            pulse: None,
+            waits: Waits::default(),
+            cadence: Cadence::new(pace),
+            looked: None,
+            more: false,
+            had: false,
+        }
     }
 
     /// Nobody drives any more.
