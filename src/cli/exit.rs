@@ -82,7 +82,7 @@ impl From<crate::run::recover::RecoverError> for Failure {
     fn from(error: crate::run::recover::RecoverError) -> Self {
         use crate::run::recover::RecoverError as E;
         let exit = match &error {
-            E::NotOver { .. } | E::NeverBegun { .. } => Exit::BadInput,
+            E::NotOver { .. } | E::NeverBegun { .. } | E::Removed { .. } => Exit::BadInput,
             E::Store(_) => Exit::Aws,
         };
         Failure { message: error.to_string(), exit }

@@ -25,6 +25,9 @@ pub struct GcArgs {
     /// Remove cached outputs that are at least this old, too [default: keep them all]
     #[arg(long, value_name = "DURATION", value_parser = words::duration)]
     cache_older_than: Option<Duration>,
+    /// Remove executions of that age that cannot be read, too: damaged ones, and those of a newer batchmap
+    #[arg(long)]
+    damaged: bool,
     /// Only show what would be removed.
     #[arg(long)]
     dry_run: bool,
@@ -74,6 +77,7 @@ pub async fn run(args: GcArgs) -> Result<Exit, Failure> {
         older_than: args.older_than,
         states: states.into_iter().map(State::from).collect(),
         cache_older_than: args.cache_older_than,
+        damaged: args.damaged,
         dry_run: args.dry_run,
     };
     let report = gc::run(&session.ports.store, &session.prefix, &options).await;
@@ -95,6 +99,10 @@ fn print(report: &Report, dry_run: bool) {
         let verb = if dry_run { "would remove" } else { "removed" };
         out!("{verb} {}, {}", count(report.cache.objects, "cached output"), size(report.cache.bytes));
     }
+    if report.leases.objects > 0 {
+        let verb = if dry_run { "would remove" } else { "removed" };
+        out!("{verb} {} leases of cached outputs", report.leases.objects);
+    }
     out!("{}", total(report, dry_run));
     for kept in kept(report) {
         out!("{kept}");
@@ -109,6 +117,7 @@ fn line(removed: &Removed, dry_run: bool) -> String {
         Some(State::Aborted) => "aborted",
         Some(State::Unbegun) => "never begun",
         Some(State::Removed) => "left over",
+        Some(State::Damaged) => "damaged",
         None => "half removed",
     };
     let Amount { objects, bytes } = removed.amount;
@@ -122,7 +131,7 @@ fn line(removed: &Removed, dry_run: bool) -> String {
 
 fn total(report: &Report, dry_run: bool) -> String {
     let verb = if dry_run { "would be removed" } else { "removed" };
-    let amounts = || report.removed.iter().map(|removed| removed.amount).chain([report.cache]);
+    let amounts = || report.removed.iter().map(|removed| removed.amount).chain([report.cache, report.leases]);
     let (objects, bytes) = amounts().fold((0, 0), |sum, amount| (sum.0 + amount.objects, sum.1 + amount.bytes));
     let removed = count(report.removed.len() as u64, "execution");
     format!("{removed} {verb}: {}, {}; {} kept", count(objects, "object"), size(bytes), report.kept.len())
@@ -149,7 +158,7 @@ fn reason(why: &Why) -> String {
         Why::State(state) => format!("{} (not asked for by --state)", format!("{state:?}").to_lowercase()),
         Why::UsedBy(id) => format!("its inputs or outputs are used by {id}"),
         Why::Named => "all that is left of it are files that others name".to_owned(),
-        Why::Unreadable(problem) => format!("it cannot be read: {problem}"),
+        Why::Unreadable(problem) => format!("it cannot be read (--damaged removes such): {problem}"),
         Why::Changed => "it changed meanwhile".to_owned(),
     }
 }
@@ -185,6 +194,7 @@ mod tests {
         let report = Report {
             removed: vec![removed],
             cache: Amount { objects: 2, bytes: 100 },
+            leases: Amount::default(),
             kept: kept_ones.into_iter().chain([keep("a", Why::UsedBy("c".to_owned()))]).collect(),
         };
         assert_eq!(

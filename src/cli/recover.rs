@@ -117,6 +117,7 @@ async fn recover_and_drive(session: &Session, args: &RecoverArgs, changes: &Chan
     let definition = run::job_definition(image, &resources, session)?;
     tell(&old, &recovered);
     recover::write(&session.ports.store, &root, record).await?;
+    recover::confirm(session.ports.store.as_ref(), &root, record).await?;
     run::begin_and_drive(session, &root, record.clone(), definition, reused.clone(), &args.show).await
 }
 

@@ -110,6 +110,7 @@ pub fn counts(summary: &Summary) -> String {
     add(summary.queued, "queued");
     add(summary.waiting, "waiting");
     add(summary.dropped, "without a result");
+    add(summary.held, "waiting for another's cached outputs");
     add(summary.retried, "retried");
     parts.join(", ")
 }
@@ -144,6 +145,7 @@ mod tests {
             queued: 0,
             waiting: 0,
             dropped: 0,
+            held: 0,
             retried: 0,
             arrays: 1,
             failures: vec![folded],

@@ -101,9 +101,10 @@ pub async fn begin_and_drive(
     show: &ShowArgs,
 ) -> Result<Exit, Failure> {
     let known = Ranges::union_of(reused.values());
-    let hits = cache::look_up(session.ports.store.as_ref(), root, &record, &known).await?;
-    reused.insert(Source::Cache, hits);
-    let reused = recover::events(reused);
+    let claimed = cache::consult(&session.ports.store, root, &record, &known, session.patience.pace).await?;
+    reused.insert(Source::Cache, claimed.hits.clone());
+    let mut reused = recover::events(reused);
+    reused.extend(claimed.held());
     let definition = if launch::has_work(&record, &reused)? {
         definition::ensure(session.ports.batch.as_ref(), definition).await?
     } else {
@@ -114,7 +115,8 @@ pub async fn begin_and_drive(
         queue: session.target.queue.clone(),
         interruptible_queue: session.target.interruptible_queue.clone(),
     };
-    let mut driver = launch::begin_reusing(&session.ports, root, record, names, session.patience, reused).await?;
+    let driver = launch::begin_reusing(&session.ports, root, record, names, session.patience, reused).await?;
+    let mut driver = driver.waiting_for(claimed.waits);
     finish::drive(session, root, &mut driver, show).await
 }
 

@@ -129,6 +129,8 @@ pub struct Summary {
     pub waiting: u64,
     /// Subtasks without a result that nothing waits for any more: the outcome was decided without them.
     pub dropped: u64,
+    /// Subtasks that wait for cached outputs which somebody else is computing: another execution, or an equal subtask.
+    pub held: u64,
     /// Subtasks that needed more than one attempt of ours.
     pub retried: u64,
     /// Arrays planned so far.
@@ -155,7 +157,9 @@ impl Summary {
         let (phase, reason) = phase(execution);
         // Once the outcome is decided nothing is submitted any more.
         let unheld = outcomes.outstanding().saturating_sub(members);
-        let (waiting, dropped) = if execution.decision().is_none() { (unheld, 0) } else { (0, unheld) };
+        let elsewhere = execution.waiting_for_others().min(unheld);
+        let (waiting, for_others, dropped) =
+            if execution.decision().is_none() { (unheld - elsewhere, elsewhere, 0) } else { (0, 0, unheld) };
         Summary {
             phase,
             reason,
@@ -169,6 +173,7 @@ impl Summary {
             settling: members.saturating_sub(held),
             queued: held - running,
             waiting,
+            held: for_others,
             dropped,
             retried: execution.retried(),
             arrays: execution.arrays().len() as u64,

@@ -203,6 +203,8 @@ pub struct Cache {
     pub ignored: BTreeSet<String>,
     /// Run everything, and put the new outputs in the place of cached ones.
     pub overwrite: bool,
+    /// What several executions would compute at once is computed by one; the others wait for its outputs.
+    pub serialize: bool,
     /// Whether the task was given no name: then its command tells it from others.
     pub by_command: bool,
 }

@@ -14,6 +14,7 @@ mod error;
 mod last_look;
 mod polling;
 mod saving;
+mod sharing;
 mod submitting;
 mod sweeping;
 mod terminating;
@@ -113,6 +114,8 @@ pub struct Driver {
     waiting: waiting::Waiting,
     /// When the last poll began.
     polled: Instant,
+    /// What is shared with other executions: cached outputs that one of them computes.
+    sharing: sharing::Sharing,
 }
 
 impl Driver {
@@ -150,6 +153,7 @@ impl Driver {
             looked: false,
             waiting: waiting::Waiting::default(),
             polled: Instant::now(),
+            sharing: sharing::Sharing::new(patience.pace),
         }
     }
 
@@ -195,6 +199,12 @@ impl Driver {
     /// # Errors
     /// When AWS or the journal makes it impossible to go on.
     pub async fn run(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
+        let ended = self.turns(control).await;
+        self.sharing.rest();
+        ended
+    }
+
+    async fn turns(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
         loop {
             self.expire(self.ports.clock.now_ms())?;
             let drained = match self.drain().await {
@@ -207,7 +217,8 @@ impl Driver {
             };
             // What is left to submit waits for a poll that is due, not for the next one. After the decision nothing is: to
             // hurry for it would be to turn round and round until the end.
-            let more = drained && self.execution.decision().is_none() && !self.to_submit.is_empty();
+            let more = !self.to_submit.is_empty() || self.sharing.has_more();
+            let more = drained && self.execution.decision().is_none() && more;
             let wake = tokio::time::sleep(if more { Duration::ZERO } else { self.cadence.interval() });
             tokio::select! {
                 biased;
@@ -264,6 +275,7 @@ impl Driver {
         for array in std::mem::take(&mut self.not_found) {
             self.execution.ask_again(array);
         }
+        self.begin_sharing().await?;
         let mut refused = Vec::new();
         let drained = self.carry_out(&mut refused).await;
         refused.iter().for_each(|(array, _)| self.execution.ask_again(*array));
@@ -300,6 +312,9 @@ impl Driver {
                 }
                 None => {
                     self.sweep_after_takeover().await?;
+                    if self.share().await? {
+                        continue;
+                    }
                     if self.to_submit.is_empty() || self.poll_is_due() {
                         break;
                     }

@@ -150,7 +150,9 @@ pub async fn begin(
 pub fn has_work(record: &TaskRecord, reused: &[Event]) -> Result<bool, LaunchError> {
     let mut execution = machine(record);
     reused.iter().try_for_each(|event| execution.handle(event))?;
-    Ok(matches!(execution.next_action(), Some(Action::Record(Event::Planned { .. }))))
+    // Whoever computes what others wait for may fail, and then it is run after all.
+    let held = !execution.held().is_empty();
+    Ok(held || matches!(execution.next_action(), Some(Action::Record(Event::Planned { .. }))))
 }
 
 /// The same as [`begin`], where outputs are there already: `reused` stands in the first record too, so that whoever

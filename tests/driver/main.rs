@@ -2,9 +2,11 @@
 
 mod batch;
 mod cache;
+mod cache_serialize;
 mod crash;
 mod fence;
 mod gc;
+mod gc_races;
 mod go_plugin_risks;
 mod harness;
 mod last_look;

@@ -19,6 +19,8 @@ impl Execution {
         match event {
             Event::Started { .. } if !self.arrays.is_empty() => Err("it has started".to_owned()),
             Event::Reused { indices, .. } => self.check_reused(indices),
+            Event::Held { indices, .. } => self.check_held(indices),
+            Event::Freed { indices } => self.check_freed(indices),
             Event::Planned { array, members, queue, attempts } => {
                 self.check_planned(*array, members, *queue, *attempts)
             }
@@ -51,9 +53,10 @@ impl Execution {
         Ok(planned.open())
     }
 
-    /// Reuse comes before all work: an array that holds a reused subtask would run it again.
+    /// Reuse comes before all work, but for what has waited for it: an array that holds a reused subtask would run it again.
     fn check_reused(&self, indices: &Ranges) -> Result<(), String> {
-        if !self.arrays.is_empty() || self.decision.is_some() {
+        let waited = !indices.is_empty() && self.held.has_all(indices);
+        if (!self.arrays.is_empty() && !waited) || self.decision.is_some() {
             return Err("it has begun to run".to_owned());
         }
         if indices.is_empty() || !indices.is_valid(self.outcomes.size()) {

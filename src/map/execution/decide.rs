@@ -108,7 +108,7 @@ impl Execution {
         self.open().all(|(_, array)| array.state == ArrayState::Planned && !array.doubted && array.asked.is_none())
     }
 
-    fn first_queue(&self) -> Queue {
+    pub(super) fn first_queue(&self) -> Queue {
         if self.terms.interruptible { Queue::Interruptible } else { Queue::Default }
     }
 
@@ -129,19 +129,18 @@ impl Execution {
         (self.outcomes.size() - self.fresh).saturating_sub(self.ahead)
     }
 
-    /// Reused subtasks from the first new one on, counted.
+    /// Subtasks from the first new one on that are no new work, counted.
     pub(super) fn count_ahead(&self) -> u64 {
-        let beyond = |ranges: &Ranges| {
-            ranges.spans().iter().map(|&(first, last)| (last + 1).saturating_sub(first.max(self.fresh))).sum::<u64>()
-        };
-        self.reused.values().map(beyond).sum()
+        let passed_over = Ranges::union_of(self.reused.values().chain([self.held.ever()]));
+        let beyond = |&(first, last): &(u64, u64)| (last + 1).saturating_sub(first.max(self.fresh));
+        passed_over.spans().iter().map(beyond).sum()
     }
 
-    /// The next array of new work, at most `room` children: a stretch of a pack or, where reused subtasks lie between, a
-    /// compacted one.
+    /// The next array of new work, at most `room` children: a stretch of a pack or, where reused or held subtasks lie
+    /// between, a compacted one.
     fn next_fresh(&self, room: u64) -> Members {
         let first = OriginalIndex(self.fresh);
-        if self.reused.is_empty() {
+        if self.reused.is_empty() && self.held.ever().is_empty() {
             return self.packs.range_from(first, room);
         }
         let limit = room.min(u64::from(MAX_ARRAY)) as usize;
@@ -149,8 +148,10 @@ impl Execution {
     }
 
     /// New work from `first` on, in order.
-    fn fresh_from(&self, first: OriginalIndex) -> impl Iterator<Item = OriginalIndex> + '_ {
-        let outstanding = |index: &OriginalIndex| self.outcomes.get(*index) == Outcome::Outstanding;
+    pub(super) fn fresh_from(&self, first: OriginalIndex) -> impl Iterator<Item = OriginalIndex> + '_ {
+        let outstanding = |index: &OriginalIndex| {
+            self.outcomes.get(*index) == Outcome::Outstanding && !self.held.ever().contains(*index)
+        };
         (first.0..self.outcomes.size()).map(OriginalIndex).filter(outstanding)
     }
 

@@ -19,6 +19,7 @@ mod array;
 mod arrays;
 mod check;
 mod decide;
+mod held;
 mod settle;
 mod snapshot;
 
@@ -108,7 +109,7 @@ pub struct Execution {
     terms: Terms,
     packs: Packs,
     outcomes: Outcomes,
-    /// The first index that no array has taken yet and that is not reused.
+    /// The first index that no array has taken yet and that is new work: not reused, and never held.
     fresh: u64,
     /// Indices to run again, by the queue they go to.
     again: BTreeMap<Queue, BTreeSet<OriginalIndex>>,
@@ -119,7 +120,9 @@ pub struct Execution {
     failures: FailureFold,
     /// Outputs that were there before anything ran, by where they come from.
     reused: BTreeMap<Source, Ranges>,
-    /// How many of them come after the first index that no array has taken yet.
+    /// Subtasks that wait for outputs which somebody else computes.
+    held: held::Held,
+    /// How many subtasks after the first index that no array has taken yet are no new work: reused, or held once.
     ahead: u64,
     abort: Option<String>,
     /// Why the deadline has ended it.
@@ -144,6 +147,7 @@ impl Execution {
             unsure: false,
             failures: FailureFold::default(),
             reused: BTreeMap::new(),
+            held: held::Held::default(),
             ahead: 0,
             abort: None,
             expired: None,
@@ -164,11 +168,14 @@ impl Execution {
             Event::Started { .. } => {}
             Event::Reused { indices, source } => {
                 self.outcomes.succeed_all(indices);
+                self.held.release(indices);
                 let all = self.reused.entry(source.clone()).or_default();
                 *all = all.union(indices);
-                self.ahead += indices.len();
+                self.ahead = self.count_ahead();
                 self.skip_reused();
             }
+            Event::Held { indices, by } => self.hold(indices, by),
+            Event::Freed { indices } => self.free(indices),
             Event::Planned { array: _, members, queue, attempts } => {
                 self.take(members);
                 self.arrays.push(Array::of(members.clone(), *queue, *attempts));

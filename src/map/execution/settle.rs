@@ -26,6 +26,7 @@ impl Execution {
 
     /// A subtask that waited to be run again and turned out to have succeeded is not run again.
     fn forget_retries_of(&mut self, succeeded: &Ranges) {
+        self.held.release(succeeded);
         for set in self.again.values_mut().filter(|set| !set.is_empty()) {
             for &(first, last) in succeeded.spans() {
                 let late: Vec<_> =

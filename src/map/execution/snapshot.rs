@@ -12,7 +12,7 @@ use super::array::{Array, ArrayState};
 use super::arrays::{Arrays, Ended, Job};
 use super::{Execution, Spent, Terms};
 use crate::idl::base64;
-use crate::map::bitset::Outcomes;
+use crate::map::bitset::{Outcome, Outcomes};
 use crate::map::event::{Decision, Queue, Source};
 use crate::map::index::OriginalIndex;
 use crate::map::plan::{MAX_ARRAY, Members, Packs};
@@ -36,6 +36,8 @@ pub struct Snapshot {
     ended: EndedArrays,
     failures: Vec<Fold>,
     reused: Vec<(Source, Ranges)>,
+    held: Vec<(String, Ranges)>,
+    held_ever: Ranges,
     unsure: bool,
     abort: Option<String>,
     expired: Option<String>,
@@ -110,6 +112,8 @@ impl Execution {
             ended: EndedArrays::of(&self.arrays),
             failures: self.failures.folds(),
             reused: self.reused.iter().map(|(source, indices)| (source.clone(), indices.clone())).collect(),
+            held: self.held.by().iter().map(|(by, indices)| (by.clone(), indices.clone())).collect(),
+            held_ever: self.held.ever().clone(),
             unsure: self.unsure,
             abort: self.abort.clone(),
             expired: self.expired.clone(),
@@ -149,6 +153,13 @@ impl Execution {
             within("reused ones", &indices)?;
             execution.reused.insert(source, indices);
         }
+        within("held ones", &snapshot.held_ever)?;
+        for (_, indices) in &snapshot.held {
+            within("held ones", indices)?;
+        }
+        execution.held = super::held::Held::restore(snapshot.held, snapshot.held_ever)
+            .filter(|held| held.indices().iter().all(|index| execution.outcomes.get(index) == Outcome::Outstanding))
+            .ok_or_else(|| damaged("it holds subtasks that do not wait"))?;
         execution.ahead = execution.count_ahead();
         if execution.ahead > size - execution.fresh {
             return Err(damaged("more is reused than there is"));

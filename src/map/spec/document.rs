@@ -100,7 +100,8 @@ pub struct Policy {
     pub cache_ignore_inputs: Option<Vec<String>>,
     /// Run everything, and put what it brings in the place of what is cached. Default: false.
     pub cache_overwrite: Option<bool>,
-    /// Not supported: must be false.
+    /// Where several runs at once would compute the same element, one does, and the others wait for its outputs; when it
+    /// fails or is gone, the next one computes it. Equal elements of one run are computed once, too. Default: false.
     pub cache_serialize: Option<bool>,
 }
 
