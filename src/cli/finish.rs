@@ -97,7 +97,7 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
         }
         Err(error) => {
             let Failure { message, exit } = error.into();
-            let left = session.left_behind();
+            let left = session.left_behind(driver.may_hold());
             let message =
                 format!("{message}; the execution is not over, and {left}: take it up with: batchmap resume {id}");
             return Err(Failure { message, exit });
@@ -106,7 +106,10 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     };
     match ended {
         Ended::Detached => {
-            note!("{id}: stopped watching; {}. Take it up with: batchmap resume {id}", session.left_behind());
+            note!(
+                "{id}: stopped watching; {}. Take it up with: batchmap resume {id}",
+                session.left_behind(driver.may_hold())
+            );
             Ok(Exit::Detached)
         }
         Ended::Finished(decision) => {

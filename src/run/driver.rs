@@ -11,6 +11,7 @@
 mod deadline;
 mod ending;
 mod error;
+mod leaving;
 mod overtaken;
 mod polling;
 mod saving;
@@ -192,9 +193,15 @@ impl Driver {
     /// # Errors
     /// When AWS or the journal makes it impossible to go on.
     pub async fn run(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
-        match self.drive(control).await {
+        let ended = self.drive(control).await;
+        let detached = matches!(ended, Ok(Ended::Detached));
+        match self.leave(ended).await {
             Err(DriveError::Journal(error @ (JournalError::Overtaken { .. } | JournalError::Removed { .. }))) => {
-                Err(self.end_own(error, control).await)
+                match self.end_own(error, control).await {
+                    // Whoever wanted to stop it need not hear that somebody else goes on.
+                    DriveError::Journal(_) if detached => Ok(Ended::Detached),
+                    error => Err(error),
+                }
             }
             ended => ended,
         }
@@ -261,9 +268,15 @@ impl Driver {
         }
         self.own.written(&self.execution);
         self.save_if_due();
-        let summary = Summary { stuck: self.waiting.stuck().cloned(), ..self.execution.counts() };
-        self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
+        self.show();
         Ok(())
+    }
+
+    /// Tells whoever follows how far it has come.
+    fn show(&self) {
+        let (stuck, looking) = (self.waiting.stuck().cloned(), self.looking());
+        let summary = Summary { stuck, looking, ..self.execution.counts() };
+        self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
     }
 
     /// Carries out every action that the machine has; answers with the decision once nothing is left.

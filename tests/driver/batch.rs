@@ -173,6 +173,11 @@ impl ScriptedBatch {
         self.state().faults.entry(operation).or_default().extend(faults);
     }
 
+    /// Nothing goes wrong any more.
+    pub fn heal(&self) {
+        self.state().faults.clear();
+    }
+
     /// Listings by name show a job only this long after its submission.
     pub fn listings_lag(&self, lag: Duration) {
         self.state().listing_lag = lag;

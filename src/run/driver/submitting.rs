@@ -35,7 +35,7 @@ impl Driver {
         self.to_submit.retain(|array| !arrays.contains(array));
         self.issued.extend(&arrays);
         let answers = self.send(arrays).await;
-        let mut not_now = None;
+        let (mut not_now, mut refusal) = (None, None);
         for (array, answer) in answers {
             match answer {
                 Some(Ok(job)) => {
@@ -53,7 +53,7 @@ impl Driver {
                 // Refused means that nothing happened: the array does not exist, and no other would be taken either.
                 Some(Err(error)) if !stops_the_rest(&error) => {
                     self.issued.remove(&array);
-                    self.take_in(Event::Refused { message: error.to_string() })?;
+                    refusal.get_or_insert(error.to_string());
                 }
                 // Nothing has happened: it is asked for again, after whoever wants to stop this had a chance to say so.
                 held_up => {
@@ -63,9 +63,9 @@ impl Driver {
                 }
             }
         }
-        // A permission can be given, and then the execution goes on: it is left to the next driver as it stands.
-        if matches!(&not_now, Some(DriveError::Batch(error)) if error.is_denied()) {
-            self.flush().await?;
+        if let Some(message) = refusal {
+            self.withhold()?;
+            self.take_in(Event::Refused { message })?;
         }
         not_now.map_or(Ok(()), Err)
     }
@@ -107,7 +107,7 @@ impl Driver {
     pub(super) async fn look_up(&mut self, array: u32) -> Result<(), DriveError> {
         self.flush().await?;
         if array >= self.inherited && !self.issued.contains(&array) {
-            return self.take_in(Event::NotSubmitted { array });
+            return self.take_in(Event::Withheld { arrays: vec![array] });
         }
         let name = layout::job_name(self.template.root.id(), array);
         let Some(state) = self.execution.array(array) else { return Ok(()) };

@@ -64,6 +64,11 @@ impl Sweep {
         self.needed = true;
     }
 
+    /// Whether only AWS's lag is waited for: all has ended, and what was submitted perhaps may still show.
+    pub(super) fn is_late(&self) -> bool {
+        self.given_up && self.over.is_some()
+    }
+
     /// An array was looked for in vain, and will be submitted again or forgotten.
     pub(super) fn given_up(&mut self) {
         (self.needed, self.given_up) = (true, true);
