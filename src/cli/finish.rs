@@ -82,10 +82,7 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     let _ = shown.await;
     let id = root.id();
     let ended = match ended {
-        Err(
-            error @ (DriveError::Journal(JournalError::Overtaken { .. })
-            | DriveError::Left { overtaken: JournalError::Overtaken { .. }, .. }),
-        ) => {
+        Err(error) if is_overtaken(&error) => {
             if matches!(error, DriveError::Left { .. }) {
                 note!("{id}: {error}");
             }
@@ -126,6 +123,15 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
             note!("{}", report::report(id, &summary));
             Ok(exit_of(&summary, &decision))
         }
+    }
+}
+
+/// Whether another driver goes on with the execution.
+fn is_overtaken(error: &DriveError) -> bool {
+    match error {
+        DriveError::Journal(error) => matches!(error, JournalError::Overtaken { .. }),
+        DriveError::Left { overtaken, .. } => matches!(**overtaken, JournalError::Overtaken { .. }),
+        _ => false,
     }
 }
 

@@ -112,7 +112,12 @@ pub struct Driver {
     waiting: waiting::Waiting,
     /// When the last poll began.
     polled: Instant,
+    /// Whether the last turn ended with actions left.
+    interrupted: bool,
 }
+
+/// How long a turn of the driver goes on with actions before it hears whoever wants something of it.
+const LONGEST_TURN: Duration = Duration::from_secs(5);
 
 impl Driver {
     /// A driver for an execution that stands where `journal` ends.
@@ -148,6 +153,7 @@ impl Driver {
             ending: BTreeMap::new(),
             waiting: waiting::Waiting::default(),
             polled: Instant::now(),
+            interrupted: false,
         }
     }
 
@@ -209,7 +215,7 @@ impl Driver {
 
     async fn drive(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
         loop {
-            self.expire(self.ports.clock.now_ms())?;
+            self.expire()?;
             let drained = match self.drain().await {
                 Ok(Some(decision)) => return Ok(Ended::Finished(decision)),
                 Ok(None) => true,
@@ -220,18 +226,26 @@ impl Driver {
             };
             // What is left to submit waits for a poll that is due, not for the next one. After the decision nothing is: to
             // hurry for it would be to turn round and round until the end.
-            let more = drained && self.execution.decision().is_none() && !self.to_submit.is_empty();
-            let wake = tokio::time::sleep(if more { Duration::ZERO } else { self.cadence.interval() });
+            let more =
+                drained && (self.interrupted || self.execution.decision().is_none() && !self.to_submit.is_empty());
+            let wait = if more { Duration::ZERO } else { self.cadence.interval() };
+            let expires = self.expires_at();
+            let polled = async {
+                tokio::time::sleep(wait).await;
+                self.poll().await
+            };
             tokio::select! {
                 biased;
-                // A caller that dropped its end has nothing more to say: the poll alone goes on.
+                // A caller that dropped its end has nothing more to say: the poll alone goes on. One that has not is heard
+                // also while it goes on, for it may take minutes: what a poll has found is taken in as it is found, and
+                // the rest is found again.
                 Some(message) = control.recv() => match message {
                     Control::Detach => return Ok(Ended::Detached),
                     Control::Abort { reason } => self.take_in(Event::AbortRequested { reason })?,
                 },
                 // The next turn takes it in, before anything else is done.
-                () = tokio::time::sleep_until(self.expires_at()) => {}
-                () = wake => match self.poll().await {
+                () = tokio::time::sleep_until(expires) => {}
+                polled = polled => match polled {
                     // A poll alone is no proof: there may have been nothing to ask about.
                     Ok(()) if drained => self.failing = None,
                     Ok(()) => {}
@@ -281,10 +295,14 @@ impl Driver {
 
     /// Carries out every action that the machine has; answers with the decision once nothing is left.
     async fn drain(&mut self) -> Result<Option<Decision>, DriveError> {
-        for array in std::mem::take(&mut self.not_found) {
-            self.execution.ask_again(array);
+        // Those come after all others have had their turn.
+        if !self.interrupted {
+            for array in std::mem::take(&mut self.not_found) {
+                self.execution.ask_again(array);
+            }
         }
         let mut refused = Vec::new();
+        self.interrupted = false;
         let drained = self.carry_out(&mut refused).await;
         refused.iter().for_each(|(array, _)| self.execution.ask_again(*array));
         match (drained, refused.into_iter().next()) {
@@ -297,7 +315,14 @@ impl Driver {
     /// As [`Driver::drain`]; arrays that may not be ended are put into `refused`, and the others are ended all the same:
     /// what is denied for one is perhaps allowed for another.
     async fn carry_out(&mut self, refused: &mut Vec<(u32, DriveError)>) -> Result<Option<Decision>, DriveError> {
+        let begun = Instant::now();
         loop {
+            // A thousand arrays are looked up, or ended, for minutes: whoever wants to say something has a turn in between.
+            // After a refusal all others are tried first: the driver stops with it.
+            if begun.elapsed() >= LONGEST_TURN && refused.is_empty() {
+                self.interrupted = true;
+                break;
+            }
             match self.execution.next_action() {
                 Some(Action::Record(Event::Finished)) if !self.nothing_is_left().await? => break,
                 Some(Action::Record(event)) => self.take_in(event)?,

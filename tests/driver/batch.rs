@@ -521,8 +521,10 @@ impl Batch for ScriptedBatch {
     async fn describe(&self, ids: &[String]) -> Result<Vec<JobDetail>, BatchError> {
         self.settle().await;
         self.state().calls.push(Call::Describe { jobs: ids.len() });
-        if let Some(fault) = self.fault("DescribeJobs") {
-            return Err(Self::refuse("DescribeJobs", fault));
+        match self.fault("DescribeJobs") {
+            Some(Fault::Paused(pause)) => tokio::time::sleep(pause).await,
+            Some(fault) => return Err(Self::refuse("DescribeJobs", fault)),
+            None => {}
         }
         let (now, state) = (Instant::now(), self.state());
         let asked = state.jobs.iter().filter(|job| ids.contains(&job.id));

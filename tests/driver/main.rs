@@ -7,6 +7,7 @@ mod fence;
 mod gc;
 mod go_plugin_risks;
 mod harness;
+mod hearing;
 mod limits;
 mod outage;
 mod outcomes;

@@ -31,6 +31,8 @@ impl Execution {
         }
     }
 
+    /// A deadline outranks enough successes: who wants to stop at enough says so ([`Completion::Satisfied`]); otherwise the
+    /// execution succeeds when all have settled, and by the deadline they had not.
     fn outcome(&self) -> Option<Decision> {
         if let Some(reason) = &self.abort {
             return Some(Decision::Aborted { reason: reason.clone() });

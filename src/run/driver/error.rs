@@ -31,7 +31,7 @@ pub enum DriveError {
         /// Job ids, or names where only these are known, each with the reason in brackets.
         jobs: Vec<String>,
         /// How it has found out.
-        overtaken: JournalError,
+        overtaken: Box<JournalError>,
     },
 }
 

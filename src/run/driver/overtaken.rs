@@ -98,7 +98,7 @@ impl Driver {
         let refused = own.refused.iter().map(|(job, words)| format!("{job} ({words})"));
         let untold = own.jobs.keys().map(|job| format!("{job} (AWS did not answer in time)"));
         let jobs: Vec<String> = refused.chain(untold).chain(unclear).collect();
-        if jobs.is_empty() { overtaken.into() } else { DriveError::Left { jobs, overtaken } }
+        if jobs.is_empty() { overtaken.into() } else { DriveError::Left { jobs, overtaken: Box::new(overtaken) } }
     }
 
     async fn end_rounds(&mut self, removed: bool) {

@@ -1,5 +1,6 @@
 //! The driver's way to Batch: submitting arrays, and finding out about those of unknown outcome.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -26,13 +27,13 @@ impl Driver {
     pub(super) async fn submit(&mut self) -> Result<(), DriveError> {
         // What an outage has held up may not be wanted any more: the machine has doubted it since.
         let wanted = |array: &u32| self.execution.array(*array).is_some_and(|array| array.state == ArrayState::Planned);
-        self.to_submit.retain(wanted);
+        let arrays: Vec<u32> = self.to_submit.iter().copied().filter(wanted).take(HANDFUL).collect();
         // The journal comes first, also before the lists: a driver that was overtaken must not touch its successor's.
         self.flush().await?;
-        let arrays: Vec<u32> = self.to_submit.iter().copied().take(HANDFUL).collect();
         let lists = arrays.iter().map(|&array| self.write_members(array));
         futures::stream::iter(lists).buffer_unordered(SUBMITS_AT_ONCE).try_collect::<Vec<()>>().await?;
-        self.to_submit.retain(|array| !arrays.contains(array));
+        // Up to the last of them nothing is left that is wanted.
+        self.to_submit = arrays.last().map_or_else(BTreeSet::new, |last| self.to_submit.split_off(&(last + 1)));
         self.issued.extend(&arrays);
         let answers = self.send(arrays).await;
         let (mut not_now, mut refusal) = (None, None);
