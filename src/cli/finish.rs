@@ -80,7 +80,10 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     let _ = shown.await;
     let id = root.id();
     let ended = match ended {
-        Err(DriveError::Journal(JournalError::Overtaken { .. })) => {
+        Err(error) if is_overtaken(&error) => {
+            if matches!(error, DriveError::Left { .. }) {
+                note!("{id}: {error}");
+            }
             note!("{id}: another batchmap has taken this execution over; following it");
             return tokio::select! {
                 followed = follow(session, root, show) => followed,
@@ -89,7 +92,7 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
         }
         Err(error) => {
             let Failure { message, exit } = error.into();
-            let left = session.left_behind();
+            let left = session.left_behind(driver.may_hold());
             let message =
                 format!("{message}; the execution is not over, and {left}: take it up with: batchmap resume {id}");
             return Err(Failure { message, exit });
@@ -98,7 +101,10 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     };
     match ended {
         Ended::Detached => {
-            note!("{id}: stopped watching; {}. Take it up with: batchmap resume {id}", session.left_behind());
+            note!(
+                "{id}: stopped watching; {}. Take it up with: batchmap resume {id}",
+                session.left_behind(driver.may_hold())
+            );
             Ok(Exit::Detached)
         }
         Ended::Finished(decision) => {
@@ -115,6 +121,15 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
             note!("{}", report::report(id, &summary));
             Ok(exit_of(&decision))
         }
+    }
+}
+
+/// Whether another driver goes on with the execution.
+fn is_overtaken(error: &DriveError) -> bool {
+    match error {
+        DriveError::Journal(error) => matches!(error, JournalError::Overtaken { .. }),
+        DriveError::Left { overtaken, .. } => matches!(**overtaken, JournalError::Overtaken { .. }),
+        _ => false,
     }
 }
 

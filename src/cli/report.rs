@@ -150,6 +150,7 @@ mod tests {
             arrays: 1,
             failures: vec![folded],
             stuck: None,
+            looking: None,
         };
         insta::assert_snapshot!(report("id", &summary), @r"
         2 of 10 failed: [3],[7]: USER:ExitCode

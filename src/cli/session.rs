@@ -256,9 +256,10 @@ impl Session {
         self.polls.store(polls, Ordering::Relaxed);
     }
 
-    /// What becomes of the children when this process stops watching, in words.
-    pub fn left_behind(&self) -> String {
+    /// What becomes of the children when this process stops watching, in words. `holds` is whether there may be any.
+    pub fn left_behind(&self, holds: bool) -> String {
         match &self.place {
+            _ if !holds => "AWS Batch holds nothing of it".to_owned(),
             Place::Aws => "what AWS Batch holds goes on running".to_owned(),
             Place::Client { client } => {
                 format!("its children go on as long as process {} serves them", client.record.pid)

@@ -139,6 +139,8 @@ pub struct Summary {
     pub failures: Vec<Folded>,
     /// Why queued ones do not start, where that is known: from AWS, not from the journal.
     pub stuck: Option<Stuck>,
+    /// What the driver looks for in AWS, in words, while something waits for that.
+    pub looking: Option<String>,
 }
 
 impl Summary {
@@ -179,6 +181,7 @@ impl Summary {
             arrays: execution.arrays().len() as u64,
             failures: Vec::new(),
             stuck: None,
+            looking: None,
         }
     }
 }

@@ -9,6 +9,7 @@ mod gc;
 mod gc_races;
 mod go_plugin_risks;
 mod harness;
+mod hearing;
 mod last_look;
 mod limits;
 mod outage;

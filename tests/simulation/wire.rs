@@ -119,8 +119,8 @@ impl Wire {
 impl Batch for Wire {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
         let request = request.clone();
-        let name = request.name.clone();
-        self.call("SubmitJob", &name, move |inside| match inside.submit(&request) {
+        let (name, driver) = (request.name.clone(), self.driver);
+        self.call("SubmitJob", &name, move |inside| match inside.submit(&request, driver) {
             None => Err(BatchError::Unknown { operation: "SubmitJob", message: "too late".to_owned() }),
             Some(Ok(Reply::Submitted(submitted))) => {
                 inside.watch.submitted(&request.name, request.size, &submitted.job_id, &inside.model);
