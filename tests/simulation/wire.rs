@@ -12,6 +12,7 @@ use batchmap::aws::batch::{
     Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
 };
 use batchmap::aws::logs::{LogPage, Logs, LogsError};
+use batchmap::aws::pacing::Operation;
 use batchmap::aws::store::{Page, Store, StoreError};
 use batchmap::emulator::batch::ask;
 use batchmap::emulator::batch::model::Reply;
@@ -34,9 +35,13 @@ pub struct Wire {
     pub cloud: Arc<Cloud>,
     pub trace: Arc<Trace>,
     pub gate: Gate,
+    /// Whether it is a gc's, and not a driver's.
+    pub collects: bool,
     /// Draws for this driver's calls.
     pub dice: Dice,
     calls: AtomicU64,
+    /// When each operation of Batch was called last.
+    called: Mutex<BTreeMap<&'static str, u64>>,
     /// What DescribeJobs has said of each job, and when.
     told: Mutex<BTreeMap<String, Vec<(u64, JobDetail)>>>,
 }
@@ -49,8 +54,10 @@ impl Wire {
             cloud: cloud.clone(),
             trace: trace.clone(),
             gate,
+            collects: false,
             dice: Dice(script.dice.bits("driver", &[driver])),
             calls: AtomicU64::new(0),
+            called: Mutex::default(),
             told: Mutex::default(),
         }
     }
@@ -58,6 +65,28 @@ impl Wire {
     /// Calls so far.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has called Batch at all.
+    pub fn has_called_batch(&self) -> bool {
+        !self.called.lock().unwrap().is_empty()
+    }
+
+    /// That calls to Batch come at their lane's pace.
+    fn check_pace(&self, operation: &'static str) {
+        let lane = match operation {
+            "SubmitJob" => Operation::Submit,
+            "DescribeJobs" => Operation::Describe,
+            "ListJobs" => Operation::List,
+            "TerminateJob" => Operation::Terminate,
+            "DescribeJobDefinitions" | "DescribeJobQueues" | "DescribeComputeEnvironments" => Operation::Other,
+            _ => return,
+        };
+        let now = self.cloud.now();
+        let before = self.called.lock().unwrap().insert(operation, now);
+        let apart = u64::from(1000 / lane.share() - 1);
+        let fine = !self.script.paced || before.is_none_or(|before| now >= before + apart);
+        assert!(fine, "driver {} calls {operation} at {before:?} and at {now}", self.driver);
     }
 
     /// One call about `key`: what `made` does happens when it arrives, whether or not the driver lives to see it.
@@ -72,6 +101,7 @@ impl Wire {
         E: Failing + Send + 'static,
     {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        self.check_pace(operation);
         self.gate.pass(call, false).await;
         let reads = ["Get", "GetRange", "List", "ListDirectories"].contains(&operation);
         let fate = Fate::draw(&self.script, self.dice, call, self.cloud.now(), reads);
@@ -119,11 +149,12 @@ impl Wire {
 impl Batch for Wire {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
         let request = request.clone();
-        let name = request.name.clone();
-        self.call("SubmitJob", &name, move |inside| match inside.submit(&request) {
+        let (name, id) = (request.name.clone(), self.script.id.clone());
+        self.call("SubmitJob", &name, move |inside| match inside.submit(&id, &request) {
             None => Err(BatchError::Unknown { operation: "SubmitJob", message: "too late".to_owned() }),
             Some(Ok(Reply::Submitted(submitted))) => {
-                inside.watch.submitted(&request.name, request.size, &submitted.job_id, &inside.model);
+                let watch = &mut inside.acts.get_mut(&id).expect("a driver has an execution").watch;
+                watch.submitted(&request.name, request.size, &submitted.job_id, &inside.model);
                 Ok(submitted.job_id)
             }
             Some(other) => panic!("a submission is refused: {other:?}"),
@@ -150,9 +181,9 @@ impl Batch for Wire {
     }
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
-        let (job, reason) = (id.to_owned(), reason.to_owned());
+        let (job, reason, own) = (id.to_owned(), reason.to_owned(), self.script.id.clone());
         self.call("TerminateJob", id, move |inside| {
-            inside.watch.terminates(&job);
+            inside.act(&own).watch.terminates(&job);
             match inside.apply(ask::terminate(&job, &reason)) {
                 Ok(_) => Ok(()),
                 Err(refusal) => panic!("a termination is refused: {refusal}"),
@@ -194,10 +225,10 @@ impl Store for Wire {
     }
 
     async fn put_new(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
-        let name = key.to_owned();
+        let (name, id) = (key.to_owned(), self.script.id.clone());
         let put = move |inside: &mut Inside| {
             inside.ask(async |store| store.put_new(&name, body.clone()).await)?;
-            inside.created(&name, &body);
+            inside.created(&id, &name, &body);
             Ok(())
         };
         self.call("PutNew", key, put).await
@@ -226,9 +257,13 @@ impl Store for Wire {
     }
 
     async fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
-        let keys = keys.to_vec();
-        let delete = move |inside: &mut Inside| inside.ask(async |store| store.delete_many(&keys).await);
-        self.call("DeleteMany", "", delete).await
+        let (keys, collects) = (keys.to_vec(), self.collects);
+        let first = keys.first().cloned().unwrap_or_default();
+        let delete = move |inside: &mut Inside| {
+            keys.iter().filter(|_| collects).for_each(|key| inside.check_unneeded(key));
+            inside.ask(async |store| store.delete_many(&keys).await)
+        };
+        self.call("DeleteMany", &first, delete).await
     }
 
     async fn now(&self) -> Result<u64, StoreError> {
