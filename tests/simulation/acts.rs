@@ -5,8 +5,8 @@ use crate::dice::Dice;
 use crate::gate::{Halt, How};
 use crate::script::{Collection, DAY, FORGETFUL, HOUR, MINUTE, Script, halts};
 
-/// Larger ones are not run twice: there are few of them, and they take their time.
-const LARGEST: u64 = 300;
+/// Larger ones are not run twice: a look into the cache is several calls a subtask, of which none may fail.
+const LARGEST: u64 = 60;
 
 impl Script {
     /// The same with a cache, a gc and a long absence, where it gets them.
@@ -68,6 +68,8 @@ impl Script {
             failures: dice.pick("failures", &[], &[0, 1, 3]),
             storms: Vec::new(),
             outage: None,
+            // For the same reason.
+            trouble: self.trouble.at_most(if self.size > 20 { 1 } else { 3 }),
             abort_at: dice.hits("abort", &[], 5).then(|| dice.roll("abort/at", &[], 5 * MINUTE)),
             halts: if eventful { halts(dice) } else { Vec::new() },
             mortals: if eventful { dice.roll("mortals", &[], 6) } else { 0 },

@@ -67,6 +67,20 @@ pub struct Trouble {
     pub credentials: u64,
 }
 
+impl Trouble {
+    /// The same, each chance at most so large.
+    pub fn at_most(self, percent: u64) -> Trouble {
+        Trouble {
+            throttled: self.throttled.min(percent),
+            lost: self.lost.min(percent),
+            unanswered: self.unanswered.min(percent),
+            late: self.late.min(percent),
+            stale: self.stale,
+            credentials: self.credentials.min(percent),
+        }
+    }
+}
+
 /// A `batchmap gc` beside an execution.
 #[derive(Clone, Copy, Debug)]
 pub struct Collection {

@@ -103,8 +103,8 @@ impl Wire {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         self.check_pace(operation);
         self.gate.pass(call, false).await;
-        let reads = ["Get", "GetRange", "List", "ListDirectories"].contains(&operation);
-        let fate = Fate::draw(&self.script, self.dice, call, self.cloud.now(), reads);
+        let repeated = ["Get", "GetRange", "List", "ListDirectories", "Put", "DeleteMany"].contains(&operation);
+        let fate = Fate::draw(&self.script, self.dice, call, self.cloud.now(), repeated);
         let slow = if self.dice.hits("slow", &[call], 2) { 10 } else { 1 };
         let (there, back) = (self.dice.roll("there", &[call], slow * 200), self.dice.roll("back", &[call], slow * 200));
         let late = if let Fate::Late(late) = fate { late } else { 0 };
