@@ -82,7 +82,13 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     let _ = shown.await;
     let id = root.id();
     let ended = match ended {
-        Err(DriveError::Journal(JournalError::Overtaken { .. })) => {
+        Err(
+            error @ (DriveError::Journal(JournalError::Overtaken { .. })
+            | DriveError::Left { overtaken: JournalError::Overtaken { .. }, .. }),
+        ) => {
+            if matches!(error, DriveError::Left { .. }) {
+                note!("{id}: {error}");
+            }
             note!("{id}: another batchmap has taken this execution over; following it");
             return tokio::select! {
                 followed = follow(session, root, show) => followed,

@@ -11,6 +11,7 @@
 mod deadline;
 mod ending;
 mod error;
+mod overtaken;
 mod polling;
 mod saving;
 mod submitting;
@@ -29,7 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Ports;
-use super::journal::Journal;
+use super::journal::{Journal, JournalError};
 use super::submit::Template;
 use crate::aws::batch::BatchError;
 use crate::idl::record::TaskRecord;
@@ -92,6 +93,8 @@ pub struct Driver {
     not_found: Vec<u32>,
     /// Arrays that this driver has handed to SubmitJob and knows nothing of yet: for any other of its own, not even the question is needed.
     issued: BTreeSet<u32>,
+    /// What this driver alone knows of: its submissions that the journal does not show yet.
+    own: overtaken::Own,
     /// Arrays that another driver had planned: its calls may still arrive.
     inherited: u32,
     /// Jobs under the execution's name that the journal does not know.
@@ -134,6 +137,7 @@ impl Driver {
             behind: BTreeMap::new(),
             not_found: Vec::new(),
             issued: BTreeSet::new(),
+            own: overtaken::Own::default(),
             inherited: 0,
             sweep: Sweep::default(),
             saving: JoinSet::new(),
@@ -183,11 +187,20 @@ impl Driver {
         self.take_in(Event::AbortRequested { reason: reason.to_owned() })
     }
 
-    /// Drives the execution to its end, or until told to stop.
+    /// Drives the execution to its end, or until told to stop. Whoever is overtaken ends first what only it knows of.
     ///
     /// # Errors
     /// When AWS or the journal makes it impossible to go on.
     pub async fn run(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
+        match self.drive(control).await {
+            Err(DriveError::Journal(error @ (JournalError::Overtaken { .. } | JournalError::Removed { .. }))) => {
+                Err(self.end_own(error, control).await)
+            }
+            ended => ended,
+        }
+    }
+
+    async fn drive(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
         loop {
             self.expire(self.ports.clock.now_ms())?;
             let drained = match self.drain().await {
@@ -246,6 +259,7 @@ impl Driver {
             none if none.is_empty() => self.journal.flush().await?,
             events => self.journal.append(self.ports.clock.now_ms(), events).await?,
         }
+        self.own.written(&self.execution);
         self.save_if_due();
         let summary = Summary { stuck: self.waiting.stuck().cloned(), ..self.execution.counts() };
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);

@@ -4,7 +4,7 @@
 //! Nothing runs by itself: whoever has waited calls [`Cloud::advance`], and what was due in between happens in the order
 //! of its time. So a run is the same every time, and every step can be looked at.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +56,10 @@ pub struct Inside {
     due: BTreeMap<(u64, u64), Happening>,
     /// Tells happenings of the same time apart.
     counted: u64,
+    /// Drivers of the newest execution that live no more.
+    gone: BTreeSet<u64>,
+    /// Jobs that came when the execution had finished, with the drivers that submitted them.
+    after_the_end: Vec<(u64, String)>,
 }
 
 /// One execution.
@@ -77,6 +81,8 @@ impl Cloud {
             under_way: BTreeMap::new(),
             due: BTreeMap::new(),
             counted: 0,
+            gone: BTreeSet::new(),
+            after_the_end: Vec::new(),
         };
         let Ok(Reply::Registered(registered)) = inside.apply(ask::register(&crate::definition::small("d"))) else {
             panic!("the definition is refused");
@@ -148,6 +154,7 @@ impl Inside {
         let act =
             Act { script: script.clone(), watch: Watch::new(script.clone()), children: Children::new(script.clone()) };
         self.acts.insert(script.id.clone(), act);
+        self.gone.clear();
     }
 
     pub fn act(&mut self, id: &str) -> &mut Act {
@@ -202,10 +209,28 @@ impl Inside {
         Ok(output.reply)
     }
 
-    /// SubmitJob; nothing of one that arrives when the execution has finished. Nobody looks for it then: no sweep can see
-    /// what comes after it, so that one is not asked for it.
-    pub fn submit(&mut self, id: &str, request: &SubmitRequest) -> Option<Result<Reply, Refusal>> {
-        (!self.act(id).watch.is_finished()).then(|| self.apply(ask::submit(request)))
+    /// SubmitJob by `driver`; nothing of one that arrives when the execution has finished and that driver is gone. Nobody
+    /// is there then to end it: no sweep can see what comes after it, so that none is asked for it.
+    pub fn submit(&mut self, id: &str, driver: u64, request: &SubmitRequest) -> Option<Result<Reply, Refusal>> {
+        let finished = self.act(id).watch.is_finished();
+        if finished && self.gone.contains(&driver) {
+            return None;
+        }
+        let reply = self.apply(ask::submit(request));
+        if let (true, Ok(Reply::Submitted(submitted))) = (finished, &reply) {
+            self.after_the_end.push((driver, submitted.job_id.clone()));
+        }
+        Some(reply)
+    }
+
+    /// A driver is gone. One that has `died` ends nothing of what it has submitted after the end: that is let go.
+    pub fn gone(&mut self, driver: u64, died: bool) {
+        self.gone.insert(driver);
+        for (_, job) in self.after_the_end.extract_if(.., |(by, _)| *by == driver).collect::<Vec<_>>() {
+            if died {
+                self.apply(ask::terminate(&job, "its driver died")).expect("it is there");
+            }
+        }
     }
 
     fn begin(&mut self, start: &Start) -> Input {

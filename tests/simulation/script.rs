@@ -271,7 +271,13 @@ impl Script {
         }
         match self.dice.roll("failure/kind", &place, 20) {
             // What leaves no trace but in Batch is lost with its job.
-            even if self.forgotten => if even < 14 { Ending::Recoverable } else { Ending::Hopeless },
+            even if self.forgotten => {
+                if even < 14 {
+                    Ending::Recoverable
+                } else {
+                    Ending::Hopeless
+                }
+            }
             0..8 => Ending::Recoverable,
             8..11 => Ending::AsksAgain,
             11..13 => Ending::Hopeless,

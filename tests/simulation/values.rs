@@ -35,8 +35,10 @@ impl Script {
 
     /// What names a subtask's outputs in the cache.
     pub fn keys(&self) -> Vec<Key> {
-        let (inputs, outputs) =
-            (BTreeMap::from([("x".to_owned(), LiteralType::default())]), batchmap::run::result::declared(&self.record()));
+        let (inputs, outputs) = (
+            BTreeMap::from([("x".to_owned(), LiteralType::default())]),
+            batchmap::run::result::declared(&self.record()),
+        );
         let version = self.cache.unwrap_or(0).to_string();
         let cache = Cache { version, ignored: Default::default(), overwrite: false, by_command: false };
         let types = Types { inputs: &inputs, outputs: &outputs };
@@ -105,7 +107,8 @@ impl Script {
     /// Damages entries of the cache, in one of the ways in which they can be.
     pub fn damage(&self, store: &MemoryStore) {
         let entries = store.objects().into_keys().filter(|key| key.starts_with("cache/"));
-        for (number, key) in (0..).zip(entries).filter(|(number, _)| self.dice.hits("damaged", &[*number], self.damage)) {
+        for (number, key) in (0..).zip(entries).filter(|(number, _)| self.dice.hits("damaged", &[*number], self.damage))
+        {
             let gone = make::blob(&BlobType::default(), "s3://bucket/raw/x/gone");
             let map = |name: &str| LiteralMap { literals: [(name.to_owned(), gone.clone())].into() }.encode_to_vec();
             let body = match self.dice.roll("damaged/how", &[number], 4) {

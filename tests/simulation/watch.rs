@@ -170,7 +170,8 @@ impl Watch {
 
     /// Batch has taken a job: it must be one that the journal intends, and not be too much.
     pub fn submitted(&mut self, name: &str, size: u32, id: &str, model: &Model) {
-        let number = name.strip_prefix(&layout::job_name_prefix(&self.script.id)).and_then(|number| number.parse().ok());
+        let number =
+            name.strip_prefix(&layout::job_name_prefix(&self.script.id)).and_then(|number| number.parse().ok());
         let array: u32 = number.unwrap_or_else(|| panic!("{name} is no array's name"));
         let Some(planned) = self.arrays.get(array as usize) else { panic!("array {array} is not in the journal") };
         assert_eq!(planned.members.len(), u64::from(size), "array {array} has another size in the journal");

@@ -149,8 +149,8 @@ impl Wire {
 impl Batch for Wire {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
         let request = request.clone();
-        let (name, id) = (request.name.clone(), self.script.id.clone());
-        self.call("SubmitJob", &name, move |inside| match inside.submit(&id, &request) {
+        let (name, id, driver) = (request.name.clone(), self.script.id.clone(), self.driver);
+        self.call("SubmitJob", &name, move |inside| match inside.submit(&id, driver, &request) {
             None => Err(BatchError::Unknown { operation: "SubmitJob", message: "too late".to_owned() }),
             Some(Ok(Reply::Submitted(submitted))) => {
                 let watch = &mut inside.acts.get_mut(&id).expect("a driver has an execution").watch;

@@ -198,7 +198,9 @@ impl World {
                     let soon = Instant::now() + self.delay(asleep);
                     next = Some(next.map_or(soon, |at| at.min(soon)));
                 }
-                Some(life) = lives.next(), if !lives.is_empty() => match life {
+                Some((driver, life)) = lives.next(), if !lives.is_empty() => {
+                    self.cloud.look().gone(driver, matches!(life, Life::Over(_)));
+                    match life {
                     Life::Overtaken(why) if self.wires.len() == 1 => panic!("nobody else has driven, but {why}"),
                     Life::Finished(decision, outcomes) => {
                         let first = result.get_or_insert_with(|| (decision.clone(), outcomes.clone()));
@@ -211,7 +213,8 @@ impl World {
                             next = Some(Instant::now() + self.delay(1000 + self.wires.len() as u64));
                         }
                     }
-                },
+                    }
+                }
                 Some(removed) = collections.next(), if !collections.is_empty() => self.report.removed += removed,
                 () = sleep_until(next) => {
                     next = None;
@@ -251,7 +254,7 @@ impl World {
         Duration::from_millis(self.script.dice.roll("delay", &[place], most))
     }
 
-    fn start(&mut self) -> impl Future<Output = Life> + use<> {
+    fn start(&mut self) -> impl Future<Output = (u64, Life)> + use<> {
         let number = self.wires.len() as u64;
         assert!(number < MOST_DRIVERS, "it does not end");
         let gate = Gate::new(number, &self.script.halts, self.asleep.0.clone());
@@ -262,7 +265,8 @@ impl World {
         // Later ones live longer, so that it ends.
         let span = self.script.dice.roll("span", &[number], 40 * SECOND * (number + 1));
         let span = (number < self.script.mortals).then(|| Duration::from_millis(span));
-        live(wire, self.names.clone(), span, controlled, self.aborted)
+        let life = live(wire, self.names.clone(), span, controlled, self.aborted);
+        async move { (number, life.await) }
     }
 
     fn abort(&mut self) {

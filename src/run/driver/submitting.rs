@@ -1,15 +1,18 @@
 //! The driver's way to Batch: submitting arrays, and finding out about those of unknown outcome.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 
 use super::{DriveError, Driver};
-use crate::aws::batch::{BatchError, JobStatus};
+use crate::aws::batch::{Batch, BatchError, Fence, JobStatus, SubmitRequest};
 use crate::map::event::Event;
 use crate::map::execution::ArrayState;
 use crate::map::layout;
 use crate::map::plan::Members;
+use crate::run::journal::{Journal, JournalError};
 
 /// SubmitJob calls under way at once. AWS takes 50 a second for an account; eight at about 100 ms each stay below.
 const SUBMITS_AT_ONCE: usize = 8;
@@ -38,10 +41,12 @@ impl Driver {
                 Some(Ok(job)) => {
                     self.cadence.hurry();
                     self.issued.remove(&array);
+                    self.own.taken(array, &job);
                     self.take_in(Event::Submitted { array, job })?;
                 }
                 Some(Err(DriveError::Batch(BatchError::Unknown { message, .. }))) => {
                     self.sweep.unanswered();
+                    self.own.unanswered(array);
                     tracing::warn!(array, message, "no clear answer to SubmitJob: looking the array up by its name");
                     self.take_in(Event::SubmitUnknown { array })?;
                 }
@@ -66,7 +71,7 @@ impl Driver {
     }
 
     /// Makes the calls. After an answer that the others would get too, those that have not begun are left out. Whoever was
-    /// overtaken meanwhile, by however little, must not submit: so the journal is made sure of before each call.
+    /// overtaken meanwhile, by however little, must not submit: so the journal is made sure of before each try of each call.
     async fn send(&self, arrays: Vec<u32>) -> Vec<(u32, Option<Result<String, DriveError>>)> {
         let held_up = &AtomicBool::new(false);
         let calls = arrays.into_iter().filter_map(|array| {
@@ -77,10 +82,7 @@ impl Driver {
                 if held_up.load(Ordering::Relaxed) {
                     return (array, None);
                 }
-                let answer = match journal.make_sure().await {
-                    Ok(()) => batch.submit(&request).await.map_err(DriveError::from),
-                    Err(error) => Err(error.into()),
-                };
+                let answer = Ours::new(journal).submit(batch, &request).await;
                 if answer.as_ref().is_err_and(stops_the_rest) {
                     held_up.store(true, Ordering::Relaxed);
                 }
@@ -142,12 +144,43 @@ impl Driver {
     }
 }
 
+/// The fence of a submission: the journal is still ours.
+struct Ours<'a> {
+    journal: &'a Journal,
+    /// Why it is not, or why that cannot be told.
+    because: Mutex<Option<JournalError>>,
+}
+
+impl<'a> Ours<'a> {
+    fn new(journal: &'a Journal) -> Self {
+        Ours { journal, because: Mutex::default() }
+    }
+
+    async fn submit(self, batch: &dyn Batch, request: &SubmitRequest) -> Result<String, DriveError> {
+        let answer = batch.submit_fenced(request, &self).await;
+        match self.because.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(because) => Err(because.into()),
+            None => Ok(answer?),
+        }
+    }
+}
+
+#[async_trait]
+impl Fence for Ours<'_> {
+    async fn holds(&self) -> bool {
+        let because = self.journal.make_sure().await.err();
+        let holds = because.is_none();
+        *self.because.lock().unwrap_or_else(PoisonError::into_inner) = because;
+        holds
+    }
+}
+
 /// Whether every other submission would be answered so now, and none of them is to be given up for it.
 fn stops_the_rest(error: &DriveError) -> bool {
     match error {
         DriveError::Batch(error) => {
             matches!(error, BatchError::Throttled { .. } | BatchError::Unauthenticated { .. }) || error.is_denied()
         }
-        DriveError::Journal(_) | DriveError::Store(_) | DriveError::Illegal(_) => true,
+        DriveError::Journal(_) | DriveError::Store(_) | DriveError::Illegal(_) | DriveError::Left { .. } => true,
     }
 }
