@@ -80,7 +80,10 @@ pub struct EmulatorArgs {
 }
 
 /// An address with its port; `localhost` is one by its name.
-fn address(text: &str) -> Result<SocketAddr, String> {
+///
+/// # Errors
+/// When it is none.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
     let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     numeric.parse().map_err(|_| "not an address with a port: give one such as 127.0.0.1:4566".to_owned())
 }

@@ -20,6 +20,7 @@ macro_rules! note {
 
 mod abort;
 pub mod config;
+mod definitions;
 mod emulator;
 mod exit;
 mod finish;
@@ -34,6 +35,7 @@ mod queues;
 mod recover;
 mod report;
 mod resume;
+mod serve;
 mod run;
 mod session;
 mod signals;
@@ -96,6 +98,8 @@ enum Command {
     Schema,
     /// Serve AWS Batch, S3 and CloudWatch Logs on this machine.
     Emulator(emulator::EmulatorArgs),
+    /// Serve flytekit: FlyteAdmin's part in front of AWS Batch, for `pyflyte run --remote`.
+    Serve(serve::ServeArgs),
     /// Run one subtask: what a child's container starts.
     Worker(worker::WorkerArgs),
     /// Kill local children when the process that started them dies.
@@ -143,6 +147,7 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
         Command::Logs(args) => block_on(logs::run(args)),
         Command::Gc(args) => block_on(gc::run(args)),
         Command::Emulator(args) => block_on(emulator::run(args)),
+        Command::Serve(args) => block_on(serve::run(args)),
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::config::TargetArgs;
 use super::finish::{self, ShowArgs};
-use super::session::{Access, NO_IMAGE, Session};
+use super::definitions::Definitions;
+use super::session::{Access, Session};
 use super::task_args::TaskArgs;
 use super::{Exit, Failure, queues};
 use crate::aws::batch::Definition;
@@ -13,7 +14,6 @@ use crate::idl::record::TaskRecord;
 use crate::map::event::Source;
 use crate::map::layout::Root;
 use crate::map::ranges::Ranges;
-use crate::map::resources;
 use crate::map::spec::Faults;
 use crate::map::task::{MapTask, Resources};
 use crate::run::launch::{self, Names};
@@ -190,38 +190,9 @@ fn own_directories(task: &MapTask, session: &Session) -> Result<(), Failure> {
 /// # Errors
 /// When the platform has no such size, or there is no image where one is needed.
 pub fn job_definition(image: Option<&str>, given: &Resources, session: &Session) -> Result<Definition, Failure> {
-    let target = &session.target;
-    let requirements =
-        resources::requirements(given, session.platform()).map_err(|error| Failure::input(error.to_string()))?;
-    if let Some(note) = &requirements.note {
-        note!("note: {note}");
+    let (definition, notes) = Definitions::of(session).make(image, given).map_err(Failure::input)?;
+    for said in notes {
+        note!("note: {said}");
     }
-    let image = match (image.or(target.image.as_deref()), session.is_embedded()) {
-        (Some(image), true) => {
-            note!("note: image {image} is not used: the embedded endpoint runs children as processes of this machine");
-            image.to_owned()
-        }
-        (Some(image), false) => image.to_owned(),
-        (None, true) => NO_IMAGE.to_owned(),
-        // An endpoint named by hand is an emulator: whether it needs an image is its affair.
-        (None, false) if target.is_emulated() => NO_IMAGE.to_owned(),
-        (None, false) => {
-            return Err(Failure::input(
-                "image is missing: on AWS children run in containers; give --image, BATCHMAP_IMAGE, `image` in \
-                 batchmap.toml or in the specification, with batchmap in it",
-            ));
-        }
-    };
-    Ok(Definition {
-        name: String::new(),
-        image,
-        platform: session.platform().to_string(),
-        vcpus: requirements.vcpus,
-        memory_mib: requirements.memory_mib,
-        gpus: requirements.gpus,
-        job_role: target.job_role.clone(),
-        execution_role: target.execution_role.clone(),
-        log_group: target.log_group.clone(),
-        assign_public_ip: target.assign_public_ip,
-    })
+    Ok(definition)
 }

@@ -1,0 +1,145 @@
+//! `batchmap serve`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::config::TargetArgs;
+use super::definitions::Definitions;
+use super::session::{Access, Session};
+use super::{Exit, Failure};
+use crate::aws::pooled::Pooled;
+use crate::aws::target::Target;
+use crate::map::layout::flyte::FlyteRoot;
+use crate::map::task::MapTask;
+use crate::run;
+use crate::run::Ports;
+use crate::run::flow::{Host, Lease};
+use crate::service::{Service, server};
+
+const HELP: &str = "\
+Point flytekit at it, and run workflows as on any Flyte cluster:
+  export FLYTE_PLATFORM_URL=127.0.0.1:8089 FLYTE_PLATFORM_INSECURE=true
+  pyflyte run --remote --wait --poll-interval 1 FILE.py WORKFLOW
+Every task node becomes an AWS Batch job, every map task an array of them.
+
+Once it serves, its address is printed on standard output, alone on a line. SIGINT or SIGTERM stops it: nothing new is
+begun, AWS Batch goes on with what it holds, and the next server of the bucket takes the executions up. With --local the
+children are processes of this machine and end with the server; they are started again by the next one.
+
+Exit codes: 0 ended by SIGINT or SIGTERM; 2 a flag, the configuration or the address cannot be used; 4 AWS cannot be
+reached or refuses.";
+
+/// Arguments of `batchmap serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = HELP, after_help = "`--help` tells how to point flytekit at it.")]
+pub struct ServeArgs {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8089", value_name = "ADDRESS", value_parser = super::emulator::address)]
+    listen: SocketAddr,
+    /// Accept an address of --listen that other machines can reach. There is no access check: whoever reaches it runs
+    /// jobs in your account
+    #[arg(long)]
+    allow_unauthenticated: bool,
+    /// Run everything on this machine: store and AWS Batch are embedded, and children run as processes in the Python
+    /// environment that this command is started from
+    #[arg(long)]
+    local: bool,
+    /// Children at once with --local [default: the machine's cores]
+    #[arg(long, value_name = "COUNT", requires = "local", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    slots: Option<u32>,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When the arguments or the configuration are wrong, or the bucket cannot be used.
+pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
+    check_address(&args)?;
+    let target = target(&args)?;
+    let broken = |error: std::io::Error| Failure::internal(format!("cannot wait for signals: {error}"));
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt()).map_err(broken)?, signal(SignalKind::terminate()).map_err(broken)?);
+    let bound = server::bind(args.listen).await.map_err(|error| {
+        Failure::input(format!("--listen is {}: {error}; give another address, such as 127.0.0.1:0", args.listen))
+    })?;
+    let slots = args.slots.map(|slots| slots as usize);
+    let session = Session::open_target(target, Access::Drive { slots }).await?;
+    let service = match Service::open(host(&session)).await {
+        Ok(service) => service,
+        Err(problem) => {
+            session.close().await;
+            return Err(Failure { message: problem, exit: Exit::Aws });
+        }
+    };
+    let serving = bound.serve(service.router());
+    out!("{}", serving.addr());
+    note!(
+        "FlyteAdmin for flytekit: export FLYTE_PLATFORM_URL={} FLYTE_PLATFORM_INSECURE=true; nodes run {}",
+        serving.addr(),
+        if session.is_embedded() { "on this machine".to_owned() } else { format!("on {}", session.target.queue) }
+    );
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    note!("stopping");
+    service.stop().await;
+    if let Err(error) = serving.stop().await {
+        note!("{error}");
+    }
+    session.close_now().await;
+    Ok(Exit::Ok)
+}
+
+fn check_address(args: &ServeArgs) -> Result<(), Failure> {
+    if args.listen.ip().is_loopback() {
+        return Ok(());
+    }
+    if !args.allow_unauthenticated {
+        return Err(Failure::input(format!(
+            "--listen is {}: other machines may reach it, and whoever does runs jobs as you; give an address of \
+             127.0.0.0/8, or --allow-unauthenticated if that is what you want",
+            args.listen
+        )));
+    }
+    note!("warning: {} is not a loopback address and there is no access check", args.listen);
+    Ok(())
+}
+
+fn target(args: &ServeArgs) -> Result<Target, Failure> {
+    let target = args.target.target().map_err(|faults| Failure::input(faults.to_string()))?;
+    match (target, args.local) {
+        (Target::Embedded { .. }, false) => Err(Failure::input(
+            "no AWS target is configured: give --bucket and --queue, or a batchmap.toml; or --local to run everything on \
+             this machine",
+        )),
+        (Target::Aws(_), true) => Err(Failure::input(
+            "--local runs everything on this machine, and an AWS target is configured: leave one of them out \
+             (--config /dev/null passes over a batchmap.toml)",
+        )),
+        (target, _) => Ok(target),
+    }
+}
+
+fn host(session: &Session) -> Host {
+    let definitions = Definitions::of(session);
+    let make = move |task: &MapTask| definitions.make(task.image.as_deref(), &task.resources).map(|(made, _)| made);
+    // A service follows many executions, with few arrays each.
+    let batch = Arc::new(Pooled::new(session.ports.batch.clone()));
+    Host {
+        ports: Ports { batch, ..session.ports.clone() },
+        prefix: session.prefix.clone(),
+        root: FlyteRoot::new(&session.prefix),
+        server: format!("{}-{:016x}", std::process::id(), run::random()),
+        queue: session.target.queue.clone(),
+        interruptible_queue: session.target.interruptible_queue.clone(),
+        definitions: Arc::new(make),
+        patience: session.patience,
+        // The embedded endpoint's folder is locked: no other server can be at work on it.
+        lease: if session.is_embedded() { Lease::ALONE } else { Lease::AWS },
+    }
+}
