@@ -15,6 +15,10 @@
 //! <prefix>/cache/<key>
 //! <prefix>/leases/<key>/00000001
 //! ```
+//!
+//! What the service keeps is in [`flyte`].
+
+pub mod flyte;
 
 use super::cache::Key;
 use super::index::OriginalIndex;
@@ -33,6 +37,11 @@ pub const ENV_WIDTH: &str = "BATCHMAP_WIDTH";
 pub const ENV_CHECKPOINT_DIR: &str = "BATCHMAP_CHECKPOINT_DIR";
 /// The id of the execution whose packs the child reads, where they are not its own: see [`Root::sibling`].
 pub const ENV_INPUTS: &str = "BATCHMAP_INPUTS";
+
+/// Set where children are processes of one machine, not containers: there they share its directories.
+pub const ENV_PROCESS: &str = "BATCHMAP_PROCESS";
+/// Which element of its inputs a mapped command of Flyte's takes: always 0, for it is given its own only.
+pub const ENV_ELEMENT: &str = "BATCHMAP_ELEMENT";
 
 /// The format of `task.pb`, the packs and the arrays that this program writes, and the only one it reads.
 pub const RECORD_VERSION: u32 = 1;
@@ -271,6 +280,11 @@ impl Root {
         format!("{}outputs.pb", self.subtask(index))
     }
 
+    /// The page that a subtask's command has made of itself: Flyte's deck.
+    pub fn deck(&self, index: OriginalIndex) -> String {
+        format!("{}deck.html", self.subtask(index))
+    }
+
     /// Where attempt `attempt` (see [`attempt`]) of a subtask says why it failed.
     pub fn error(&self, index: OriginalIndex, attempt: &str) -> String {
         format!("{}{attempt}/error.pb", self.subtask(index))
@@ -295,10 +309,7 @@ impl Root {
     /// have made two jobs of one array, whose attempts have the same names; but the outputs of the one that is first name
     /// files that the other must not replace.
     pub fn raw_attempt(&self, index: OriginalIndex, attempt: &str, job: &str) -> String {
-        let own = job.split(':').next().unwrap_or_default();
-        let sign: String = own.chars().filter(char::is_ascii_alphanumeric).take(JOB_SIGN).collect();
-        let dot = if sign.is_empty() { "" } else { "." };
-        format!("{}{:010}/{attempt}{dot}{sign}/", self.raw(), index.0)
+        format!("{}{:010}/{}/", self.raw(), index.0, raw_name(attempt, job))
     }
 
     /// The prefix of the execution's files: staged input files and children's output files.
@@ -320,6 +331,14 @@ impl Root {
     pub fn result_manifest(&self) -> String {
         format!("{}/outputs/manifest.json", self.base())
     }
+}
+
+/// The name of the folder of one attempt's files, `job` being the id of the job that makes it: see [`Root::raw_attempt`].
+pub fn raw_name(attempt: &str, job: &str) -> String {
+    let own = job.split(':').next().unwrap_or_default();
+    let sign: String = own.chars().filter(char::is_ascii_alphanumeric).take(JOB_SIGN).collect();
+    let dot = if sign.is_empty() { "" } else { "." };
+    format!("{attempt}{dot}{sign}")
 }
 
 /// Characters of a job's id that tell its files from those of another job of the same array: 48 bits of a UUID.
