@@ -77,6 +77,17 @@ pub enum Event {
         /// The array.
         array: u32,
     },
+    /// Arrays that Batch is known not to have: it has refused them, or was never asked for them. Each needs another intent
+    /// before it is submitted.
+    Withheld {
+        /// Their numbers, ascending.
+        arrays: Vec<u32>,
+    },
+    /// Arrays that were withheld are about to be submitted: the intent anew.
+    Intended {
+        /// Their numbers, ascending.
+        arrays: Vec<u32>,
+    },
     /// AWS refused what the execution needs: it cannot go on.
     Refused {
         /// AWS's words.

@@ -9,6 +9,8 @@ mod gc;
 mod gc_races;
 mod go_plugin_risks;
 mod harness;
+mod hearing;
+mod last_look;
 mod limits;
 mod outage;
 mod outcomes;

@@ -30,6 +30,11 @@ impl Execution {
                     _ => Err(format!("array {array} is already with Batch")),
                 }
             }
+            Event::Withheld { arrays } => {
+                self.check_each(arrays, |state| matches!(state, ArrayState::Planned | ArrayState::Unknown))
+            }
+            Event::Intended { .. } if self.decision.is_some() => Err("the outcome is decided".to_owned()),
+            Event::Intended { arrays } => self.check_each(arrays, |state| *state == ArrayState::Withheld),
             Event::Settled { array, succeeded, failures, ended } => {
                 self.check_settled(*array, succeeded, failures, *ended)
             }
@@ -51,6 +56,19 @@ impl Execution {
     fn known(&self, array: u32) -> Result<Option<&Array>, String> {
         let planned = self.arrays.get(array).ok_or_else(|| format!("array {array} is not planned"))?;
         Ok(planned.open())
+    }
+
+    /// Each of some arrays goes on in a state that `fits`.
+    fn check_each(&self, arrays: &[u32], fits: impl Fn(&ArrayState) -> bool) -> Result<(), String> {
+        if arrays.is_empty() || !arrays.is_sorted_by(|one, next| one < next) {
+            return Err("it names no arrays in order".to_owned());
+        }
+        for &array in arrays {
+            if !self.known(array)?.is_some_and(|known| fits(&known.state)) {
+                return Err(format!("array {array} is not in that state"));
+            }
+        }
+        Ok(())
     }
 
     /// Reuse comes before all work, but for what has waited for it: an array that holds a reused subtask would run it again.

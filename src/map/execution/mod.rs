@@ -26,6 +26,7 @@ mod snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use array::{Array, ArrayState, Look, Seen};
+use arrays::Tally;
 pub use arrays::{ArrayRef, Arrays};
 pub use decide::SYSTEM_ATTEMPTS;
 pub use settle::ended_unjudged;
@@ -181,19 +182,23 @@ impl Execution {
                 self.arrays.push(Array::of(members.clone(), *queue, *attempts));
             }
             Event::Submitted { array, job } => {
-                if let Some(state) = self.array_mut(*array) {
-                    state.run_as(job);
-                }
+                self.arrays.change(*array, |state| state.run_as(job));
             }
             Event::SubmitUnknown { array } => {
                 self.unsure = true;
-                if let Some(state) = self.array_mut(*array) {
-                    (state.state, state.asked) = (ArrayState::Unknown, None);
-                }
+                self.arrays.change(*array, |state| (state.state, state.asked) = (ArrayState::Unknown, None));
             }
             Event::NotSubmitted { array } => {
                 self.unsure = true;
-                self.not_submitted(*array);
+                self.not_there(*array, ArrayState::Planned);
+            }
+            Event::Withheld { arrays } => {
+                arrays.iter().for_each(|array| self.not_there(*array, ArrayState::Withheld));
+            }
+            Event::Intended { arrays } => {
+                for array in arrays {
+                    self.arrays.change(*array, |state| state.is_not_there(ArrayState::Planned));
+                }
             }
             Event::Refused { message } => {
                 self.refusal.get_or_insert_with(|| message.clone());
@@ -217,10 +222,10 @@ impl Execution {
     /// Tells a machine that was replayed from a journal that nobody is carrying out its actions any more: an array
     /// that was about to be submitted may or may not have been.
     pub fn resume(&mut self) {
-        for array in self.arrays.open.values_mut() {
+        self.arrays.change_all(|array| {
             array.asked = None;
             array.doubted |= array.state == ArrayState::Planned;
-        }
+        });
     }
 
     /// What to do next; nothing when only time or Batch can bring something new.
@@ -231,30 +236,13 @@ impl Execution {
         if let Some(event) = self.decide() {
             return Some(Action::Record(event));
         }
-        let decided = self.decision.is_some();
-        for (&number, array) in &mut self.arrays.open {
-            let action = match &array.state {
-                ArrayState::Planned if array.doubted => Action::LookUp { array: number },
-                ArrayState::Planned => Action::Submit { array: number },
-                ArrayState::Unknown => Action::LookUp { array: number },
-                ArrayState::Running { job } if decided => Action::Terminate { array: number, job: job.clone() },
-                _ => continue,
-            };
-            let kind = Some(std::mem::discriminant(&action));
-            if array.asked != kind {
-                array.asked = kind;
-                return Some(action);
-            }
-        }
-        None
+        self.arrays.next_action(self.decision.is_some())
     }
 
     /// The driver could not carry out an action that may be tried again: it comes out of
     /// [`Execution::next_action`] once more.
     pub fn ask_again(&mut self, array: u32) {
-        if let Some(state) = self.array_mut(array) {
-            state.asked = None;
-        }
+        self.arrays.change(array, |state| state.asked = None);
     }
 
     /// Whether the outcome is known.
@@ -338,10 +326,6 @@ impl Execution {
     /// Subtasks that have been run, or are to be run, more than once.
     pub fn retried(&self) -> u64 {
         self.spent.len() as u64
-    }
-
-    fn array_mut(&mut self, array: u32) -> Option<&mut Array> {
-        self.arrays.open.get_mut(&array)
     }
 }
 

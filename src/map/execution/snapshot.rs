@@ -62,6 +62,7 @@ struct Open {
 #[serde(rename_all = "snake_case")]
 enum State {
     Planned,
+    Withheld,
     Unknown,
     Running(String),
 }
@@ -184,6 +185,7 @@ impl Open {
     fn of(array: u32, open: &Array) -> Self {
         let state = match &open.state {
             ArrayState::Planned => State::Planned,
+            ArrayState::Withheld => State::Withheld,
             ArrayState::Unknown => State::Unknown,
             ArrayState::Running { job } => State::Running(job.clone()),
         };
@@ -201,6 +203,7 @@ impl Open {
         array.early = self.early.iter().collect();
         match self.state {
             State::Planned => {}
+            State::Withheld => array.state = ArrayState::Withheld,
             State::Unknown => array.state = ArrayState::Unknown,
             State::Running(job) => array.run_as(&job),
         }
@@ -277,7 +280,8 @@ fn arrays(outcomes: &Outcomes, open: Vec<Open>, ended: EndedArrays) -> Result<Ar
         false => return Err(damaged("arrays without an id are out of order")),
     };
     let total = entries.len() + open.len();
-    let mut arrays = Arrays { ended: Vec::with_capacity(total), ..Arrays::default() };
+    let mut arrays = Arrays::default();
+    arrays.ended.reserve_exact(total);
     let (mut entries, mut open) = (entries.into_iter(), open.into_iter().peekable());
     for number in 0..total as u32 {
         if let Some(next) = open.next_if(|next| next.array == number) {

@@ -150,7 +150,7 @@ impl FlowDriver {
                         Some(event) => self.answered(event).await?,
                         None => {
                             tracing::warn!(%error, ?action, "trying again");
-                            self.tasks.spawn(async move {
+                            self.tasks.spawn_local(async move {
                                 tokio::time::sleep(PAUSE).await;
                                 Answer::Again(action)
                             });
@@ -216,7 +216,7 @@ impl FlowDriver {
             FlowAction::StartNode { ref node, attempt } => {
                 let (values, flow) = (self.values.clone(), self.flow.graph().clone());
                 let (node, host, recovers) = (node.clone(), self.host.clone(), self.record.recovers.clone());
-                self.tasks.spawn(async move {
+                self.tasks.spawn_local(async move {
                     let id = launch::new_id(host.ports.clock.now_ms());
                     match values.start(&flow, &node, attempt, id, recovers.map(|old| host.root.flow(&old))).await {
                         Ok(event) => Answer::Event(event),
@@ -226,7 +226,7 @@ impl FlowDriver {
             }
             FlowAction::BindOutputs { ref node } => {
                 let (values, graph, node) = (self.values.clone(), self.flow.graph().clone(), node.clone());
-                self.tasks.spawn(async move {
+                self.tasks.spawn_local(async move {
                     match values.bind_outputs(&graph, node.as_deref()).await {
                         Ok(event) => Answer::Event(event),
                         Err(error) => Answer::Not(action, error),
@@ -246,7 +246,7 @@ impl FlowDriver {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), watched);
         let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
         let graph = self.flow.graph().clone();
-        self.tasks.spawn(async move {
+        self.tasks.spawn_local(async move {
             let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
             let inputs = match values.inputs(&node).await {
                 Ok(inputs) => inputs,
@@ -279,7 +279,7 @@ impl FlowDriver {
         };
         let control = self.controls.get(&execution).cloned();
         let host = self.host.clone();
-        self.tasks.spawn(async move {
+        self.tasks.spawn_local(async move {
             let asked = Control::Abort { reason: reason.clone() };
             // Whoever drives it here answers for it.
             if let Some(control) = control

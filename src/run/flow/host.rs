@@ -8,7 +8,7 @@ use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{LocalPoolHandle, TaskTracker};
 
 use super::drive::{FlowDriver, FlowError, Progress, Request};
 use super::lease::{self, Lease};
@@ -100,12 +100,13 @@ struct Shared {
     live: Mutex<BTreeMap<Key, Live>>,
     stopping: CancellationToken,
     tasks: TaskTracker,
+    pool: LocalPoolHandle,
 }
 
 /// The executions of a server.
 pub struct Flows {
     shared: Arc<Shared>,
-    warden: JoinHandle<()>,
+    warden: Mutex<Option<JoinHandle<()>>>,
 }
 
 fn key(id: &WorkflowExecutionIdentifier) -> Key {
@@ -116,8 +117,10 @@ impl Flows {
     /// Begins to host: takes up what no living server drives, now and from time to time.
     pub fn open(host: Host) -> Flows {
         let (live, stopping, tasks) = (Mutex::default(), CancellationToken::new(), TaskTracker::new());
-        let shared = Arc::new(Shared { host: Arc::new(host), live, stopping, tasks });
-        let warden = tokio::spawn(shared.clone().watch());
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let pool = LocalPoolHandle::new(threads);
+        let shared = Arc::new(Shared { host: Arc::new(host), live, stopping, tasks, pool });
+        let warden = Mutex::new(Some(tokio::spawn(shared.clone().watch())));
         Flows { shared, warden }
     }
 
@@ -206,10 +209,13 @@ impl Flows {
     }
 
     /// Stops hosting: nothing new is begun, what runs goes on in AWS Batch, and another server may take it up at once.
-    pub async fn stop(self) {
-        let shared = self.shared;
+    pub async fn stop(&self) {
+        let shared = &self.shared;
         shared.stopping.cancel();
-        let _ = self.warden.await;
+        let warden = self.warden.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(warden) = warden {
+            let _ = warden.await;
+        }
         let leaving: Vec<_> = shared.live().values().map(|live| live.requests.clone()).collect();
         for requests in leaving {
             // One that has just ended needs no word.
@@ -274,7 +280,8 @@ impl Shared {
             live.insert(key(&id), Live { view, progress: progress.clone(), requests });
         }
         let shared = self.clone();
-        self.tasks.spawn(async move {
+        // Pinned to a thread: a driver's futures hold what may not move between threads.
+        let driven = self.pool.spawn_pinned(move || async move {
             let ended = shared.drive(stored, progress, show, &mut requested).await;
             shared.live().remove(&key(&id));
             match ended {
@@ -282,6 +289,11 @@ impl Shared {
                 Ok(false) => {}
                 Err(FlowError::Log(error @ LogError::Overtaken { .. })) => tracing::info!(execution = id.name, %error),
                 Err(error) => tracing::error!(execution = id.name, %error, "this execution cannot be driven on here"),
+            }
+        });
+        self.tasks.spawn(async move {
+            if let Err(error) = driven.await {
+                tracing::error!(%error, "the driver of an execution broke");
             }
         });
         Ok(())

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::store::{Store, StoreError};
@@ -135,7 +135,8 @@ pub async fn read(store: &dyn Store, root: &FlowRoot, first: u64) -> Result<Vec<
             return Err(LogError::Unreadable { key: root.record(due), problem });
         }
     }
-    futures::stream::iter(&keys).map(|key| read_one(store, key)).buffered(READ_AHEAD).try_collect().await
+    let reads: Vec<_> = keys.iter().map(|key| read_one(store, key).boxed()).collect();
+    futures::stream::iter(reads).buffered(READ_AHEAD).try_collect().await
 }
 
 async fn read_one(store: &dyn Store, key: &str) -> Result<Record, LogError> {

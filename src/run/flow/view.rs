@@ -62,7 +62,6 @@ pub enum ViewError {
 /// An execution as the bucket has it.
 pub(super) struct Stored {
     pub record: Arc<FlowRecord>,
-    pub graph: Arc<Graph>,
     pub flow: Flow,
     pub records: Vec<Record>,
 }
@@ -124,11 +123,11 @@ pub(super) async fn read(
     let record = read_record(store, root, id).await?;
     let graph = graph(&record)?;
     let records = log::read(store, root, 1).await?;
-    let mut flow = machine(&record, graph.clone());
+    let mut flow = machine(&record, graph);
     for entry in &records {
         entry.events.iter().try_for_each(|event| flow.handle(entry.now_ms, event))?;
     }
-    Ok(Stored { record, graph, flow, records })
+    Ok(Stored { record, flow, records })
 }
 
 /// The graph of what a record is to run.

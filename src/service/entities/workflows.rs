@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use tonic::Status;
 
 use super::{Entities, misplaced, short_description};
@@ -94,8 +94,8 @@ impl Entities {
                 }
             }
         }
-        let found = futures::stream::iter(wanted.into_values()).map(|(id, node)| self.task_for(id, node));
-        let tasks: Vec<CompiledTask> = found.buffered(AT_ONCE).try_collect().await?;
+        let reads: Vec<_> = wanted.into_values().map(|(id, node)| self.task_for(id, node).boxed()).collect();
+        let tasks: Vec<CompiledTask> = futures::stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
         let closure = CompiledWorkflowClosure {
             primary: spec.template.as_ref().map(compiled),
             sub_workflows: spec.sub_workflows.iter().map(compiled).collect(),

@@ -1,6 +1,6 @@
 //! Listing executions, the newest first.
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tonic::Status;
 
 use super::{Executions, unseen};
@@ -74,7 +74,8 @@ impl Executions {
                 Err(error) => Some(Err(unseen(error))),
             }
         };
-        let mut found = futures::stream::iter(names).map(read).buffered(AT_ONCE);
+        let reads: Vec<_> = names.into_iter().map(|name| read(name).boxed()).collect();
+        let mut found = futures::stream::iter(reads).buffered(AT_ONCE);
         let mut all = Vec::new();
         while let Some(execution) = found.next().await {
             all.extend(execution.transpose()?);

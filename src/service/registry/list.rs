@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use tonic::Status;
 
 use super::Registry;
@@ -56,8 +56,8 @@ impl Registry {
             entries.reverse();
         }
         let (page, next) = filter::page(entries, request.limit, &request.token)?;
-        let entities = futures::stream::iter(page).map(|entry| self.at(entry.key)).buffered(AT_ONCE);
-        Ok((entities.try_collect().await?, next))
+        let reads: Vec<_> = page.into_iter().map(|entry| self.at(entry.key).boxed()).collect();
+        Ok((futures::stream::iter(reads).buffered(AT_ONCE).try_collect().await?, next))
     }
 
     async fn entries(&self, kind: Kind, of: &NamedEntityIdentifier) -> Result<Vec<Entry>, Status> {

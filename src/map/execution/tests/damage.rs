@@ -107,6 +107,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         4 => (0_u32..3).prop_map(|array| Event::Submitted { array, job: "j".to_owned() }),
         1 => (0_u32..3).prop_map(|array| Event::SubmitUnknown { array }),
         1 => (0_u32..3).prop_map(|array| Event::NotSubmitted { array }),
+        1 => (0_u32..3).prop_map(|array| Event::Withheld { arrays: vec![array] }),
+        1 => (0_u32..3).prop_map(|array| Event::Intended { arrays: vec![array] }),
         6 => settled.prop_map(|(array, succeeded, failed, recoverable, ended)| {
             let mut failures = fatal(&[]);
             failures[0].indices = failed;
@@ -133,7 +135,8 @@ proptest! {
                 prop_assert_eq!(&machine, &before);
             }
             let summary = machine.summary();
-            let counted = summary.running + summary.settling + summary.queued + summary.waiting + summary.held;
+            let ended = summary.waiting + summary.dropped + summary.held;
+            let counted = summary.running + summary.settling + summary.queued + ended;
             prop_assert!(counted + summary.succeeded + summary.failed >= summary.size);
             machine.next_action();
         }

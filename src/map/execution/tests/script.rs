@@ -183,6 +183,7 @@ fn line(action: &Action) -> String {
         }
         Action::Record(Event::Decided { decision }) => format!("decide {}", outcome(decision)),
         Action::Record(Event::Finished) => "finished".to_owned(),
+        Action::Record(Event::Intended { arrays }) => format!("intend {arrays:?}"),
         Action::Record(event) => format!("record {event:?}"),
         Action::Submit { array } => format!("submit {array}"),
         Action::LookUp { array } => format!("look up {array}"),
