@@ -309,10 +309,7 @@ impl Root {
     /// have made two jobs of one array, whose attempts have the same names; but the outputs of the one that is first name
     /// files that the other must not replace.
     pub fn raw_attempt(&self, index: OriginalIndex, attempt: &str, job: &str) -> String {
-        let own = job.split(':').next().unwrap_or_default();
-        let sign: String = own.chars().filter(char::is_ascii_alphanumeric).take(JOB_SIGN).collect();
-        let dot = if sign.is_empty() { "" } else { "." };
-        format!("{}{:010}/{attempt}{dot}{sign}/", self.raw(), index.0)
+        format!("{}{:010}/{}/", self.raw(), index.0, raw_name(attempt, job))
     }
 
     /// The prefix of the execution's files: staged input files and children's output files.
@@ -334,6 +331,14 @@ impl Root {
     pub fn result_manifest(&self) -> String {
         format!("{}/outputs/manifest.json", self.base())
     }
+}
+
+/// The name of the folder of one attempt's files, `job` being the id of the job that makes it: see [`Root::raw_attempt`].
+pub fn raw_name(attempt: &str, job: &str) -> String {
+    let own = job.split(':').next().unwrap_or_default();
+    let sign: String = own.chars().filter(char::is_ascii_alphanumeric).take(JOB_SIGN).collect();
+    let dot = if sign.is_empty() { "" } else { "." };
+    format!("{attempt}{dot}{sign}")
 }
 
 /// Characters of a job's id that tell its files from those of another job of the same array: 48 bits of a UUID.

@@ -20,15 +20,15 @@ use super::command::Ended;
 use super::failure::Failure;
 use super::fetch::Fetched;
 use super::present::{Invocation, Told, wrong};
-use super::workspace::Workspace;
 use super::with_tail;
+use super::workspace::Workspace;
 use crate::idl::core::literal::Value;
 use crate::idl::core::{ErrorDocument, Literal, LiteralMap, LiteralType};
 use crate::idl::make;
 use crate::idl::record::TaskRecord;
 use crate::idl::record::flyte::{Kind, Runner};
 use crate::map::flyte::template::{self, Piece};
-use crate::map::layout::{ENV_ELEMENT, ENV_PROCESS};
+use crate::map::layout::{ENV_ELEMENT, ENV_PROCESS, raw_name};
 
 /// Bytes of `outputs.pb` at most: more belongs in files.
 const MAX_OUTPUTS: u64 = 64 << 20;
@@ -100,6 +100,7 @@ impl Told<'_> {
     fn flyte_piece(&self, kind: Kind, piece: &Piece) -> Result<String, Failure> {
         let shown = |path: &Path| path.to_string_lossy().into_owned();
         let (root, index, attempt) = (&self.setting.root, self.fetched.index, &self.setting.attempt);
+        let job = &self.setting.worker;
         let address = |key: String| format!("s3://{}/{}", self.setting.bucket, key.trim_end_matches('/'));
         Ok(match piece {
             Piece::Text(text) => text.clone(),
@@ -108,8 +109,10 @@ impl Told<'_> {
             Piece::OutputPrefix if kind == Kind::Container => address(root.subtask(index)),
             Piece::OutputPrefix => shown(&self.workspace.outputs),
             Piece::RawOutputPrefix => match self.fetched.record.flyte.as_ref().map(|flyte| &flyte.raw_output_prefix) {
-                Some(prefix) if !prefix.is_empty() => format!("{prefix}/{}/{:010}/{attempt}", root.id(), index.0),
-                _ => address(root.raw_attempt(index, attempt, &self.setting.worker)),
+                Some(prefix) if !prefix.is_empty() => {
+                    format!("{prefix}/{}/{:010}/{}", root.id(), index.0, raw_name(attempt, job))
+                }
+                _ => address(root.raw_attempt(index, attempt, job)),
             },
             Piece::CheckpointPrefix => address(root.checkpoint(index, attempt)),
             Piece::PreviousCheckpoint => previous(self.checkpoint).map_or_else(

@@ -25,8 +25,7 @@ impl Workspace {
     /// Makes the directories that the record names, and temporary ones in `parent` for those that it does not. What an
     /// earlier attempt may have left in a named directory under an output's name is removed.
     pub(super) fn make(record: &TaskRecord, parent: &Path) -> Result<Self, Failure> {
-        let mut workspace =
-            Workspace { inputs: PathBuf::new(), outputs: PathBuf::new(), work: None, temporary: None };
+        let mut workspace = Workspace { inputs: PathBuf::new(), outputs: PathBuf::new(), work: None, temporary: None };
         if record.input_dir.is_empty() || record.output_dir.is_empty() {
             workspace.temporary = Some(Temporary::make(parent)?);
         }

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::container::Source;
 use super::{CONTAINER_ARRAY, Options, structs};
 use crate::idl::core::array_node::{ParallelismOption, SuccessCriteria};
@@ -146,5 +144,5 @@ fn cache(source: &Source, options: &Options, faults: &mut Faults) -> Option<Cach
         source.said(|node| node.cache_serializable_value.map(|CacheSerializableValue::CacheSerializable(value)| value));
     let serialize = serialize.unwrap_or(task.cache_serializable);
     let ignored: BTreeSet<String> = task.cache_ignore_input_vars.into_iter().collect();
-    Some(Cache { version, ignored, overwrite: options.overwrite_cache, by_command: false, serialize })
+    Some(Cache { version, ignored, overwrite: options.overwrite_cache, serialize, by_command: false })
 }

@@ -240,8 +240,9 @@ async fn driver(host: &Host, job: &Job, root: &Root) -> Result<Option<Driver>, N
     if record.size == 0 {
         return Ok(None);
     }
-    let hits = cache::look_up(store.as_ref(), root, &record, &Ranges::default()).await?;
-    let reused = recover::events(BTreeMap::from([(Source::Cache, hits)]));
+    let claimed = cache::consult(store, root, &record, &Ranges::default(), host.patience.pace).await?;
+    let mut reused = recover::events(BTreeMap::from([(Source::Cache, claimed.hits.clone())]));
+    reused.extend(claimed.held());
     let definition = if launch::has_work(&record, &reused)? {
         let definition = (host.definitions)(&job.task).map_err(NodeError::Task)?;
         definition::ensure(host.ports.batch.as_ref(), definition).await?
@@ -250,7 +251,8 @@ async fn driver(host: &Host, job: &Job, root: &Root) -> Result<Option<Driver>, N
     };
     let queue = host.queue.clone();
     let names = Names { definition, queue, interruptible_queue: host.interruptible_queue.clone() };
-    Ok(Some(launch::begin_reusing(&host.ports, root, record, names, host.patience, reused).await?))
+    let driver = launch::begin_reusing(&host.ports, root, record, names, host.patience, reused).await?;
+    Ok(Some(driver.waiting_for(claimed.waits)))
 }
 
 /// The outputs of a map over nothing.
