@@ -87,7 +87,7 @@ pub struct Policy {
     /// false, unless the command has `{{.checkpointDir}}`.
     pub checkpoint: Option<bool>,
     /// Of the whole execution, from its beginning on, resumed or not: when it has passed, everything is terminated and
-    /// the execution has failed, also when enough have succeeded already: `completion: satisfied` ends it then.
+    /// the execution has failed, unless enough had succeeded by then.
     /// Default: none.
     pub deadline: Option<Timeout>,
     /// Take outputs that are known already from the cache, run only the rest, and keep what that brings. Outputs are
