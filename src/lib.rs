@@ -28,7 +28,7 @@
 //!
 //! A room imports only from rooms to its left; a test reads the `use` lines:
 //!
-//! `idl ← map ← aws ← run ← emulator, worker, cli ← main`
+//! `idl ← map ← aws ← run ← emulator, worker, service, cli ← main`
 
 pub mod aws;
 pub mod cli;
@@ -36,4 +36,5 @@ pub mod emulator;
 pub mod idl;
 pub mod map;
 pub mod run;
+pub mod service;
 pub mod worker;

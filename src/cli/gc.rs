@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::config::TargetArgs;
 use super::session::{Access, Session};
 use super::status::Form;
+use super::words::{self, count};
 use super::{Exit, Failure};
 use crate::run::gc::{self, Amount, Options, Removed, Report, State, Why};
 
@@ -16,13 +17,13 @@ const SHOWN: usize = 3;
 #[derive(Debug, clap::Args)]
 pub struct GcArgs {
     /// Remove executions whose last record is at least this old: `30d`, `12h`; by S3's dates.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = words::duration)]
     older_than: Duration,
     /// Only those that ended so; several with commas. `unbegun` were staged and never ran [default: all of them]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "STATE")]
     state: Vec<StateArg>,
     /// Remove cached outputs that are at least this old, too [default: keep them all]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = words::duration)]
     cache_older_than: Option<Duration>,
     /// Only show what would be removed.
     #[arg(long)]
@@ -92,7 +93,7 @@ fn print(report: &Report, dry_run: bool) {
     }
     if report.cache.objects > 0 {
         let verb = if dry_run { "would remove" } else { "removed" };
-        out!("{verb} {} cached outputs, {}", report.cache.objects, size(report.cache.bytes));
+        out!("{verb} {}, {}", count(report.cache.objects, "cached output"), size(report.cache.bytes));
     }
     out!("{}", total(report, dry_run));
     for kept in kept(report) {
@@ -113,18 +114,18 @@ fn line(removed: &Removed, dry_run: bool) -> String {
     let Amount { objects, bytes } = removed.amount;
     let named = match removed.named.objects {
         0 => String::new(),
+        1 => "; 1 of its files stays, for others name it".to_owned(),
         files => format!("; {files} of its files stay, for others name them"),
     };
-    format!("{verb} {} ({state}): {objects} objects, {}{named}", removed.id, size(bytes))
+    format!("{verb} {} ({state}): {}, {}{named}", removed.id, count(objects, "object"), size(bytes))
 }
 
 fn total(report: &Report, dry_run: bool) -> String {
     let verb = if dry_run { "would be removed" } else { "removed" };
     let amounts = || report.removed.iter().map(|removed| removed.amount).chain([report.cache]);
     let (objects, bytes) = amounts().fold((0, 0), |sum, amount| (sum.0 + amount.objects, sum.1 + amount.bytes));
-    let count = report.removed.len();
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} execution{plural} {verb}: {objects} objects, {}; {} kept", size(bytes), report.kept.len())
+    let removed = count(report.removed.len() as u64, "execution");
+    format!("{removed} {verb}: {}, {}; {} kept", count(objects, "object"), size(bytes), report.kept.len())
 }
 
 /// What stays and why, a line for each reason.
@@ -157,7 +158,7 @@ fn reason(why: &Why) -> String {
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
-        return format!("{bytes} bytes");
+        return count(bytes, "byte");
     }
     let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
     while value >= 1024.0 && unit + 1 < UNITS.len() {
@@ -188,7 +189,7 @@ mod tests {
         };
         assert_eq!(
             line(&report.removed[0], true),
-            "would remove b (failed): 3 objects, 3.0 MiB; 1 of its files stay, for others name them"
+            "would remove b (failed): 3 objects, 3.0 MiB; 1 of its files stays, for others name it"
         );
         assert_eq!(total(&report, false), "1 execution removed: 5 objects, 3.0 MiB; 5 kept");
         assert_eq!(

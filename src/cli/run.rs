@@ -6,7 +6,7 @@ use super::config::TargetArgs;
 use super::finish::{self, ShowArgs};
 use super::session::{Access, NO_IMAGE, Session};
 use super::task_args::TaskArgs;
-use super::{Exit, Failure};
+use super::{Exit, Failure, queues};
 use crate::aws::batch::Definition;
 use crate::aws::store::{LOCAL_FILE, StoreError};
 use crate::idl::record::TaskRecord;
@@ -76,6 +76,9 @@ pub async fn close(session: Session, show: &ShowArgs, ended: Result<Exit, Failur
 
 async fn launch_and_drive(prepared: &Prepared, show: &ShowArgs) -> Result<Exit, Failure> {
     let Prepared { session, root, .. } = prepared;
+    if !prepared.task.is_empty() {
+        queues::check(session, prepared.task.policy.interruptible).await?;
+    }
     let staged = stage(prepared, false).await?;
     // Nothing will be submitted, so nothing is registered either.
     if staged.record.size == 0 {

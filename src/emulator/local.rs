@@ -15,6 +15,7 @@ use super::runner::simulated::{Script, SimulatedRunner};
 use super::s3;
 use super::server::Endpoint;
 use crate::aws::target::OWN_INTERRUPTIBLE;
+use crate::map::layout::ENV_PROCESS;
 
 /// The access key that the client and the children sign with. The endpoint takes any.
 pub const ACCESS_KEY: &str = "batchmap";
@@ -231,6 +232,7 @@ fn children(url: &str, temporary: &Path) -> io::Result<ProcessConfig> {
         // The endpoint is near and has no instance behind it: nothing should look for one.
         ("AWS_EC2_METADATA_DISABLED", "true"),
         ("TMPDIR", &temporary),
+        (ENV_PROCESS, "1"),
         (MARKER, &mark),
     ];
     let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

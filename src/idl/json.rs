@@ -75,7 +75,8 @@ fn read(value: &Value, literal_type: &LiteralType, depth: usize) -> Result<Liter
             first.map(|(variant, literal)| make::union(literal, variant.clone())).ok_or_else(wrong)
         }
         None if value.is_null() => Ok(make::none()),
-        None => Err(wrong()),
+        // Only tasks make tables.
+        Some(Type::Schema(_) | Type::StructuredDatasetType(_)) | None => Err(wrong()),
     }
 }
 
@@ -214,6 +215,9 @@ fn scalar_to_json(scalar: &scalar::Value) -> Value {
         scalar::Value::NoneType(_) => Value::Null,
         scalar::Value::Generic(fields) => struct_to_json(fields),
         scalar::Value::Union(union) => union.value.as_deref().map_or(Value::Null, literal_to_json),
+        scalar::Value::Schema(schema) => Value::String(schema.uri.clone()),
+        scalar::Value::StructuredDataset(table) => Value::String(table.uri.clone()),
+        scalar::Value::Error(error) => json!({"error": error.message, "node": error.failed_node_id}),
     }
 }
 

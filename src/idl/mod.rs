@@ -18,9 +18,27 @@ pub mod flyteidl {
     pub mod core {
         include!(concat!(env!("OUT_DIR"), "/flyteidl.core.rs"));
     }
+
+    /// `flyteidl.admin`: what the server is asked and answers.
+    #[allow(missing_docs, clippy::all, rustdoc::all)]
+    pub mod admin {
+        include!(concat!(env!("OUT_DIR"), "/flyteidl.admin.rs"));
+    }
+
+    /// `flyteidl.event`: what a task execution says of its children.
+    #[allow(missing_docs, clippy::all, rustdoc::all)]
+    pub mod event {
+        include!(concat!(env!("OUT_DIR"), "/flyteidl.event.rs"));
+    }
+
+    /// `flyteidl.service`: the messages of the lesser services.
+    #[allow(missing_docs, clippy::all, rustdoc::all)]
+    pub mod service {
+        include!(concat!(env!("OUT_DIR"), "/flyteidl.service.rs"));
+    }
 }
 
-pub use flyteidl::core;
+pub use flyteidl::{admin, core, event, service};
 
 /// `batchmap`: the immutable record of an execution (`task.pb`).
 #[allow(missing_docs, clippy::all, rustdoc::all)]

@@ -56,7 +56,7 @@ fn read(whole: &str, literal_type: &LiteralType) -> Result<Literal, String> {
             first.map(|(variant, literal)| make::union(literal, variant.clone())).ok_or_else(String::new)
         }
         None if text.is_empty() => Ok(make::none()),
-        None => Err(String::new()),
+        Some(Type::Schema(_) | Type::StructuredDatasetType(_)) | None => Err(String::new()),
     }
 }
 

@@ -192,6 +192,8 @@ pub fn type_name(literal_type: &LiteralType) -> String {
             }
             variants => variants.iter().map(type_name).collect::<Vec<_>>().join("|"),
         },
+        Some(Type::Schema(_)) => "schema".to_owned(),
+        Some(Type::StructuredDatasetType(_)) => "dataset".to_owned(),
         None => "none".to_owned(),
     }
 }

@@ -22,7 +22,7 @@ use self::encode::Canonical;
 use super::task::Cache;
 use crate::idl::core::{Literal, LiteralType};
 
-pub use entry::{blobs, check, stamp};
+pub use entry::{blobs, check, fits, stamp};
 
 /// The format of what is hashed. Another one makes other keys.
 pub const FORMAT: u32 = 1;

@@ -14,6 +14,10 @@ pub const EXIT_SYSTEM: i32 = 76;
 /// The command succeeded, but an output is missing or not of its type.
 pub const EXIT_OUTPUT: i32 = 1;
 
+/// A command of Flyte's left an error document that does not ask for another attempt; of one that does, the code is
+/// [`EXIT_RECOVERABLE`].
+pub const EXIT_DOCUMENT: i32 = 1;
+
 /// The command ran longer than the task's timeout, as `timeout(1)` has it.
 pub const EXIT_TIMEOUT: i32 = 124;
 

@@ -13,6 +13,10 @@
 //! <prefix>/raw/<id>/...
 //! <prefix>/cache/<key>
 //! ```
+//!
+//! What the service keeps is in [`flyte`].
+
+pub mod flyte;
 
 use super::cache::Key;
 use super::index::OriginalIndex;
@@ -31,6 +35,11 @@ pub const ENV_WIDTH: &str = "BATCHMAP_WIDTH";
 pub const ENV_CHECKPOINT_DIR: &str = "BATCHMAP_CHECKPOINT_DIR";
 /// The id of the execution whose packs the child reads, where they are not its own: see [`Root::sibling`].
 pub const ENV_INPUTS: &str = "BATCHMAP_INPUTS";
+
+/// Set where children are processes of one machine, not containers: there they share its directories.
+pub const ENV_PROCESS: &str = "BATCHMAP_PROCESS";
+/// Which element of its inputs a mapped command of Flyte's takes: always 0, for it is given its own only.
+pub const ENV_ELEMENT: &str = "BATCHMAP_ELEMENT";
 
 /// The format of `task.pb`, the packs and the arrays that this program writes, and the only one it reads.
 pub const RECORD_VERSION: u32 = 1;
@@ -247,6 +256,11 @@ impl Root {
     /// Where a subtask's outputs appear once it has succeeded.
     pub fn outputs(&self, index: OriginalIndex) -> String {
         format!("{}outputs.pb", self.subtask(index))
+    }
+
+    /// The page that a subtask's command has made of itself: Flyte's deck.
+    pub fn deck(&self, index: OriginalIndex) -> String {
+        format!("{}deck.html", self.subtask(index))
     }
 
     /// Where attempt `attempt` (see [`attempt`]) of a subtask says why it failed.

@@ -3,23 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::ratio::Ratio;
-use crate::idl::core::LiteralType;
+use super::resources::Platform;
+use crate::idl::core::{Literal, LiteralType};
 
-/// A task to run once per element of its mapped inputs. Built by [`super::spec`], which checks it.
+/// A task to run once per element of its mapped inputs, or once where it has none. Built by [`super::spec`] or
+/// [`super::flyte`], which check it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MapTask {
-    /// The task's name: letters, digits, `-`, `_` and `.`.
+    /// The task's name: letters, digits, `-`, `_` and `.`; of a Flyte task `PROJECT/DOMAIN/NAME`.
     pub name: String,
     /// The container image; the process runner of the embedded endpoint needs none.
     pub image: Option<String>,
     /// The command, its templates unrendered; never empty.
     pub command: Vec<String>,
-    /// Every input by name; at least one is mapped.
+    /// Every input by name. A task without a mapped one has a single subtask.
     pub inputs: BTreeMap<String, Input>,
     /// Every output by name.
     pub outputs: BTreeMap<String, LiteralType>,
@@ -33,6 +36,65 @@ pub struct MapTask {
     pub input_dir: Option<String>,
     /// Absolute directory for output files inside the container; a temporary one when absent.
     pub output_dir: Option<String>,
+    /// How the command takes its inputs and leaves its outputs.
+    pub entrypoint: Entrypoint,
+    /// What the jobs are submitted with besides.
+    pub batch: BatchOptions,
+}
+
+/// How a task's command takes its inputs and leaves its outputs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Entrypoint {
+    /// By arguments, files and environment, as [`crate::worker`] says: any command.
+    #[default]
+    Command,
+    /// As Flyte has it.
+    Flyte(Flyte),
+}
+
+/// A command of Flyte's. Its templates are Flyte's, see [`super::flyte::template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flyte {
+    /// What it is given and what it leaves.
+    pub kind: FlyteKind,
+    /// Who runs it inside the container.
+    pub runner: Runner,
+    /// Where its files go, as `s3://BUCKET/PREFIX` without a slash at the end; the execution's own place when absent.
+    pub raw_output_prefix: Option<String>,
+}
+
+/// What a command of Flyte's is given and what it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlyteKind {
+    /// `{{.input}}` holds the subtask's own values: `pyflyte-execute`. It leaves `outputs.pb` or `error.pb`.
+    Single,
+    /// `{{.input}}` holds a list for each mapped input: `pyflyte-map-execute`. It leaves the same.
+    Map,
+    /// A raw container: a file for each input, and a file for each output.
+    Container,
+}
+
+/// Who runs a command of Flyte's inside the container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runner {
+    /// batchmap's worker, which is in the image or injected beside it.
+    #[default]
+    Worker,
+    /// Nobody: the command itself finds its element and its output prefix.
+    Stock,
+}
+
+/// What jobs are submitted with besides, as Flyte's `AWSBatchConfig` says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchOptions {
+    /// Where the jobs must run; wherever the queue does when absent.
+    pub platform: Option<Platform>,
+    /// Whether the job's tags go to its ECS task too.
+    pub propagate_tags: bool,
+    /// `schedulingPriorityOverride`, in fair-share queues only: 0..=9999.
+    pub scheduling_priority: Option<u32>,
+    /// Tags of the jobs.
+    pub tags: BTreeMap<String, String>,
 }
 
 impl MapTask {
@@ -40,6 +102,12 @@ impl MapTask {
     pub fn mapped(&self) -> Vec<&str> {
         let mapped = self.inputs.iter().filter(|(_, input)| matches!(input.source, Source::Mapped(_)));
         mapped.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Whether a list is written out and holds nothing: then there is nothing to run. Of lists elsewhere it is not known.
+    pub fn is_empty(&self) -> bool {
+        let empty = |source: &Source| matches!(source, Source::Mapped(MappedSource::Inline(list)) if list.is_empty());
+        self.inputs.values().any(|input| empty(&input.source))
     }
 }
 
@@ -66,6 +134,8 @@ pub enum Source {
 pub enum MappedSource {
     /// The list itself.
     Inline(Vec<Value>),
+    /// The list itself, as literals; the input's type is given.
+    Literals(Arc<[Literal]>),
     /// A JSON array or JSON lines.
     File(PathBuf),
     /// A JSON array or JSON lines on standard input; at most one input of a task.
@@ -84,6 +154,8 @@ pub enum MappedSource {
 pub enum BoundSource {
     /// The value itself; a string is a path or an `s3://` address where the type is a blob.
     Value(Value),
+    /// The value itself, as a literal; the input's type is given.
+    Literal(Literal),
     /// An output of an earlier execution, whole.
     Execution {
         /// That execution's id.

@@ -11,6 +11,7 @@
 mod deadline;
 mod ending;
 mod error;
+mod last_look;
 mod leaving;
 mod overtaken;
 mod polling;
@@ -108,6 +109,10 @@ pub struct Driver {
     deadline: Option<deadline::Deadline>,
     /// Arrays that are to end, since when they have been told so.
     ending: BTreeMap<u32, Instant>,
+    /// Arrays that Batch has taken the end of.
+    told: BTreeSet<u32>,
+    /// Whether what has ended was looked at for the last time before the decision.
+    looked: bool,
     /// Children that wait and do not start.
     waiting: waiting::Waiting,
     /// When the last poll began.
@@ -151,6 +156,8 @@ impl Driver {
             polls: 0,
             deadline: None,
             ending: BTreeMap::new(),
+            told: BTreeSet::new(),
+            looked: false,
             waiting: waiting::Waiting::default(),
             polled: Instant::now(),
             interrupted: false,
@@ -325,6 +332,9 @@ impl Driver {
             }
             match self.execution.next_action() {
                 Some(Action::Record(Event::Finished)) if !self.nothing_is_left().await? => break,
+                Some(Action::Record(Event::Decided { decision })) if self.looks_again(&decision) => {
+                    self.last_look(&decision).await?;
+                }
                 Some(Action::Record(event)) => self.take_in(event)?,
                 Some(Action::Submit { array }) => drop(self.to_submit.insert(array)),
                 Some(Action::LookUp { array }) => {

@@ -72,7 +72,12 @@ impl Template {
     /// The submission of array `number`.
     pub fn request(&self, number: u32, array: &Array, record: &TaskRecord, packs: &Packs) -> SubmitRequest {
         let mut command: Vec<String> = ["batchmap", "worker", "--"].map(str::to_owned).into();
-        command.extend(record.command.iter().cloned());
+        if record.flyte.is_some() {
+            // The worker finds it in the record: Batch takes no empty argument, and flytekit's may have one.
+            command.pop();
+        } else {
+            command.extend(record.command.iter().cloned());
+        }
         // The task's own variables are not among these: they are the command's, and the worker sets them from the record.
         // Here they would also be the worker's, and an AWS_ENDPOINT_URL meant for the command would lead it astray.
         let mut environment: BTreeMap<String, String> = BTreeMap::new();
@@ -83,6 +88,8 @@ impl Template {
         if !record.inputs_of.is_empty() {
             environment.insert(layout::ENV_INPUTS.to_owned(), record.inputs_of.clone());
         }
+        let mut tags = record.batch.as_ref().map(|batch| batch.tags.clone()).unwrap_or_default();
+        tags.insert("batchmap:execution".to_owned(), self.root.id().to_owned());
         SubmitRequest {
             name: layout::job_name(self.root.id(), number),
             queue: self.queue(array.queue).to_owned(),
@@ -93,7 +100,7 @@ impl Template {
             attempts: array.attempts,
             retry_rules: retry_rules(),
             timeout_seconds: timeout_seconds(record),
-            tags: BTreeMap::from([("batchmap:execution".to_owned(), self.root.id().to_owned())]),
+            tags,
         }
     }
 }

@@ -38,6 +38,13 @@ pub(super) struct Ended {
     pub stderr: Kept,
 }
 
+impl Ended {
+    /// Whether it came to its end without being stopped: then what it says of its failure counts.
+    pub(super) fn says_itself(&self) -> bool {
+        !self.timed_out && (self.signal.is_none() || self.status.success())
+    }
+}
+
 /// The signals that the worker passes on.
 #[derive(Debug)]
 pub(super) struct Signals(Vec<(Signal, Stream)>);
@@ -103,6 +110,9 @@ pub(super) async fn run(
     let (program, arguments) = invocation.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(&invocation.environment);
+    if let Some(directory) = &invocation.directory {
+        command.current_dir(directory);
+    }
     command.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     // Nobody in between where nothing is to be kept.
     command.stdout(if keep.is_some() { Stdio::piped() } else { Stdio::inherit() });

@@ -1,5 +1,6 @@
 //! Why an attempt failed, and the error document that says so.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use nix::sys::signal::Signal;
@@ -9,13 +10,17 @@ use crate::aws::store::StoreError;
 use crate::idl::core::container_error::Kind;
 use crate::idl::core::execution_error::ErrorKind;
 use crate::idl::core::{ContainerError, ErrorDocument};
-use crate::map::exit::{EXIT_NOT_EXECUTABLE, EXIT_OUTPUT, EXIT_SIGNAL, EXIT_SYSTEM, EXIT_TIMEOUT};
+use crate::map::exit::{
+    EXIT_DOCUMENT, EXIT_NOT_EXECUTABLE, EXIT_OUTPUT, EXIT_RECOVERABLE, EXIT_SIGNAL, EXIT_SYSTEM, EXIT_TIMEOUT,
+};
 
 /// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     /// `USER:...` or `SYSTEM:...`, as flytekit names its own.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
+    /// Whose fault it is; by the code's first word when absent.
+    pub origin: Option<ErrorKind>,
     /// For the user, with the fix.
     pub message: String,
     /// Whether another attempt may help.
@@ -26,20 +31,19 @@ pub(super) struct Failure {
 
 impl Failure {
     fn user(code: &'static str, message: String, exit: i32) -> Self {
-        Failure { code, message, recoverable: false, exit }
+        Failure { code: code.into(), origin: None, message, recoverable: false, exit }
     }
 
     /// The worker itself could not do its part.
     pub(super) fn system(message: impl Into<String>) -> Self {
-        let (code, message) = ("SYSTEM:Worker", message.into());
-        Failure { code, message, recoverable: true, exit: EXIT_SYSTEM }
+        Failure { recoverable: true, ..Failure::user("SYSTEM:Worker", message.into(), EXIT_SYSTEM) }
     }
 
     /// Someone told the worker to stop before the command was done. Not the command's fault: if Batch was asked to, its
     /// own reason says more than this; if the host is going away, another attempt helps.
     pub(super) fn terminated(signal: Signal, exit: i32) -> Self {
         let message = format!("stopped by {signal} from outside before the command had ended");
-        Failure { code: "SYSTEM:Terminated", message, recoverable: true, exit }
+        Failure { recoverable: true, ..Failure::user("SYSTEM:Terminated", message, exit) }
     }
 
     /// As [`Failure::terminated`], where there was no command yet.
@@ -49,7 +53,7 @@ impl Failure {
 
     /// The command says that another attempt may help.
     pub(super) fn recoverable(message: String, exit: i32) -> Self {
-        Failure { code: "USER:Recoverable", message, recoverable: true, exit }
+        Failure { recoverable: true, ..Failure::user("USER:Recoverable", message, exit) }
     }
 
     /// The command ended with another code than 0, or by a signal.
@@ -77,16 +81,25 @@ impl Failure {
         Failure::user("USER:Output", message, EXIT_OUTPUT)
     }
 
-    /// Whose fault it is, by the code's first word.
+    /// The command says itself why it failed, in Flyte's words.
+    pub(super) fn told(error: ContainerError) -> Self {
+        let recoverable = error.kind() == Kind::Recoverable;
+        let origin = Some(error.origin()).filter(|origin| *origin != ErrorKind::Unknown);
+        let exit = if recoverable { EXIT_RECOVERABLE } else { EXIT_DOCUMENT };
+        Failure { code: error.code.into(), origin, message: error.message, recoverable, exit }
+    }
+
+    /// Whose fault it is.
     fn origin(&self) -> ErrorKind {
-        if self.code.starts_with("SYSTEM") { ErrorKind::System } else { ErrorKind::User }
+        let by_code = if self.code.starts_with("SYSTEM") { ErrorKind::System } else { ErrorKind::User };
+        self.origin.unwrap_or(by_code)
     }
 
     /// The bytes of `error.pb`; `worker` names who says so.
     pub(super) fn document(&self, worker: &str, now: SystemTime) -> Vec<u8> {
         let kind = if self.recoverable { Kind::Recoverable } else { Kind::NonRecoverable };
         let error = ContainerError {
-            code: self.code.to_owned(),
+            code: self.code.clone().into_owned(),
             message: self.message.clone(),
             kind: kind.into(),
             origin: self.origin().into(),
@@ -99,6 +112,6 @@ impl Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Failure { code: "SYSTEM:Storage", ..Failure::system(error.to_string()) }
+        Failure { code: "SYSTEM:Storage".into(), ..Failure::system(error.to_string()) }
     }
 }

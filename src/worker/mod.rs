@@ -10,12 +10,14 @@
 //! - Also in the environment: `BATCHMAP_INDEX` (place in the caller's list, from 0), `BATCHMAP_SIZE` (its length) and
 //!   `BATCHMAP_ATTEMPT` (a name that differs and sorts later for each attempt).
 //! - Checkpoints, where the task uses them: `$BATCHMAP_CHECKPOINT_DIR`; see `worker::checkpoint`.
+//! - Commands of Flyte's are given and leave what Flyte has them: see `worker::flyte`.
 //! - Failure: see [`crate::map::exit`].
 
 mod checkpoint;
 mod command;
 mod failure;
 mod fetch;
+mod flyte;
 mod outputs;
 mod pass;
 mod present;
@@ -42,6 +44,9 @@ use self::present::{Invocation, Told};
 use self::setting::Setting;
 use self::workspace::Workspace;
 use crate::aws::store::{Store, StoreError};
+use crate::idl::core::{Literal, LiteralMap};
+use crate::idl::record::flyte::Kind;
+use crate::idl::text::literal_to_text;
 use crate::map::exit::{
     EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OUTPUT, EXIT_RECOVERABLE, EXIT_SIGNAL, EXIT_SYSTEM, RECOVERABLE_FILE,
 };
@@ -125,6 +130,8 @@ struct Prepared {
     workspace: Workspace,
     invocation: Invocation,
     checkpoint: Found,
+    /// Where the command is one of Flyte's.
+    flyte: Option<Kind>,
 }
 
 impl Child {
@@ -135,10 +142,11 @@ impl Child {
             prepared = self.prepare(args, connect) => prepared?,
             signal = signals.next_stop() => return Err(Failure::terminated_early(signal)),
         };
-        let Prepared { fetched, workspace, invocation, checkpoint } = prepared;
+        let Prepared { fetched, workspace, invocation, checkpoint, flyte } = prepared;
         self.saver = checkpoint.saver;
         let declared = outputs::declared(fetched.record.interface.as_ref());
-        let keep = outputs::from_stdout(&declared).then_some(outputs::MAX_OUTPUT);
+        let from_stdout = !flyte::by_protobuf(flyte) && outputs::from_stdout(&declared);
+        let keep = from_stdout.then_some(outputs::MAX_OUTPUT);
         let policy = fetched.record.policy.unwrap_or_default();
         let limit = (policy.timeout_ms > 0).then(|| Duration::from_millis(policy.timeout_ms));
         let running = command::run(&invocation, limit, keep, &mut signals);
@@ -150,19 +158,33 @@ impl Child {
             None => running.await,
         };
         let ended = ended.map_err(|error| not_started(&invocation, &error))?;
-        judge(&ended, &workspace, limit, policy.retry_timeouts)?;
-        let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt);
-        let store = self.store.as_ref();
-        let collected = outputs::collect(&declared, &workspace.outputs, ended.stdout.as_ref(), store, &raw).await;
-        let literals = collected.map_err(|failure| match ended.signal {
+        let literals = if flyte::by_protobuf(flyte) {
+            self.save_deck(fetched.index, &workspace).await;
+            if let Some(failure) = flyte::error(&workspace.outputs).filter(|_| ended.says_itself()) {
+                return Err(failure);
+            }
+            judge(&ended, &workspace, limit, policy.retry_timeouts)?;
+            flyte::outputs(&workspace.outputs, &declared, &ended)
+        } else {
+            judge(&ended, &workspace, limit, policy.retry_timeouts)?;
+            let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt);
+            outputs::collect(&declared, &workspace.outputs, ended.stdout.as_ref(), self.store.as_ref(), &raw).await
+        };
+        let literals = literals.map_err(|failure| match ended.signal {
             // It ended in good order because it was told to, its work undone.
             Some(signal) if failure.exit == EXIT_OUTPUT => Failure::terminated(signal, EXIT_OUTPUT),
             _ => failure,
         })?;
-        match store.put_new(&self.setting.root.outputs(fetched.index), literals.encode_to_vec().into()).await {
+        self.keep(fetched.index, &literals).await
+    }
+
+    /// Writes the outputs, unless there are some.
+    async fn keep(&self, index: OriginalIndex, literals: &LiteralMap) -> Result<(), Failure> {
+        let key = self.setting.root.outputs(index);
+        match self.store.put_new(&key, literals.encode_to_vec().into()).await {
             // Another attempt of the same subtask was complete before this one: its outputs count.
             Err(StoreError::AlreadyExists { .. }) => {
-                tracing::info!("subtask {} has outputs already; they stay", fetched.index);
+                tracing::info!("subtask {index} has outputs already; they stay");
                 Ok(())
             }
             written => Ok(written?),
@@ -173,13 +195,28 @@ impl Child {
         let fetched = fetch::fetch(self.store.as_ref(), &self.setting, &mut self.index).await?;
         let parent = args.environment.get(OsStr::new("TMPDIR")).filter(|path| !path.is_empty());
         let parent = parent.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-        let workspace = Workspace::make(&fetched.record, &parent)?;
-        let texts = present::write_inputs(&fetched.inputs, &workspace, &self.store, connect).await?;
+        let mut workspace = Workspace::make(&fetched.record, &parent)?;
+        let flyte = flyte::kind(&fetched.record)?;
+        let mut environment = args.environment;
+        if flyte.is_some() && flyte::is_process(&environment) {
+            environment.insert("TMPDIR".into(), workspace.work_apart(&parent)?.into());
+        }
+        let texts = match flyte {
+            Some(kind @ (Kind::Single | Kind::Map)) => {
+                flyte::write_inputs(kind, &fetched, &workspace)?;
+                let text = |(name, literal): (&String, &Literal)| (name.clone(), literal_to_text(literal));
+                fetched.inputs.iter().map(text).collect()
+            }
+            _ => present::write_inputs(&fetched.inputs, &workspace, &self.store, connect).await?,
+        };
         let command = if args.command.is_empty() { &fetched.record.command } else { &args.command };
         if command.is_empty() {
             return Err(Failure::system("there is no command, neither given nor in the record"));
         }
-        let wanted = Wanted::of(command, fetched.record.checkpoint);
+        let wanted = match flyte {
+            Some(_) => Wanted::of_flyte(command),
+            None => Wanted::of(command, fetched.record.checkpoint),
+        };
         let checkpoint = wanted.find(&self.store, &self.setting, fetched.index, &parent).await?;
         let told = Told {
             fetched: &fetched,
@@ -188,8 +225,19 @@ impl Child {
             checkpoint: &checkpoint,
             setting: &self.setting,
         };
-        let invocation = told.invocation(command, args.environment)?;
-        Ok(Prepared { fetched, workspace, invocation, checkpoint })
+        let invocation = match flyte {
+            Some(kind) => told.flyte(kind, command, environment)?,
+            None => told.invocation(command, environment)?,
+        };
+        Ok(Prepared { fetched, workspace, invocation, checkpoint, flyte })
+    }
+
+    /// Puts the command's deck beside its outputs. It is for looking at: without it the subtask is as good.
+    async fn save_deck(&self, index: OriginalIndex, workspace: &Workspace) {
+        let Some(deck) = flyte::deck(&workspace.outputs) else { return };
+        if let Err(error) = self.store.upload(&self.setting.root.deck(index), &deck).await {
+            tracing::warn!("the deck is not saved: {error}");
+        }
     }
 
     /// Writes the error document, where it is known for which subtask.

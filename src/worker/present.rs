@@ -32,6 +32,8 @@ pub(super) struct Invocation {
     pub argv: Vec<String>,
     /// The whole environment.
     pub environment: BTreeMap<OsString, OsString>,
+    /// Where it is started; where the worker was when absent.
+    pub directory: Option<PathBuf>,
 }
 
 /// Writes the input files and returns every input's text: of a file, the path where it has been put.
@@ -103,6 +105,11 @@ impl Told<'_> {
         inherited: BTreeMap<OsString, OsString>,
     ) -> Result<Invocation, Failure> {
         let argv = command.iter().map(|argument| self.render(argument)).collect::<Result<_, _>>()?;
+        Ok(Invocation { argv, environment: self.environment(inherited), directory: self.workspace.work.clone() })
+    }
+
+    /// What the worker itself has, the task's own variables, and what tells of the inputs and the child.
+    pub(super) fn environment(&self, inherited: BTreeMap<OsString, OsString>) -> BTreeMap<OsString, OsString> {
         let mut environment = inherited;
         let record = &self.fetched.record;
         environment.extend(record.environment.iter().map(|(name, value)| (name.into(), value.into())));
@@ -122,7 +129,7 @@ impl Told<'_> {
         if let Some(saver) = &self.checkpoint.saver {
             environment.insert(ENV_CHECKPOINT_DIR.into(), saver.path().into());
         }
-        Ok(Invocation { argv, environment })
+        environment
     }
 
     fn render(&self, argument: &str) -> Result<String, Failure> {
@@ -166,6 +173,6 @@ impl Told<'_> {
     }
 }
 
-fn wrong(message: String) -> Failure {
+pub(super) fn wrong(message: String) -> Failure {
     Failure::start(message, EXIT_NOT_EXECUTABLE)
 }

@@ -16,6 +16,8 @@ pub(super) struct Workspace {
     pub inputs: PathBuf,
     /// Where the command may leave a file for each output.
     pub outputs: PathBuf,
+    /// Where the command is started; where the worker was when absent.
+    pub work: Option<PathBuf>,
     temporary: Option<Temporary>,
 }
 
@@ -23,7 +25,7 @@ impl Workspace {
     /// Makes the directories that the record names, and temporary ones in `parent` for those that it does not. What an
     /// earlier attempt may have left in a named directory under an output's name is removed.
     pub(super) fn make(record: &TaskRecord, parent: &Path) -> Result<Self, Failure> {
-        let mut workspace = Workspace { inputs: PathBuf::new(), outputs: PathBuf::new(), temporary: None };
+        let mut workspace = Workspace { inputs: PathBuf::new(), outputs: PathBuf::new(), work: None, temporary: None };
         if record.input_dir.is_empty() || record.output_dir.is_empty() {
             workspace.temporary = Some(Temporary::make(parent)?);
         }
@@ -38,6 +40,16 @@ impl Workspace {
             }
         }
         Ok(workspace)
+    }
+
+    /// Gives the command a directory of its own to start in, and returns another for its temporary files. A container
+    /// has its own already, with the image's files in it.
+    pub(super) fn work_apart(&mut self, parent: &Path) -> Result<PathBuf, Failure> {
+        if self.temporary.is_none() {
+            self.temporary = Some(Temporary::make(parent)?);
+        }
+        self.work = Some(self.directory("", "work")?);
+        self.directory("", "tmp")
     }
 
     fn directory(&self, named: &str, otherwise: &str) -> Result<PathBuf, Failure> {

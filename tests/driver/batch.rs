@@ -122,6 +122,7 @@ struct State {
     hidden_failures: u32,
     stalled: Option<Option<String>>,
     early_end: bool,
+    delay: Duration,
     queues: Vec<QueueDetail>,
     environments: Vec<EnvironmentDetail>,
 }
@@ -201,6 +202,11 @@ impl ScriptedBatch {
     /// A parent that was terminated is FAILED at once, half a minute before its children are.
     pub fn early_end(&self, early: bool) {
         self.state().early_end = early;
+    }
+
+    /// Descriptions come only so long after they were asked for.
+    pub fn answers_after(&self, delay: Duration) {
+        self.state().delay = delay;
     }
 
     /// What there is to be told of a queue and its environments.
@@ -521,6 +527,10 @@ impl Batch for ScriptedBatch {
     async fn describe(&self, ids: &[String]) -> Result<Vec<JobDetail>, BatchError> {
         self.settle().await;
         self.state().calls.push(Call::Describe { jobs: ids.len() });
+        let delay = self.state().delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         match self.fault("DescribeJobs") {
             Some(Fault::Paused(pause)) => tokio::time::sleep(pause).await,
             Some(fault) => return Err(Self::refuse("DescribeJobs", fault)),

@@ -8,6 +8,7 @@ mod gc;
 mod go_plugin_risks;
 mod harness;
 mod hearing;
+mod last_look;
 mod limits;
 mod outage;
 mod outcomes;

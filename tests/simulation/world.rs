@@ -198,7 +198,8 @@ impl World {
         let late = |reason: &String| reason.starts_with("its deadline has passed");
         let expired = matches!(decision, Decision::Failed { reason } if late(reason));
         let whole = match decision {
-            Decision::Succeeded => policy.completion() == Completion::Settled,
+            // A deadline that finds enough of them there does not wait for the others.
+            Decision::Succeeded => policy.completion() == Completion::Settled && policy.deadline_ms == 0,
             Decision::Failed { .. } => policy.run_all_sub_nodes && !expired,
             Decision::Aborted { .. } => false,
             Decision::Refused { reason } => panic!("refused: {reason}"),

@@ -1,8 +1,10 @@
 //! Values and types as bytes, each value in one way and no two values in the same: what the cache's keys are made of.
 //!
 //! Not protobuf's own encoding, which may write a message in more than one way and may change with a library. Here
-//! every choice is a tag, every text and list has its length before it, and maps go in the order of their keys.
+//! every choice is a tag, every text and list has its length before it, and maps go in the order of their keys. Only
+//! tables, which other programs alone make, are taken as they are encoded.
 
+use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value as StructValue};
 
@@ -123,6 +125,19 @@ impl Canonical {
                 self.maybe(union.value.as_deref(), Self::literal);
                 self.maybe(union.r#type.as_ref(), Self::literal_type);
             }
+            // What only other programs make has one encoding here: generated maps are ordered.
+            Some(scalar::Value::Schema(schema)) => {
+                self.tag(7);
+                self.bytes(&schema.encode_to_vec());
+            }
+            Some(scalar::Value::StructuredDataset(table)) => {
+                self.tag(8);
+                self.bytes(&table.encode_to_vec());
+            }
+            Some(scalar::Value::Error(error)) => {
+                self.tag(9);
+                self.bytes(&error.encode_to_vec());
+            }
         }
     }
 
@@ -219,6 +234,14 @@ impl Canonical {
                 self.tag(6);
                 self.number(union.variants.len() as u64);
                 union.variants.iter().for_each(|variant| self.literal_type(variant));
+            }
+            Some(Type::Schema(schema)) => {
+                self.tag(7);
+                self.bytes(&schema.encode_to_vec());
+            }
+            Some(Type::StructuredDatasetType(table)) => {
+                self.tag(8);
+                self.bytes(&table.encode_to_vec());
             }
         }
         self.maybe(literal_type.metadata.as_ref(), Self::fields);

@@ -28,7 +28,7 @@ pub fn check(entry: &[u8], declared: &BTreeMap<String, LiteralType>) -> Result<L
 }
 
 /// Whether a literal is of a type. What a type says nothing about is let pass.
-fn fits(literal: &Literal, due: &LiteralType) -> bool {
+pub fn fits(literal: &Literal, due: &LiteralType) -> bool {
     let scalar = match &literal.value {
         Some(literal::Value::Scalar(scalar)) => scalar.value.as_ref(),
         _ => None,
@@ -46,6 +46,8 @@ fn fits(literal: &Literal, due: &LiteralType) -> bool {
             _ => false,
         },
         Some(Type::Blob(_)) => matches!(scalar, Some(scalar::Value::Blob(_))),
+        Some(Type::Schema(_)) => matches!(scalar, Some(scalar::Value::Schema(_) | scalar::Value::StructuredDataset(_))),
+        Some(Type::StructuredDatasetType(_)) => matches!(scalar, Some(scalar::Value::StructuredDataset(_))),
         Some(Type::EnumType(choices)) => match scalar {
             Some(scalar::Value::Primitive(primitive)) => {
                 matches!(&primitive.value, Some(primitive::Value::StringValue(text)) if choices.values.contains(text))

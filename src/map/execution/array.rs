@@ -171,7 +171,7 @@ impl Array {
     }
 
     /// Children that Batch has counted as ended and that are not judged: at least so many.
-    fn unjudged_ends(&self) -> u32 {
+    pub fn unjudged_ends(&self) -> u32 {
         self.done.saturating_sub(self.early.len() as u32)
     }
 

@@ -34,28 +34,29 @@ impl Execution {
     /// A deadline outranks enough successes: who wants to stop at enough says so ([`Completion::Satisfied`]); otherwise the
     /// execution succeeds when all have settled, and by the deadline they had not.
     fn outcome(&self) -> Option<Decision> {
+        let (needed, size) = (self.terms.min_successes, self.outcomes.size());
+        let (succeeded, outstanding) = (self.outcomes.succeeded(), self.outcomes.outstanding());
+        let enough = succeeded >= needed;
+        // What has succeeded has, whatever came in between: the last look before a decision may find it so.
+        if enough && (outstanding == 0 || self.terms.completion == Completion::Satisfied) {
+            return Some(Decision::Succeeded);
+        }
         if let Some(reason) = &self.abort {
             return Some(Decision::Aborted { reason: reason.clone() });
         }
         if let Some(reason) = &self.expired {
-            return Some(Decision::Failed { reason: reason.clone() });
+            // The deadline ends the waiting for the others; those that must succeed have.
+            return Some(if enough { Decision::Succeeded } else { Decision::Failed { reason: reason.clone() } });
         }
         if let Some(reason) = &self.refusal {
             return Some(Decision::Refused { reason: reason.clone() });
         }
-        let (needed, size) = (self.terms.min_successes, self.outcomes.size());
-        let (succeeded, outstanding) = (self.outcomes.succeeded(), self.outcomes.outstanding());
         let impossible = succeeded + outstanding < needed;
-        if outstanding == 0 && succeeded >= needed {
-            return Some(Decision::Succeeded);
-        }
-        if impossible && (outstanding == 0 || !self.terms.run_all) {
+        let hopeless = impossible && (outstanding == 0 || !self.terms.run_all);
+        hopeless.then(|| {
             let failed = self.outcomes.failed();
-            let reason = format!("{failed} of {size} subtasks failed, and {needed} must succeed");
-            return Some(Decision::Failed { reason });
-        }
-        let satisfied = self.terms.completion == Completion::Satisfied && succeeded >= needed;
-        satisfied.then_some(Decision::Succeeded)
+            Decision::Failed { reason: format!("{failed} of {size} subtasks failed, and {needed} must succeed") }
+        })
     }
 
     /// The next array, when there is work and room for it: retries ahead of new work.

@@ -38,6 +38,11 @@ pub(super) fn cache(policy: &Fields, inputs: &BTreeSet<&str>, named: bool, fault
             let problem = "there is no cache";
             faults.0.push(Fault::missing(policy.path(key), problem, "give policy.cache: true, or leave it out"));
         }
+        // One that is switched off keeps its version for the next time.
+        if policy.get("cache").is_none() && policy.get("cache_version").is_some() {
+            let fix = "give policy.cache: true, or leave it out";
+            faults.0.push(Fault::missing(policy.path("cache_version"), "there is no cache", fix));
+        }
         return None;
     }
     if policy.get("cache_version").is_none() {

@@ -27,7 +27,7 @@ mod fault;
 mod inputs;
 mod names;
 mod parse;
-mod quantity;
+pub(in crate::map) mod quantity;
 mod read;
 mod reader;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// The problem and the fix of an amount.
-type Wrong = (String, String);
+pub(in crate::map) type Wrong = (String, String);
 
 /// The largest machine that Batch offers has 192 vCPUs or, for memory, 24 TiB: more is a mistake in the unit.
 const MAX_CPU_MILLI: u32 = 192_000;
@@ -28,7 +28,7 @@ const MEMORY_UNITS: [(&str, f64); 8] = [
 ];
 
 /// vCPUs as thousandths: `2`, `0.5`, `"500m"`.
-pub(super) fn cpu(value: &Value) -> Result<u32, Wrong> {
+pub(in crate::map) fn cpu(value: &Value) -> Result<u32, Wrong> {
     let fix = || "give vCPUs from 0.001 to 192, like 2, 0.5 or \"500m\"".to_owned();
     let milli = match value {
         Value::Number(number) => number.as_f64().map(|n| n * 1000.0),
@@ -50,7 +50,7 @@ pub(super) fn cpu(value: &Value) -> Result<u32, Wrong> {
 }
 
 /// Memory as MiB, rounded up: `2048` is MiB, `"2Gi"`, `"300M"`.
-pub(super) fn memory(value: &Value) -> Result<u32, Wrong> {
+pub(in crate::map) fn memory(value: &Value) -> Result<u32, Wrong> {
     let fix = || "give memory from 4Mi to 24Ti: MiB as a number, or with a unit, like \"512Mi\" or \"2Gi\"".to_owned();
     let mib = match value {
         Value::Number(number) => number.as_f64(),

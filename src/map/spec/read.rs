@@ -11,7 +11,7 @@ use super::{cache, inputs, names, quantity};
 use crate::idl::core::{LiteralType, SimpleType};
 use crate::idl::types::{as_simple, simple};
 use crate::map::ratio::Ratio;
-use crate::map::task::{Completion, ConcurrencyMode, MapTask, MinSuccess, Policy, Resources};
+use crate::map::task::{BatchOptions, Completion, ConcurrencyMode, Entrypoint, MapTask, MinSuccess, Policy, Resources};
 
 /// The keys of a spec.
 pub(super) const KEYS: &[&str] = &[
@@ -85,6 +85,8 @@ pub fn read(document: &Value) -> Result<MapTask, Faults> {
         output_dir: fields.read("output_dir", all, directory),
         command,
         inputs,
+        entrypoint: Entrypoint::Command,
+        batch: BatchOptions::default(),
     };
     if task.input_dir.is_some() && task.input_dir == task.output_dir {
         let problem = "is the directory of the inputs too";

@@ -37,7 +37,7 @@ pub enum DriveError {
 
 impl DriveError {
     /// Whether waiting may help.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(in crate::run) fn is_transient(&self) -> bool {
         matches!(
             self,
             DriveError::Batch(

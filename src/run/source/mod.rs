@@ -20,6 +20,7 @@ mod read;
 mod split;
 
 use crate::aws::store::{Store, StoreError};
+use crate::idl::core::Literal;
 use crate::map::task::MappedSource;
 
 /// Elements of one batch, at most: enough to make the channel's cost vanish beside the parsing.
@@ -40,7 +41,16 @@ pub struct Item {
     /// The line that it begins on, from 1; 0 where the list is inline.
     pub line: u64,
     /// The value, or why its text is none.
-    pub value: Result<Value, String>,
+    pub value: Result<Element, String>,
+}
+
+/// The value of an element.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Element {
+    /// To be converted.
+    Json(Value),
+    /// As it is staged.
+    Literal(Literal),
 }
 
 /// Why a list cannot be read, or not to its end.
@@ -71,8 +81,10 @@ enum Message {
 pub struct Elements {
     label: String,
     buffer: VecDeque<Item>,
-    /// Absent when everything there is, is in the buffer.
+    /// Absent when everything there is, is in the buffer or below.
     batches: Option<mpsc::Receiver<Message>>,
+    /// Literals in memory and how many of them have gone into the buffer, where copies of a few wait.
+    literals: Option<(Arc<[Literal]>, usize)>,
 }
 
 impl Elements {
@@ -81,8 +93,12 @@ impl Elements {
     pub fn open(source: &MappedSource, stores: &Stores, stdin: Option<Box<dyn Read + Send>>) -> Self {
         match source {
             MappedSource::Inline(list) => {
-                let items = list.iter().map(|value| Item { line: 0, value: Ok(value.clone()) });
-                Elements { label: String::new(), buffer: items.collect(), batches: None }
+                let items = list.iter().map(|value| Item { line: 0, value: Ok(Element::Json(value.clone())) });
+                Elements { label: String::new(), buffer: items.collect(), batches: None, literals: None }
+            }
+            MappedSource::Literals(list) => {
+                let literals = Some((Arc::clone(list), 0));
+                Elements { label: String::new(), buffer: VecDeque::new(), batches: None, literals }
             }
             MappedSource::File(path) => {
                 let label = path.display().to_string();
@@ -115,7 +131,7 @@ impl Elements {
                 SourceError::Unreadable { place: label.clone(), problem: format!("cannot start a thread: {error}") };
             let _ = failed.try_send(Message::Failed(failure));
         }
-        Elements { label, buffer: VecDeque::new(), batches: Some(receiver) }
+        Elements { label, buffer: VecDeque::new(), batches: Some(receiver), literals: None }
     }
 
     /// Where an element stands: `points.jsonl:17`; empty where the list is inline.
@@ -175,6 +191,13 @@ impl Elements {
 
     /// Receives one batch; `false` at the end.
     async fn receive(&mut self) -> Result<bool, SourceError> {
+        if let Some((list, taken)) = &mut self.literals {
+            let next = &list[*taken..list.len().min(*taken + BATCH_ELEMENTS)];
+            *taken += next.len();
+            let items = next.iter().map(|literal| Item { line: 0, value: Ok(Element::Literal(literal.clone())) });
+            self.buffer.extend(items);
+            return Ok(!next.is_empty());
+        }
         let Some(batches) = &mut self.batches else { return Ok(false) };
         match batches.recv().await {
             Some(Message::Batch(items)) => {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 
 use super::split::{Format, MAX_ELEMENT_BYTES, Next, Splitter};
-use super::{BATCH_BYTES, BATCH_ELEMENTS, Item, Message, SourceError};
+use super::{BATCH_BYTES, BATCH_ELEMENTS, Element, Item, Message, SourceError};
 use crate::aws::store::StoreError;
 
 /// Bytes read from a file at once.
@@ -69,7 +69,7 @@ impl Batches<'_> {
             };
             last_line = line;
             self.bytes += splitter.text().len();
-            self.items.push(Item { line, value });
+            self.items.push(Item { line, value: value.map(Element::Json) });
             if (self.items.len() >= BATCH_ELEMENTS || self.bytes >= BATCH_BYTES) && !self.flush() {
                 return Ok(());
             }

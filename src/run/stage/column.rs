@@ -9,7 +9,7 @@ use crate::idl::json::literal_from_json;
 use crate::idl::types::{infer, join, simple, type_name};
 use crate::map::spec::{Fault, Faults, holds_file};
 use crate::run::files::{Files, Upload};
-use crate::run::source::{Elements, Item, SourceError};
+use crate::run::source::{Element, Elements, Item, SourceError};
 
 /// Elements from which a type is inferred.
 const INFERRED_FROM: usize = 1000;
@@ -43,7 +43,11 @@ impl Column {
         }
         if !self.typed {
             // A value that does not join the others is told of when it is converted, like any later one.
-            let values = self.elements.peek().take(INFERRED_FROM).filter_map(|item| item.value.as_ref().ok());
+            let values = self.elements.peek().take(INFERRED_FROM).filter_map(|item| match &item.value {
+                Ok(Element::Json(value)) => Some(value),
+                // Of literals the type is given.
+                Ok(Element::Literal(_)) | Err(_) => None,
+            });
             for value in values {
                 inferred = join(&inferred, &infer(value)).unwrap_or(inferred);
             }
@@ -87,7 +91,11 @@ impl Column {
         uploads: &mut Vec<Upload>,
     ) -> Result<Literal, Fault> {
         let line = item.line;
-        let value = item.value.map_err(|problem| Fault::missing(self.place(line, index), problem, ""))?;
+        let value = match item.value {
+            Ok(Element::Json(value)) => value,
+            Ok(Element::Literal(literal)) => return Ok(literal),
+            Err(problem) => return Err(Fault::missing(self.place(line, index), problem, "")),
+        };
         let converted = if self.holds_file {
             let mut addressed = value.clone();
             let place = format!("{}/{index:010}/", self.name);

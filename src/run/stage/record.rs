@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::idl::core::{LiteralType, TypedInterface, Variable, VariableMap};
+use crate::idl::record::flyte::{Kind as StoredKind, Runner as StoredRunner};
 use crate::idl::record::policy::{Completion as StoredCompletion, ConcurrencyMode as StoredMode};
-use crate::idl::record::{Cache, Policy, Resources, TaskRecord};
+use crate::idl::record::{BatchOptions as StoredOptions, Cache, Flyte as StoredFlyte, Policy, Resources, TaskRecord};
 use crate::map::layout::RECORD_VERSION;
-use crate::map::task::{Completion, ConcurrencyMode, MapTask};
+use crate::map::task::{BatchOptions, Completion, ConcurrencyMode, Entrypoint, FlyteKind, MapTask, Runner};
 
 /// The record of `task` with inputs of `types`, of which `mapped` are mapped over `size` elements in packs that begin
 /// at `pack_starts`.
@@ -46,7 +47,33 @@ pub(super) fn record(
         }),
         inputs_of: String::new(),
         relies_on: Vec::new(),
+        flyte: flyte(&task.entrypoint),
+        batch: batch(&task.batch),
     }
+}
+
+fn flyte(entrypoint: &Entrypoint) -> Option<StoredFlyte> {
+    let Entrypoint::Flyte(flyte) = entrypoint else { return None };
+    let kind = match flyte.kind {
+        FlyteKind::Single => StoredKind::Single,
+        FlyteKind::Map => StoredKind::Map,
+        FlyteKind::Container => StoredKind::Container,
+    };
+    let runner = match flyte.runner {
+        Runner::Worker => StoredRunner::Worker,
+        Runner::Stock => StoredRunner::Stock,
+    };
+    let raw_output_prefix = flyte.raw_output_prefix.clone().unwrap_or_default();
+    Some(StoredFlyte { kind: kind.into(), runner: runner.into(), raw_output_prefix })
+}
+
+fn batch(options: &BatchOptions) -> Option<StoredOptions> {
+    (*options != BatchOptions::default()).then(|| StoredOptions {
+        platform: options.platform.map(|platform| platform.to_string()).unwrap_or_default(),
+        propagate_tags: options.propagate_tags,
+        scheduling_priority: options.scheduling_priority,
+        tags: options.tags.clone(),
+    })
 }
 
 fn policy(task: &MapTask, size: u64) -> Policy {

@@ -95,6 +95,10 @@ impl Stager {
 
     /// Takes elements of all lists in step until one ends; then all must have.
     pub(super) async fn zip(&mut self, columns: &mut [Column]) -> Result<(), StoreError> {
+        if columns.is_empty() {
+            // Nothing is mapped: one subtask with the bound values alone.
+            return self.rows(columns, 1).await;
+        }
         loop {
             let mut rows = usize::MAX;
             for column in columns.iter_mut() {

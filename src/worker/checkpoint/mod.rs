@@ -24,6 +24,7 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::setting::Setting;
 use crate::aws::store::Store;
+use crate::map::flyte::template as flyte;
 use crate::map::index::OriginalIndex;
 use crate::map::layout::SAVED;
 use crate::map::template::{Piece, mentions};
@@ -44,6 +45,11 @@ impl Wanted {
             directory: asked || mentions(command, &Piece::CheckpointDir),
             previous: mentions(command, &Piece::PreviousCheckpoint),
         }
+    }
+
+    /// What a command of Flyte's wants.
+    pub(super) fn of_flyte(command: &[String]) -> Self {
+        Wanted { directory: false, previous: flyte::mentions(command, &flyte::Piece::PreviousCheckpoint) }
     }
 
     /// Finds what earlier attempts left, and restores the newest directory that is complete. Directories are made in

@@ -133,7 +133,7 @@ proptest! {
                 prop_assert_eq!(&machine, &before);
             }
             let summary = machine.summary();
-            let counted = summary.running + summary.settling + summary.queued + summary.waiting;
+            let counted = summary.running + summary.settling + summary.queued + summary.waiting + summary.dropped;
             prop_assert!(counted + summary.succeeded + summary.failed >= summary.size);
             machine.next_action();
         }

@@ -1,0 +1,101 @@
+//! What flytekit's `AWSBatchConfig` says, and the tags of the jobs.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::container::Source;
+use super::{Options, structs};
+use crate::idl::core::TaskTemplate;
+use crate::map::resources::Platform;
+use crate::map::spec::{Fault, Faults, suggest};
+use crate::map::task::BatchOptions;
+
+/// The type of a task with an `AWSBatchConfig`.
+pub(super) const AWS_BATCH: &str = "aws-batch";
+
+/// What an `AWSBatchConfig` may hold.
+const KEYS: [&str; 5] = ["parameters", "schedulingPriority", "platformCapabilities", "propagateTags", "tags"];
+/// Batch allows 50 tags of a job and its definition together, and some are batchmap's own.
+const MAX_TAGS: usize = 40;
+/// Batch's own.
+const MAX_PRIORITY: u64 = 9999;
+
+fn config(template: &TaskTemplate) -> Map<String, Value> {
+    let custom = template.custom.as_ref().filter(|_| template.r#type == AWS_BATCH);
+    custom.map(structs::object).unwrap_or_default()
+}
+
+/// The options of the jobs.
+pub(super) fn options(source: &Source, options: &Options, faults: &mut Faults) -> BatchOptions {
+    let config = config(source.template);
+    for (key, value) in config.iter().filter(|(key, _)| !KEYS.contains(&key.as_str())) {
+        faults.0.push(Fault::of(format!("custom.{key}"), value, "is no option of a Batch job", suggest(key, KEYS)));
+    }
+    let mut wrong = |key: &str, value: &Value, problem: &str, fix: &str| {
+        faults.0.push(Fault::of(format!("custom.{key}"), value, problem, fix));
+    };
+    let given = |key: &str| config.get(key).filter(|value| !value.is_null());
+    let platform = given("platformCapabilities").and_then(|value| {
+        let read = value.as_str().and_then(|text| text.parse::<Platform>().ok());
+        if read.is_none() {
+            wrong("platformCapabilities", value, "is no platform", "write EC2 or FARGATE");
+        }
+        read
+    });
+    let priority = given("schedulingPriority").filter(|value| value.as_u64() != Some(0)).and_then(|value| {
+        let read = value.as_u64().filter(|priority| *priority <= MAX_PRIORITY);
+        if read.is_none() {
+            wrong("schedulingPriority", value, "is no priority", "give a whole number from 0 to 9999");
+        }
+        read.map(|priority| priority as u32)
+    });
+    let propagate_tags = given("propagateTags").is_some_and(|value| {
+        if !value.is_boolean() {
+            wrong("propagateTags", value, "is neither true nor false", "write one of them");
+        }
+        value.as_bool().unwrap_or_default()
+    });
+    let own = texts("tags", &config, faults);
+    let tags = tags(options.labels.clone().into_iter().chain(own).collect(), faults);
+    BatchOptions { platform, propagate_tags, scheduling_priority: priority, tags }
+}
+
+fn tags(tags: BTreeMap<String, String>, faults: &mut Faults) -> BTreeMap<String, String> {
+    if tags.len() > MAX_TAGS {
+        let problem = format!("there are {} tags and labels together", tags.len());
+        faults.0.push(Fault::missing("custom.tags", problem, format!("give {MAX_TAGS} at most")));
+    }
+    for (name, value) in &tags {
+        let long = name.chars().count() > 128 || value.chars().count() > 256;
+        if name.is_empty() || long || name.to_ascii_lowercase().starts_with("aws:") {
+            let fix = "give a name of 1 to 128 characters, not beginning with aws:, and a value of 256 at most";
+            faults.0.push(Fault::text(format!("custom.tags.{name}"), value, "is no tag that AWS takes", fix));
+        }
+    }
+    tags
+}
+
+fn texts(key: &str, config: &Map<String, Value>, faults: &mut Faults) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::new();
+    for (name, value) in config.get(key).and_then(Value::as_object).into_iter().flatten() {
+        match value.as_str() {
+            Some(text) => drop(texts.insert(name.clone(), text.to_owned())),
+            None => {
+                faults.0.push(Fault::of(format!("custom.{key}.{name}"), value, "is no string", "write it in quotes"))
+            }
+        }
+    }
+    texts
+}
+
+/// The command with `Ref::NAME` as the parameter of that name: what Batch makes of them, done here since the command
+/// that Batch is given is the worker's.
+pub(super) fn filled_in(words: Vec<String>, template: &TaskTemplate) -> Vec<String> {
+    let parameters = texts("parameters", &config(template), &mut Faults::default());
+    let one = |word: String| match word.strip_prefix("Ref::").and_then(|name| parameters.get(name)) {
+        Some(value) => value.clone(),
+        None => word,
+    };
+    if parameters.is_empty() { words } else { words.into_iter().map(one).collect() }
+}

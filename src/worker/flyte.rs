@@ -1,0 +1,262 @@
+//! Commands of Flyte's: what they are given and what they leave, by the contract between Flyte and its containers.
+//!
+//! ```text
+//! inputs.pb (own values; a list of one for each mapped input) ─► command ─► outputs.pb | error.pb | futures.pb
+//!      {{.input}}                                                              {{.outputPrefix}}
+//! ```
+//! Both are local files here: the worker reads and writes S3, as for any command. Where children are processes of one
+//! machine, each works in a directory of its own, which code that comes with the task is unpacked into.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+
+use super::checkpoint::Found;
+use super::command::Ended;
+use super::failure::Failure;
+use super::fetch::Fetched;
+use super::present::{Invocation, Told, wrong};
+use super::with_tail;
+use super::workspace::Workspace;
+use crate::idl::core::literal::Value;
+use crate::idl::core::{ErrorDocument, Literal, LiteralMap, LiteralType};
+use crate::idl::make;
+use crate::idl::record::TaskRecord;
+use crate::idl::record::flyte::{Kind, Runner};
+use crate::map::flyte::template::{self, Piece};
+use crate::map::layout::{ENV_ELEMENT, ENV_PROCESS};
+
+/// Bytes of `outputs.pb` at most: more belongs in files.
+const MAX_OUTPUTS: u64 = 64 << 20;
+/// Bytes of `error.pb` at most: more is no message.
+const MAX_ERROR: u64 = 1 << 20;
+
+/// How Flyte's command of this record is run; `None` where it is none of Flyte's.
+///
+/// # Errors
+/// Where it is to be run without a worker.
+pub(super) fn kind(record: &TaskRecord) -> Result<Option<Kind>, Failure> {
+    let Some(flyte) = &record.flyte else { return Ok(None) };
+    match (Kind::try_from(flyte.kind), Runner::try_from(flyte.runner)) {
+        (Ok(kind), Ok(Runner::Worker)) => Ok(Some(kind)),
+        (Ok(_), Ok(Runner::Stock)) => Err(Failure::system("the task is to be run without a worker")),
+        _ => Err(Failure::system("task.pb holds a kind of command that this worker does not know")),
+    }
+}
+
+/// Whether the command reads and leaves protobuf files.
+pub(super) fn by_protobuf(kind: Option<Kind>) -> bool {
+    matches!(kind, Some(Kind::Single | Kind::Map))
+}
+
+/// Writes the file of the inputs: of a map, a list of this one element for each mapped input.
+pub(super) fn write_inputs(kind: Kind, fetched: &Fetched, workspace: &Workspace) -> Result<(), Failure> {
+    let mapped = |name: &String| kind == Kind::Map && fetched.record.mapped.contains(name);
+    let given = |(name, literal): (&String, &Literal)| {
+        let literal = literal.clone();
+        (name.clone(), if mapped(name) { make::collection(vec![literal]) } else { literal })
+    };
+    let inputs = LiteralMap { literals: fetched.inputs.iter().map(given).collect() };
+    let path = input(workspace);
+    let unwritten = |error| Failure::system(format!("cannot write {}: {error}", path.display()));
+    fs::write(&path, inputs.encode_to_vec()).map_err(unwritten)
+}
+
+fn input(workspace: &Workspace) -> PathBuf {
+    workspace.inputs.join("inputs.pb")
+}
+
+impl Told<'_> {
+    /// Renders a command of Flyte's and sets up its environment.
+    pub(super) fn flyte(
+        &self,
+        kind: Kind,
+        command: &[String],
+        inherited: BTreeMap<OsString, OsString>,
+    ) -> Result<Invocation, Failure> {
+        let render = |argument: &String| template::render(argument, |piece| self.flyte_piece(kind, piece));
+        let mut argv = command.iter().map(render).collect::<Result<Vec<_>, _>>()?;
+        let mut environment = self.environment(inherited);
+        if kind == Kind::Map {
+            environment.insert("BATCH_JOB_ARRAY_INDEX_VAR_NAME".into(), ENV_ELEMENT.into());
+            environment.insert(ENV_ELEMENT.into(), "0".into());
+            environment.remove(OsStr::new("BATCH_JOB_ARRAY_INDEX_OFFSET"));
+        }
+        if let Some(work) = &self.workspace.work {
+            unpack_here(&mut argv);
+            // Before what the machine has: the task's own code counts.
+            let inherited = environment.remove(OsStr::new("PYTHONPATH")).filter(|path| !path.is_empty());
+            let mut path = work.clone().into_os_string();
+            path.extend(inherited.into_iter().flat_map(|inherited| [OsString::from(":"), inherited]));
+            environment.insert("PYTHONPATH".into(), path);
+        }
+        Ok(Invocation { argv, environment, directory: self.workspace.work.clone() })
+    }
+
+    fn flyte_piece(&self, kind: Kind, piece: &Piece) -> Result<String, Failure> {
+        let shown = |path: &Path| path.to_string_lossy().into_owned();
+        let (root, index, attempt) = (&self.setting.root, self.fetched.index, &self.setting.attempt);
+        let address = |key: String| format!("s3://{}/{}", self.setting.bucket, key.trim_end_matches('/'));
+        Ok(match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Input => shown(&input(self.workspace)),
+            Piece::InputPrefix => shown(&self.workspace.inputs),
+            Piece::OutputPrefix if kind == Kind::Container => address(root.subtask(index)),
+            Piece::OutputPrefix => shown(&self.workspace.outputs),
+            Piece::RawOutputPrefix => match self.fetched.record.flyte.as_ref().map(|flyte| &flyte.raw_output_prefix) {
+                Some(prefix) if !prefix.is_empty() => format!("{prefix}/{}/{:010}/{attempt}", root.id(), index.0),
+                _ => address(root.raw_attempt(index, attempt)),
+            },
+            Piece::CheckpointPrefix => address(root.checkpoint(index, attempt)),
+            Piece::PreviousCheckpoint => previous(self.checkpoint).map_or_else(
+                // What flytekit takes for none.
+                || "\"\"".to_owned(),
+                |previous| address(root.checkpoint(index, previous)),
+            ),
+            Piece::UniqueKey => format!("{}-{}-{attempt}", root.id(), index.0),
+            Piece::Value(name) => match self.texts.get(name) {
+                Some(text) if text.contains('\0') => {
+                    return Err(wrong(format!("input {name} holds a zero byte, which no argument can")));
+                }
+                Some(text) => text.clone(),
+                None => return Err(wrong(format!("command: {{{{.inputs.{name}}}}} names no input"))),
+            },
+        })
+    }
+}
+
+fn previous(checkpoint: &Found) -> Option<&String> {
+    checkpoint.previous.as_ref()
+}
+
+/// Lets code that comes with the task be unpacked into the command's own directory, wherever in a container it would go.
+fn unpack_here(argv: &mut [String]) {
+    let end = argv.iter().position(|word| word == "--").unwrap_or(argv.len());
+    let fast = argv[..end].iter().any(|word| word == "pyflyte-fast-execute");
+    if let (true, Some(at)) = (fast, argv[..end].iter().position(|word| word == "--dest-dir"))
+        && at + 1 < end
+    {
+        ".".clone_into(&mut argv[at + 1]);
+    }
+}
+
+/// Whether children are processes of this machine.
+pub(super) fn is_process(environment: &BTreeMap<OsString, OsString>) -> bool {
+    environment.contains_key(OsStr::new(ENV_PROCESS))
+}
+
+/// What a command that failed says of itself, if it does.
+pub(super) fn error(directory: &Path) -> Option<Failure> {
+    let path = error_file(directory)?;
+    let unread = |problem: String| Failure::output(format!("{} cannot be read: {problem}", path.display()));
+    let read = || {
+        let bytes = read_small(&path, MAX_ERROR)?;
+        ErrorDocument::decode(bytes.as_slice()).map_err(|error| error.to_string())
+    };
+    Some(match read() {
+        Ok(document) => Failure::told(document.error.unwrap_or_default()),
+        Err(problem) => unread(problem),
+    })
+}
+
+/// `error.pb` or, of a task in several processes, the first `error-*.pb`.
+fn error_file(directory: &Path) -> Option<PathBuf> {
+    let plain = directory.join("error.pb");
+    if plain.exists() {
+        return Some(plain);
+    }
+    let names = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.file_name());
+    let errors = names.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("error-") && name.ends_with(".pb")
+    });
+    errors.min().map(|name| directory.join(name))
+}
+
+fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if size > limit {
+        return Err(format!("it has {size} bytes, and at most {limit} are taken"));
+    }
+    fs::read(path).map_err(|error| error.to_string())
+}
+
+/// The outputs that a command which ended with 0 has left.
+pub(super) fn outputs(
+    directory: &Path,
+    declared: &BTreeMap<String, LiteralType>,
+    ended: &Ended,
+) -> Result<LiteralMap, Failure> {
+    let path = directory.join("outputs.pb");
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.len() > MAX_OUTPUTS => {
+            let size = metadata.len();
+            let message = format!("its outputs take {size} bytes, and at most {MAX_OUTPUTS} are taken; return files");
+            return Err(Failure::output(message));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(nothing_left(directory, ended)),
+        Err(error) => return Err(Failure::system(format!("cannot look at {}: {error}", path.display()))),
+    }
+    let bytes = fs::read(&path).map_err(|error| Failure::system(format!("cannot read {}: {error}", path.display())))?;
+    let outputs = LiteralMap::decode(bytes.as_slice())
+        .map_err(|error| Failure::output(format!("its outputs.pb is no LiteralMap: {error}")))?;
+    let missing: Vec<&str> =
+        declared.keys().filter(|name| !outputs.literals.contains_key(*name)).map(String::as_str).collect();
+    if !missing.is_empty() {
+        return Err(Failure::output(format!("its outputs.pb lacks {}", missing.join(", "))));
+    }
+    if let Some((name, _)) = outputs.literals.iter().find(|(_, literal)| offloaded(literal)) {
+        let message = format!("output {name} is offloaded, which batchmap does not read; unset _F_L_MIN_SIZE_MB");
+        return Err(Failure::output(message));
+    }
+    Ok(LiteralMap { literals: outputs.literals.into_iter().filter(|(name, _)| declared.contains_key(name)).collect() })
+}
+
+fn nothing_left(directory: &Path, ended: &Ended) -> Failure {
+    if directory.join("futures.pb").exists() {
+        let message = "it is a @dynamic task, which batchmap does not run; write a @workflow, or map a task";
+        return Failure::output(message.to_owned());
+    }
+    Failure::output(with_tail("it ended with exit code 0 but left neither outputs nor an error".to_owned(), ended))
+}
+
+fn offloaded(literal: &Literal) -> bool {
+    match &literal.value {
+        Some(Value::OffloadedMetadata(_)) => true,
+        Some(Value::Collection(list)) => list.literals.iter().any(offloaded),
+        Some(Value::Map(map)) => map.literals.values().any(offloaded),
+        Some(Value::Scalar(_)) | None => false,
+    }
+}
+
+/// The page that the command has made of itself, if it did.
+pub(super) fn deck(directory: &Path) -> Option<PathBuf> {
+    Some(directory.join("deck.html")).filter(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_unpacked_into_the_own_directory_only_by_fast_execute() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        for (before, after) in [
+            (
+                "pyflyte-fast-execute --additional-distribution s3://b/k --dest-dir /root -- pyflyte-execute --dest-dir x",
+                "pyflyte-fast-execute --additional-distribution s3://b/k --dest-dir . -- pyflyte-execute --dest-dir x",
+            ),
+            ("pyflyte-execute --dest-dir /root", "pyflyte-execute --dest-dir /root"),
+            ("pyflyte-fast-execute --dest-dir", "pyflyte-fast-execute --dest-dir"),
+        ] {
+            let mut argv = words(before);
+            unpack_here(&mut argv);
+            assert_eq!(argv, words(after));
+        }
+    }
+}
