@@ -4,7 +4,7 @@
 //! Nothing runs by itself: whoever has waited calls [`Cloud::advance`], and what was due in between happens in the order
 //! of its time. So a run is the same every time, and every step can be looked at.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub struct Cloud {
 pub struct Inside {
     /// Milliseconds since the beginning.
     pub now: u64,
+    /// Whether the request that is being carried out has come after its caller had given it up.
+    pub late: bool,
     pub model: Model,
     pub store: Arc<MemoryStore>,
     /// Every execution so far, by its id.
@@ -56,9 +58,9 @@ pub struct Inside {
     due: BTreeMap<(u64, u64), Happening>,
     /// Tells happenings of the same time apart.
     counted: u64,
-    /// Drivers of the newest execution that live no more.
-    gone: BTreeSet<u64>,
-    /// Jobs that came when the execution had finished, with the drivers that submitted them.
+    /// Drivers of the newest execution that live no more, and whether they have died.
+    gone: BTreeMap<u64, bool>,
+    /// Jobs that came when the execution had finished, or just before, with the drivers that submitted them.
     after_the_end: Vec<(u64, String)>,
 }
 
@@ -75,13 +77,14 @@ impl Cloud {
         let seed = script.dice.0;
         let mut inside = Inside {
             now: 0,
+            late: false,
             model: Model::new(&seed.to_string(), script.slots),
             store: Arc::new(MemoryStore::standing_still("bucket", EPOCH_MS)),
             acts: BTreeMap::new(),
             under_way: BTreeMap::new(),
             due: BTreeMap::new(),
             counted: 0,
-            gone: BTreeSet::new(),
+            gone: BTreeMap::new(),
             after_the_end: Vec::new(),
         };
         let Ok(Reply::Registered(registered)) = inside.apply(ask::register(&crate::definition::small("d"))) else {
@@ -213,7 +216,7 @@ impl Inside {
     /// is there then to end it: no sweep can see what comes after it, so that none is asked for it.
     pub fn submit(&mut self, id: &str, driver: u64, request: &SubmitRequest) -> Option<Result<Reply, Refusal>> {
         let finished = self.act(id).watch.is_finished();
-        if finished && self.gone.contains(&driver) {
+        if finished && self.gone.contains_key(&driver) {
             return None;
         }
         let reply = self.apply(ask::submit(request));
@@ -225,12 +228,17 @@ impl Inside {
 
     /// A driver is gone. One that has `died` ends nothing of what it has submitted after the end: that is let go.
     pub fn gone(&mut self, driver: u64, died: bool) {
-        self.gone.insert(driver);
+        self.gone.insert(driver, died);
         for (_, job) in self.after_the_end.extract_if(.., |(by, _)| *by == driver).collect::<Vec<_>>() {
             if died {
-                self.apply(ask::terminate(&job, "its driver died")).expect("it is there");
+                self.let_go(&job);
             }
         }
+    }
+
+    /// Ends a job of which nobody knows.
+    fn let_go(&mut self, job: &str) {
+        self.apply(ask::terminate(job, "nobody knows of it")).expect("it is there");
     }
 
     fn begin(&mut self, start: &Start) -> Input {
@@ -258,8 +266,8 @@ impl Inside {
         at_once(question(&self.store))
     }
 
-    /// Takes in an object that a driver of execution `id` has created.
-    pub fn created(&mut self, id: &str, key: &str, body: &Bytes) {
+    /// Takes in an object that `driver` of execution `id` has created.
+    pub fn created(&mut self, id: &str, driver: u64, key: &str, body: &Bytes) {
         let act = self.acts.get_mut(id).expect("a driver has an execution");
         if !key.starts_with(&act.script.root().journal()) {
             return;
@@ -270,6 +278,16 @@ impl Inside {
                 act.watch.due.insert(Source::Cache, hits);
             }
         }
-        act.watch.record(body, &self.model);
+        act.watch.record(body, driver);
+        if act.watch.is_finished() {
+            let left = act.watch.left(&self.model, driver, self.now);
+            for (by, job) in left {
+                if by.late || self.gone.get(&by.driver) == Some(&true) {
+                    self.let_go(&job);
+                } else {
+                    self.after_the_end.push((by.driver, job));
+                }
+            }
+        }
     }
 }

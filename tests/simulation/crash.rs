@@ -6,8 +6,11 @@ use crate::gate::{Halt, How, LONG_SLEEP};
 use crate::script::Script;
 use crate::seeds::{all, simulate};
 
-/// Places of the second and the third driver, of each size.
-const LATER: u64 = 20;
+/// Rows of drivers that take over from one another, of each size; in the first of them it is the third that is disturbed.
+const ROWS: u64 = 3;
+
+/// Places of the last driver of each row.
+const LATER: u64 = 8;
 
 /// A small script, disturbed at one place.
 #[derive(Clone, Debug)]
@@ -57,17 +60,21 @@ fn quiet(size: u64, halts: Vec<Halt>) -> Script {
 /// Some places of the second and of the third driver.
 fn later(size: u64, calls: u64) -> Vec<Place> {
     let dice = Dice(size);
-    let draw = |number: u64| {
-        let mut deaths = vec![dice.roll("death", &[number], calls)];
-        if dice.hits("third", &[number], 40) {
-            let second = simulate(quiet(size, dead(&deaths))).calls[1];
-            deaths.push(dice.roll("death/second", &[number], second));
+    let mut places = Vec::new();
+    for row in 0..ROWS {
+        let mut deaths = vec![dice.roll("death", &[row], calls)];
+        let Some(mut next) = simulate(quiet(size, dead(&deaths))).calls.get(1).copied() else { continue };
+        if row == 0 {
+            deaths.push(dice.roll("death/second", &[row], next));
+            let Some(third) = simulate(quiet(size, dead(&deaths))).calls.get(2).copied() else { continue };
+            next = third;
         }
-        let next = simulate(quiet(size, dead(&deaths))).calls;
-        let call = dice.roll("call", &[number], *next.get(deaths.len())?);
-        Place::at(size, &deaths, call).nth(dice.roll("way", &[number], 3) as usize)
-    };
-    (0..LATER).filter_map(draw).collect()
+        for number in 0..LATER {
+            let call = dice.roll("call", &[row, number], next);
+            places.extend(Place::at(size, &deaths, call).nth(dice.roll("way", &[row, number], 3) as usize));
+        }
+    }
+    places
 }
 
 #[test]

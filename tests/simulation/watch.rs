@@ -11,7 +11,7 @@ use batchmap::map::ranges::Ranges;
 use batchmap::run::journal::Record;
 
 use crate::dice::Fold;
-use crate::script::Script;
+use crate::script::{PATIENCE, Script};
 use crate::trace;
 
 /// What the journal says of a subtask.
@@ -31,6 +31,24 @@ struct Planned {
     ended: bool,
 }
 
+/// A driver, as it makes a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub driver: u64,
+    /// When it was started, in milliseconds from the beginning.
+    pub began: u64,
+    /// Whether the call has come so late that its caller had given it up.
+    pub late: bool,
+}
+
+/// A submission that Batch has taken.
+#[derive(Clone, Debug)]
+struct Taken {
+    job: String,
+    by: Caller,
+    at: u64,
+}
+
 /// The journal so far, and the jobs that there are.
 pub struct Watch {
     script: Arc<Script>,
@@ -46,6 +64,8 @@ pub struct Watch {
     pub reused: BTreeMap<Source, Ranges>,
     /// Jobs by their array, those left out that have ended.
     jobs: BTreeMap<u32, Vec<String>>,
+    /// Everything that Batch has taken, by its array.
+    taken: BTreeMap<u32, Vec<Taken>>,
     /// Jobs that Batch took for an array that had one already.
     pub doubles: u64,
     /// What the records say, but for the names of their writers.
@@ -68,6 +88,7 @@ impl Watch {
             due: BTreeMap::new(),
             reused: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            taken: BTreeMap::new(),
             doubles: 0,
             fold: Fold::default(),
             show: trace::is_shown(),
@@ -89,8 +110,8 @@ impl Watch {
         self.finished
     }
 
-    /// A record of the journal has been written.
-    pub fn record(&mut self, body: &[u8], model: &Model) {
+    /// A record of the journal has been written by `driver`.
+    pub fn record(&mut self, body: &[u8], driver: u64) {
         let record: Record = serde_json::from_slice(body).expect("a record is JSON");
         assert!(!self.finished, "record {} comes after the end", record.sequence);
         self.records += 1;
@@ -102,13 +123,18 @@ impl Watch {
         if self.show {
             eprintln!("record {}: {line}", record.sequence);
         }
-        record.events.iter().for_each(|event| self.event(event, model));
+        record.events.iter().for_each(|event| {
+            if let Event::NotSubmitted { array } = event {
+                self.given_up(*array, driver);
+            }
+            self.event(event);
+        });
         if record.sequence == 1 {
             assert_eq!(self.reused, self.due, "something else is reused than is there");
         }
     }
 
-    fn event(&mut self, event: &Event, model: &Model) {
+    fn event(&mut self, event: &Event) {
         match event {
             Event::Reused { indices, source } => {
                 assert_eq!(self.records, 1, "something is reused that the first record does not have");
@@ -133,11 +159,34 @@ impl Watch {
             }
             Event::Finished => {
                 assert!(self.decision.is_some(), "it has finished with nothing decided");
-                assert_eq!(model.unfinished(), 0, "jobs are left when it says that it has finished");
                 self.finished = true;
             }
             _ => {}
         }
+    }
+
+    /// Jobs that are left at `now`, when driver `writer` says that all is over, with who submitted them. Nothing is but what has
+    /// come behind the back of its last sweep, of one that slept or in a call that was late.
+    pub fn left(&self, model: &Model, writer: u64, now: u64) -> Vec<(Caller, String)> {
+        let all = self.taken.values().flatten().filter(|taken| model.unfinished_children_of(&taken.job) > 0);
+        let left: Vec<(Caller, String)> = all
+            .inspect(|taken| {
+                let fine = (taken.by.late || taken.by.driver != writer) && taken.at + PATIENCE >= now;
+                assert!(fine, "{taken:?} is left when driver {writer} says that it has finished");
+            })
+            .map(|taken| (taken.by, taken.job.clone()))
+            .collect();
+        assert_eq!(model.unfinished(), left.len(), "jobs are left when it says that it has finished");
+        left
+    }
+
+    /// A driver says that an array was not submitted. What it has itself submitted in time it must have found: listings
+    /// lag, but less than its patience lasts.
+    fn given_up(&self, array: u32, driver: u64) {
+        let own =
+            self.taken.get(&array).into_iter().flatten().find(|taken| taken.by.driver == driver && !taken.by.late);
+        let fine = own.is_none() || self.script.forgotten;
+        assert!(fine, "driver {driver} gives up array {array}, and {own:?} was taken");
     }
 
     fn planned(&mut self, array: u32, members: &Ranges) {
@@ -169,12 +218,16 @@ impl Watch {
     }
 
     /// Batch has taken a job: it must be one that the journal intends, and not be too much.
-    pub fn submitted(&mut self, name: &str, size: u32, id: &str, model: &Model) {
+    pub fn submitted(&mut self, (name, size): (&str, u32), id: &str, model: &Model, by: Caller, now: u64) {
         let number =
             name.strip_prefix(&layout::job_name_prefix(&self.script.id)).and_then(|number| number.parse().ok());
         let array: u32 = number.unwrap_or_else(|| panic!("{name} is no array's name"));
         let Some(planned) = self.arrays.get(array as usize) else { panic!("array {array} is not in the journal") };
         assert_eq!(planned.members.len(), u64::from(size), "array {array} has another size in the journal");
+        let taken = self.taken.entry(array).or_default();
+        let there = taken.iter().find(|taken| taken.at < by.began).filter(|_| !self.script.forgotten);
+        assert!(there.is_none(), "{by:?} submits array {array}, and {there:?} was there when it began");
+        taken.push(Taken { job: id.to_owned(), by, at: now });
         let jobs = self.jobs.entry(array).or_default();
         jobs.push(id.to_owned());
         self.doubles += u64::from(jobs.len() > 1);

@@ -24,6 +24,7 @@ use crate::gate::Gate;
 use crate::script::{SECOND, Script};
 use crate::trace::Trace;
 use crate::trouble::{Failing, Fate};
+use crate::watch::Caller;
 
 /// How old an answer of DescribeJobs may be.
 const STALE: u64 = 20 * SECOND;
@@ -34,6 +35,8 @@ const SUBMITS_AT_ONCE: usize = 8;
 /// What one driver has of the world.
 pub struct Wire {
     pub driver: u64,
+    /// When it was started, in milliseconds from the beginning.
+    pub began: u64,
     pub script: Arc<Script>,
     pub cloud: Arc<Cloud>,
     pub trace: Arc<Trace>,
@@ -53,6 +56,7 @@ impl Wire {
     pub fn new(driver: u64, script: &Arc<Script>, cloud: &Arc<Cloud>, trace: &Arc<Trace>, gate: Gate) -> Wire {
         Wire {
             driver,
+            began: cloud.now(),
             script: script.clone(),
             cloud: cloud.clone(),
             trace: trace.clone(),
@@ -118,7 +122,10 @@ impl Wire {
         let answer = Arc::new(Mutex::new(None));
         if !matches!(fate, Fate::Throttled | Fate::Lost | Fate::Denied) {
             let place = answer.clone();
-            let request = move |inside: &mut Inside| *place.lock().unwrap() = Some(made(inside));
+            let request = move |inside: &mut Inside| {
+                inside.late = late > 0;
+                *place.lock().unwrap() = Some(made(inside));
+            };
             self.cloud.post(if late > 0 { there + back + late } else { there }, Box::new(request));
         }
         tokio::time::sleep(Duration::from_millis(there + back)).await;
@@ -156,12 +163,13 @@ impl Wire {
 impl Batch for Wire {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
         let request = request.clone();
-        let (name, id, driver) = (request.name.clone(), self.script.id.clone(), self.driver);
+        let (name, id, driver, began) = (request.name.clone(), self.script.id.clone(), self.driver, self.began);
         self.call("SubmitJob", &name, move |inside| match inside.submit(&id, driver, &request) {
             None => Err(BatchError::Unknown { operation: "SubmitJob", message: "too late".to_owned() }),
             Some(Ok(Reply::Submitted(submitted))) => {
                 let watch = &mut inside.acts.get_mut(&id).expect("a driver has an execution").watch;
-                watch.submitted(&request.name, request.size, &submitted.job_id, &inside.model);
+                let by = Caller { driver, began, late: inside.late };
+                watch.submitted((&request.name, request.size), &submitted.job_id, &inside.model, by, inside.now);
                 Ok(submitted.job_id)
             }
             Some(other) => panic!("a submission is refused: {other:?}"),
@@ -232,10 +240,10 @@ impl Store for Wire {
     }
 
     async fn put_new(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
-        let (name, id) = (key.to_owned(), self.script.id.clone());
+        let (name, id, driver) = (key.to_owned(), self.script.id.clone(), self.driver);
         let put = move |inside: &mut Inside| {
             inside.ask(async |store| store.put_new(&name, body.clone()).await)?;
-            inside.created(&id, &name, &body);
+            inside.created(&id, driver, &name, &body);
             Ok(())
         };
         self.call("PutNew", key, put).await
