@@ -103,7 +103,7 @@ fn everything_that_a_spec_can_say() {
     assert_eq!(task.policy.completion, Completion::Satisfied);
     assert_eq!(task.policy.timeout, Some(Duration::from_secs(300)));
     let ignored = ["line", "threshold"].map(str::to_owned).into();
-    let cache = Cache { version: "1.0".to_owned(), ignored, overwrite: true, by_command: false };
+    let cache = Cache { version: "1.0".to_owned(), ignored, overwrite: true, serialize: false, by_command: false };
     assert_eq!(task.policy.cache, Some(cache));
     assert_eq!(task.policy.deadline, Some(Duration::from_secs(5400)));
     assert_eq!(task.resources, Resources { cpu_milli: 500, memory_mib: 2048, gpus: 1 });
@@ -223,8 +223,8 @@ fn what_is_said_of_the_cache_must_make_sense() {
         (json!({"cache_overwrite": true}), "policy.cache_overwrite: there is no cache; give policy.cache: true"),
         (json!({"cache_ignore_inputs": ["x"]}), "policy.cache_ignore_inputs: there is no cache"),
         (
-            json!({"cache": true, "cache_version": "1", "cache_serialize": true}),
-            "policy.cache_serialize is true: runs do not wait for one another",
+            json!({"cache": true, "cache_version": "1", "cache_serialize": true, "cache_overwrite": true}),
+            "policy.cache_serialize is true: cache_overwrite runs everything",
         ),
     ] {
         let found = policy(value);

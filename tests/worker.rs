@@ -150,7 +150,10 @@ fn inputs_come_in_arguments_files_and_environment() {
     let output = outcome.outputs(1).unwrap_or_else(|| panic!("{}", outcome.stderr));
     let parts: Vec<&str> = output["o0"].as_str().unwrap().split('|').collect();
     assert_eq!(parts[..5], ["s2", "<a b>", "true6.0", r#"{"k":[1,2]}"#, ""]);
-    assert_eq!(parts[7], "s3://bucket/p/executions/e1/subtasks/0000000001 s3://bucket/p/raw/e1/0000000001/000000-01");
+    assert_eq!(
+        parts[7],
+        "s3://bucket/p/executions/e1/subtasks/0000000001 s3://bucket/p/raw/e1/0000000001/000000-01.job"
+    );
     assert_eq!(parts[8], "{{.inputs.x}} {{x}}");
     assert_eq!(parts[9..14], ["true", "a b", r#"{"k":[1,2]}"#, "6.0", "s2"]);
     assert_eq!(parts[14..], ["true", "a b", "s2", "1", "2", "000000-01", "r", "yes", "dirs"]);
@@ -215,9 +218,9 @@ fn files_are_downloaded_and_uploaded() {
     fs::write(staged.path().join("other/two.csv"), "2\n").unwrap();
     let script = r#"cat "$1" "$BATCHMAP_INPUT_table" > "$BATCHMAP_OUTPUT_DIR/copy""#;
     let outcome = staged.shell(script, &["{{.inputs.x}}"]);
-    let address = "s3://bucket/p/raw/e1/0000000000/000000-01/copy";
+    let address = "s3://bucket/p/raw/e1/0000000000/000000-01.job/copy";
     assert_eq!(outcome.succeeded(), json!({"copy": address, "none": null}));
-    assert_eq!(outcome.objects["p/raw/e1/0000000000/000000-01/copy"], "1\n2\n");
+    assert_eq!(outcome.objects["p/raw/e1/0000000000/000000-01.job/copy"], "1\n2\n");
 
     for (uri, message) in
         [("s3://bucket/gone", "does not exist"), ("https://x/y", "only s3://"), ("s3://b", "only s3://")]
@@ -225,6 +228,23 @@ fn files_are_downloaded_and_uploaded() {
         let staged = Staged::packed(&["x"], &[vec![value(uri)]], &BTreeMap::new(), 1);
         let error = staged.run(&["true"]).failed(126);
         assert!(error.message.contains("input x") && error.message.contains(message), "{}", error.message);
+    }
+}
+
+/// A submission of unknown outcome may have made two jobs of one array: the outputs of the first to end stay, and so do
+/// the files that they name.
+#[test]
+fn twin_jobs_do_not_replace_one_anothers_files() {
+    let mut staged = one().outputs(&[("o", "file")]);
+    let mut first = None;
+    for twin in ["aaaa-1:0", "bbbb-2:0"] {
+        staged = staged.set("AWS_BATCH_JOB_ID", twin);
+        let outcome = staged.shell(&format!("echo {twin} > $BATCHMAP_OUTPUT_DIR/o"), &[]);
+        let outputs = outcome.succeeded();
+        let address = outputs["o"].as_str().unwrap().strip_prefix("s3://bucket/").unwrap().to_owned();
+        assert_eq!(outcome.objects[&address], "aaaa-1:0\n", "{twin}");
+        assert_eq!(*first.get_or_insert_with(|| address.clone()), address);
+        staged.objects.extend(outcome.objects);
     }
 }
 

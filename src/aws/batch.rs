@@ -196,6 +196,12 @@ pub enum BatchError {
         /// The cause.
         message: String,
     },
+    /// The call was not made, for its caller's [`Fence`] does not hold any more.
+    #[error("{operation} was not called: whoever wanted it may not call it any more")]
+    Fenced {
+        /// The API operation.
+        operation: &'static str,
+    },
 }
 
 impl BatchError {
@@ -205,12 +211,28 @@ impl BatchError {
     }
 }
 
+/// Whether a call may still be made. A call may wait for its turn, and be tried again, long after it was asked for.
+#[async_trait]
+pub trait Fence: Send + Sync {
+    /// Asked just before each try.
+    async fn holds(&self) -> bool;
+}
+
 /// AWS Batch.
 #[async_trait]
 pub trait Batch: Send + Sync {
     /// Submits an array, or a plain job when `size` is 1, and returns its id. Never retries by itself: SubmitJob has
     /// no client token, so a second call could be a second array.
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError>;
+
+    /// The same, but only while `fence` holds: [`BatchError::Fenced`] otherwise. Whoever makes a call wait, or makes it
+    /// again, asks the fence before each try.
+    async fn submit_fenced(&self, request: &SubmitRequest, fence: &dyn Fence) -> Result<String, BatchError> {
+        if !fence.holds().await {
+            return Err(BatchError::Fenced { operation: "SubmitJob" });
+        }
+        self.submit(request).await
+    }
 
     /// Describes up to 100 jobs; one that Batch does not know (any more) is left out.
     async fn describe(&self, ids: &[String]) -> Result<Vec<JobDetail>, BatchError>;

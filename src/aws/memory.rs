@@ -20,7 +20,9 @@ const PAGE: usize = 1000;
 pub struct MemoryStore {
     bucket: String,
     objects: Mutex<BTreeMap<String, Object>>,
-    /// How far its clock is ahead of this machine's, in milliseconds.
+    /// What its clock shows when it stands still; otherwise it goes with this machine's.
+    still_ms: Option<u64>,
+    /// How far its clock is ahead of that, in milliseconds.
     ahead_ms: AtomicU64,
 }
 
@@ -34,6 +36,11 @@ impl MemoryStore {
     /// An empty bucket called `bucket`.
     pub fn new(bucket: &str) -> Self {
         MemoryStore { bucket: bucket.to_owned(), ..MemoryStore::default() }
+    }
+
+    /// An empty bucket called `bucket`, whose clock shows `now_ms` and is moved by [`MemoryStore::pass`] alone.
+    pub fn standing_still(bucket: &str, now_ms: u64) -> Self {
+        MemoryStore { still_ms: Some(now_ms), ..MemoryStore::new(bucket) }
     }
 
     /// Every object by its key.
@@ -52,8 +59,8 @@ impl MemoryStore {
     }
 
     fn now_ms(&self) -> u64 {
-        let machine = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        machine + self.ahead_ms.load(Ordering::Relaxed)
+        let machine = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        self.still_ms.unwrap_or_else(machine) + self.ahead_ms.load(Ordering::Relaxed)
     }
 
     fn object(&self, body: Bytes) -> Object {
@@ -212,6 +219,17 @@ mod tests {
     async fn directories() {
         let store = bucket_with(["d/a/1", "d/a/2", "d/b/1", "d/file", "e/c/1"].map(str::to_owned)).await;
         assert_eq!(store.list_directories("d/").await.unwrap(), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_stands_still_is_moved_by_hand() {
+        let store = MemoryStore::standing_still("bucket", 5_000);
+        store.put("old", Bytes::new()).await.unwrap();
+        store.pass(Duration::from_secs(2));
+        store.put("young", Bytes::new()).await.unwrap();
+        let dates: Vec<u64> =
+            store.list("", None).await.unwrap().objects.iter().map(|object| object.modified_ms).collect();
+        assert_eq!((dates, store.now().await.unwrap()), (vec![5_000, 7_000], 7_000));
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod logs;
 pub mod memory;
 pub mod pacing;
+pub mod pooled;
 pub mod sdk;
 pub mod store;
 pub mod target;

@@ -88,6 +88,18 @@ impl Target {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn from_settings(settings: &BTreeMap<&'static str, Setting>) -> Result<Self, Faults> {
+        Target::read(settings, true)
+    }
+
+    /// The same for what submits nothing: it needs no queue, and without one that of the target is empty.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn without_queue(settings: &BTreeMap<&'static str, Setting>) -> Result<Self, Faults> {
+        Target::read(settings, false)
+    }
+
+    fn read(settings: &BTreeMap<&'static str, Setting>, needs_queue: bool) -> Result<Self, Faults> {
         let mut faults = Faults::default();
         for (name, setting) in settings {
             if let Err((problem, fix)) = check(name, &setting.value) {
@@ -110,10 +122,11 @@ impl Target {
                 String::new()
             })
         };
+        let queue = get("queue").or(default.clone()).unwrap_or_default();
         let own_queue = default.is_some() && get("queue").is_none();
         let target = AwsTarget {
             bucket: required("bucket"),
-            queue: required("queue"),
+            queue: if needs_queue { required("queue") } else { queue },
             region: get("region"),
             prefix,
             interruptible_queue: get("interruptible_queue").or(own_queue.then(|| OWN_INTERRUPTIBLE.to_owned())),
@@ -198,12 +211,23 @@ fn check(name: &str, value: &str) -> Result<(), (String, String)> {
         "assign_public_ip" if !matches!(value, "true" | "false") => {
             wrong("is neither true nor false", "write one of them")
         }
-        "endpoint" if !(value.starts_with("http://") || value.starts_with("https://")) => {
-            wrong("is no address of an endpoint", "give it as http://HOST:PORT")
-        }
+        "endpoint" if !is_endpoint(value) => wrong("is no address of an endpoint", "give it as http://HOST:PORT"),
         "prefix" if value.starts_with("s3://") => wrong("holds a bucket", "give the bucket as bucket"),
         _ => Ok(()),
     }
+}
+
+/// Whether a text is the address of an endpoint: `http://HOST` or `https://HOST`, with a port and a path if need be.
+pub fn is_endpoint(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let authority = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        // The colons of an address in brackets are its own.
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '[' | ']' | ':');
+    !host.is_empty() && host.chars().all(named) && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 fn is_bucket(name: &str) -> bool {
@@ -252,6 +276,27 @@ mod tests {
         let target = aws(&[("endpoint", "http://127.0.0.1:4566")]);
         assert_eq!((target.bucket.as_str(), target.queue.as_str()), (OWN_NAME, OWN_NAME));
         assert_eq!(target.interruptible_queue.as_deref(), Some(OWN_INTERRUPTIBLE));
+    }
+
+    #[test]
+    fn who_submits_nothing_needs_no_queue() {
+        let setting = Setting { value: "my-bucket".to_owned(), origin: "--bucket".to_owned() };
+        let target = Target::without_queue(&[("bucket", setting)].into()).unwrap();
+        assert!(matches!(target, Target::Aws(target) if target.queue.is_empty() && target.bucket == "my-bucket"));
+        assert!(Target::without_queue(&BTreeMap::new()).is_ok_and(|target| matches!(target, Target::Embedded { .. })));
+    }
+
+    #[test]
+    fn an_endpoint_is_told_from_other_texts() {
+        for text in ["http://h", "https://h.example:443/p", "http://127.0.0.1:4566", "http://[::1]:80", "http://[::1]"]
+        {
+            assert!(is_endpoint(text), "{text}");
+        }
+        for text in
+            ["", "h:80", "ftp://h", "http://", "http:///p", "http://h:port", "http://h:99999", "http://a b", "x"]
+        {
+            assert!(!is_endpoint(text), "{text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::config::TargetArgs;
 use super::session::{Access, Session};
 use super::status::Form;
+use super::words::{self, children, count};
 use super::{Exit, Failure, inspect, report};
 use crate::map::layout::Root;
 use crate::run::driver::{Driver, Unended};
@@ -22,9 +23,9 @@ pub struct AbortArgs {
     /// Why: shown to whoever looks at the execution later.
     #[arg(long, default_value = "aborted on request", value_name = "TEXT")]
     reason: String,
-    /// Stop waiting after this long, say which children have not ended, and exit with code 6: `90s`, `5m`. They have
-    /// been told to end all the same, and another `abort` goes on waiting [default: wait until all have]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    /// Stop waiting after this long, say which children have not ended, which of them have not even been told to, and
+    /// exit with code 6: `90s`, `5m`. Another `abort` goes on [default: wait until all have ended]
+    #[arg(long, value_name = "DURATION", value_parser = words::duration)]
     timeout: Option<Duration>,
     /// How the result is printed: in words on standard error, or as JSON on standard output.
     #[arg(long, value_enum, default_value_t = Form::Text)]
@@ -47,7 +48,8 @@ pub async fn run(args: AbortArgs) -> Result<Exit, Failure> {
 
 async fn abort(session: &Session, args: &AbortArgs) -> Result<Exit, Failure> {
     let root = inspect::find(session, Some(&args.id)).await?;
-    let mut driver = launch::take_over(&session.ports, &root, session.patience).await?;
+    let taken = launch::take_over(&session.ports, &root, session.patience).await;
+    let mut driver = taken.map_err(|error| inspect::damaged(session, &root, error))?;
     if driver.execution().finished().is_some() {
         note!("{} is over already", root.id());
         tell(&root, &driver, &[], args.format);
@@ -85,21 +87,30 @@ fn tell(root: &Root, driver: &Driver, unended: &[Unended], format: Form) {
 /// Says what has not ended.
 fn waiting(id: &str, unended: &[Unended]) -> String {
     let mut lines: Vec<String> = unended.iter().map(line).collect();
-    let children: u64 = unended.iter().map(|array| array.children).sum();
-    let (arrays, plural) = (unended.len(), if unended.len() == 1 { "" } else { "s" });
-    lines.insert(0, format!("{id} is not over: {children} children of {arrays} array{plural} have not ended"));
+    let left: u64 = unended.iter().map(|array| array.children).sum();
+    let (children, arrays) = (children(left), count(unended.len() as u64, "array"));
+    let verb = if left == 1 { "has" } else { "have" };
+    lines.insert(0, format!("{id} is not over: {children} of {arrays} {verb} not ended"));
+    if unended.iter().any(|array| !array.told) {
+        lines.push(
+            "there was no time to tell all of them to end: the execution is aborted when somebody goes on".to_owned(),
+        );
+    }
     lines.push(format!("go on ending them with: batchmap abort {id}"));
     lines.join("\n")
 }
 
 fn line(unended: &Unended) -> String {
-    let Unended { array, job, children, states } = unended;
+    let Unended { array, job, children, states, told } = unended;
+    let untold = if *told { "" } else { "; not told to end yet" };
     let states: Vec<String> =
         states.iter().map(|(status, count)| format!("{count} {status:?}").to_uppercase()).collect();
     match job {
-        Some(job) if states.is_empty() => format!("  array {array} (job {job}): {children} by the last count"),
-        Some(job) => format!("  array {array} (job {job}): {}", states.join(", ")),
-        None => format!("  array {array}: whether AWS Batch has it is not known yet ({children} children)"),
+        Some(job) if states.is_empty() => format!("  array {array} (job {job}): {children} by the last count{untold}"),
+        Some(job) => format!("  array {array} (job {job}): {}{untold}", states.join(", ")),
+        None => {
+            format!("  array {array}: whether AWS Batch has it is not known yet ({})", words::children(*children))
+        }
     }
 }
 
@@ -112,15 +123,16 @@ mod tests {
     fn what_has_not_ended_is_told_by_array_and_state() {
         let states = [(JobStatus::Running, 2), (JobStatus::Starting, 1)].into();
         let unended = [
-            Unended { array: 3, job: Some("j".to_owned()), children: 3, states },
-            Unended { array: 4, job: None, children: 5, states: Default::default() },
-            Unended { array: 5, job: Some("k".to_owned()), children: 7, states: Default::default() },
+            Unended { array: 3, job: Some("j".to_owned()), children: 3, states, told: true },
+            Unended { array: 4, job: None, children: 5, states: Default::default(), told: false },
+            Unended { array: 5, job: Some("k".to_owned()), children: 7, states: Default::default(), told: false },
         ];
         insta::assert_snapshot!(waiting("id", &unended), @r"
         id is not over: 15 children of 3 arrays have not ended
           array 3 (job j): 1 STARTING, 2 RUNNING
           array 4: whether AWS Batch has it is not known yet (5 children)
-          array 5 (job k): 7 by the last count
+          array 5 (job k): 7 by the last count; not told to end yet
+        there was no time to tell all of them to end: the execution is aborted when somebody goes on
         go on ending them with: batchmap abort id
         ");
     }

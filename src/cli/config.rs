@@ -71,10 +71,22 @@ impl TargetArgs {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn target(&self) -> Result<Target, Faults> {
+        self.read(Target::from_settings)
+    }
+
+    /// The same for a command that submits nothing: it needs no queue.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn target_without_queue(&self) -> Result<Target, Faults> {
+        self.read(Target::without_queue)
+    }
+
+    fn read(&self, target: ToTarget) -> Result<Target, Faults> {
         let folder = std::env::current_dir().map_err(|error| {
             Fault::missing("the current folder", format!("cannot be told: {error}"), "go to another")
         })?;
-        resolve(self, &folder, std::env::vars_os())
+        settle(self, &folder, std::env::vars_os(), target)
     }
 
     /// The flags that are given, by setting.
@@ -105,6 +117,18 @@ pub fn resolve(
     folder: &Path,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Target, Faults> {
+    settle(args, folder, environment, Target::from_settings)
+}
+
+/// What makes a target of settings.
+type ToTarget = fn(&BTreeMap<&'static str, Setting>) -> Result<Target, Faults>;
+
+fn settle(
+    args: &TargetArgs,
+    folder: &Path,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    target: ToTarget,
+) -> Result<Target, Faults> {
     let mut faults = Faults::default();
     let mut settings = BTreeMap::new();
     // A relative --config is found from the same folder as everything else.
@@ -119,7 +143,7 @@ pub fn resolve(
         let origin = format!("--{}", name.replace('_', "-"));
         settings.insert(name, Setting { value: value.to_owned(), origin });
     }
-    match Target::from_settings(&settings) {
+    match target(&settings) {
         Ok(target) => faults.or(target),
         Err(found) => {
             faults.0.extend(found.0);

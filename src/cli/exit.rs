@@ -82,7 +82,7 @@ impl From<crate::run::recover::RecoverError> for Failure {
     fn from(error: crate::run::recover::RecoverError) -> Self {
         use crate::run::recover::RecoverError as E;
         let exit = match &error {
-            E::NotOver { .. } | E::NeverBegun { .. } => Exit::BadInput,
+            E::NotOver { .. } | E::NeverBegun { .. } | E::Removed { .. } => Exit::BadInput,
             E::Store(_) => Exit::Aws,
         };
         Failure { message: error.to_string(), exit }
@@ -94,7 +94,7 @@ impl From<crate::run::driver::DriveError> for Failure {
         use crate::run::driver::DriveError as E;
         let exit = match &error {
             E::Journal(error) => journal(error),
-            E::Batch(_) | E::Store(_) => Exit::Aws,
+            E::Batch(_) | E::Store(_) | E::Left { .. } => Exit::Aws,
             E::Illegal(_) => Exit::Internal,
         };
         Failure { message: error.to_string(), exit }

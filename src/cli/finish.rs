@@ -9,12 +9,11 @@ use super::progress::{self, Show};
 use super::report;
 use super::session::{Access, Session};
 use super::signals::{Pressed, Signals};
+use super::words::count;
 use super::{Exit, Failure, wait};
 use crate::idl::record::TaskRecord;
 use crate::map::event::Decision;
 use crate::map::layout::Root;
-use crate::map::status::Phase;
-use crate::map::summary::Summary;
 use crate::run::driver::{Control, DriveError, Driver, Ended};
 use crate::run::journal::JournalError;
 use crate::run::launch;
@@ -72,8 +71,7 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     let signals = Signals::new().map_err(|error| Failure::internal(format!("cannot listen to signals: {error}")))?;
     let interrupts = tokio::spawn(listen(signals, control, session.is_embedded()));
     let record = driver.record();
-    let plural = if record.size == 1 { "" } else { "s" };
-    note!("{}: {} subtask{plural}, execution {}", record.name, record.size, root.id());
+    note!("{}: {}, execution {}", record.name, count(record.size, "subtask"), root.id());
     let shown = tokio::spawn(progress::show(show.progress, driver.progress()));
     let ended = driver.run(&mut requests).await;
     interrupts.abort();
@@ -82,7 +80,10 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     let _ = shown.await;
     let id = root.id();
     let ended = match ended {
-        Err(DriveError::Journal(JournalError::Overtaken { .. })) => {
+        Err(error) if is_overtaken(&error) => {
+            if matches!(error, DriveError::Left { .. }) {
+                note!("{id}: {error}");
+            }
             note!("{id}: another batchmap has taken this execution over; following it");
             return tokio::select! {
                 followed = follow(session, root, show) => followed,
@@ -91,7 +92,7 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
         }
         Err(error) => {
             let Failure { message, exit } = error.into();
-            let left = session.left_behind();
+            let left = session.left_behind(driver.may_hold());
             let message =
                 format!("{message}; the execution is not over, and {left}: take it up with: batchmap resume {id}");
             return Err(Failure { message, exit });
@@ -100,7 +101,10 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
     };
     match ended {
         Ended::Detached => {
-            note!("{id}: stopped watching; {}. Take it up with: batchmap resume {id}", session.left_behind());
+            note!(
+                "{id}: stopped watching; {}. Take it up with: batchmap resume {id}",
+                session.left_behind(driver.may_hold())
+            );
             Ok(Exit::Detached)
         }
         Ended::Finished(decision) => {
@@ -115,8 +119,17 @@ pub async fn drive(session: &Session, root: &Root, driver: &mut Driver, show: &S
             }
             let summary = driver.execution().summary();
             note!("{}", report::report(id, &summary));
-            Ok(exit_of(&summary, &decision))
+            Ok(exit_of(&decision))
         }
+    }
+}
+
+/// Whether another driver goes on with the execution.
+fn is_overtaken(error: &DriveError) -> bool {
+    match error {
+        DriveError::Journal(error) => matches!(error, JournalError::Overtaken { .. }),
+        DriveError::Left { overtaken, .. } => matches!(**overtaken, JournalError::Overtaken { .. }),
+        _ => false,
     }
 }
 
@@ -176,13 +189,12 @@ pub fn print(spool: &Spool, format: FormatArg) -> Result<(), Failure> {
 }
 
 /// The exit code of an execution that ended like this.
-pub fn exit_of(summary: &Summary, decision: &Decision) -> Exit {
-    match (summary.phase, decision) {
-        (_, Decision::Refused { .. }) => Exit::Aws,
-        (Phase::Succeeded, _) => Exit::Ok,
-        (Phase::Aborted, _) => Exit::Aborted,
-        (Phase::Failed, _) => Exit::MapFailed,
-        (Phase::Queued | Phase::Running, _) => Exit::Detached,
+pub fn exit_of(decision: &Decision) -> Exit {
+    match decision {
+        Decision::Succeeded => Exit::Ok,
+        Decision::Failed { .. } => Exit::MapFailed,
+        Decision::Aborted { .. } => Exit::Aborted,
+        Decision::Refused { .. } => Exit::Aws,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::config::TargetArgs;
 use super::session::{Access, Session};
 use super::status::Form;
+use super::words::{self, count};
 use super::{Exit, Failure};
 use crate::run::gc::{self, Amount, Options, Removed, Report, State, Why};
 
@@ -16,14 +17,17 @@ const SHOWN: usize = 3;
 #[derive(Debug, clap::Args)]
 pub struct GcArgs {
     /// Remove executions whose last record is at least this old: `30d`, `12h`; by S3's dates.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = words::duration)]
     older_than: Duration,
     /// Only those that ended so; several with commas. `unbegun` were staged and never ran [default: all of them]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "STATE")]
     state: Vec<StateArg>,
     /// Remove cached outputs that are at least this old, too [default: keep them all]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = words::duration)]
     cache_older_than: Option<Duration>,
+    /// Remove executions of that age that cannot be read, too: damaged ones, and those of a newer batchmap
+    #[arg(long)]
+    damaged: bool,
     /// Only show what would be removed.
     #[arg(long)]
     dry_run: bool,
@@ -73,6 +77,7 @@ pub async fn run(args: GcArgs) -> Result<Exit, Failure> {
         older_than: args.older_than,
         states: states.into_iter().map(State::from).collect(),
         cache_older_than: args.cache_older_than,
+        damaged: args.damaged,
         dry_run: args.dry_run,
     };
     let report = gc::run(&session.ports.store, &session.prefix, &options).await;
@@ -92,7 +97,11 @@ fn print(report: &Report, dry_run: bool) {
     }
     if report.cache.objects > 0 {
         let verb = if dry_run { "would remove" } else { "removed" };
-        out!("{verb} {} cached outputs, {}", report.cache.objects, size(report.cache.bytes));
+        out!("{verb} {}, {}", count(report.cache.objects, "cached output"), size(report.cache.bytes));
+    }
+    if report.leases.objects > 0 {
+        let verb = if dry_run { "would remove" } else { "removed" };
+        out!("{verb} {} leases of cached outputs", report.leases.objects);
     }
     out!("{}", total(report, dry_run));
     for kept in kept(report) {
@@ -108,23 +117,24 @@ fn line(removed: &Removed, dry_run: bool) -> String {
         Some(State::Aborted) => "aborted",
         Some(State::Unbegun) => "never begun",
         Some(State::Removed) => "left over",
+        Some(State::Damaged) => "damaged",
         None => "half removed",
     };
     let Amount { objects, bytes } = removed.amount;
     let named = match removed.named.objects {
         0 => String::new(),
+        1 => "; 1 of its files stays, for others name it".to_owned(),
         files => format!("; {files} of its files stay, for others name them"),
     };
-    format!("{verb} {} ({state}): {objects} objects, {}{named}", removed.id, size(bytes))
+    format!("{verb} {} ({state}): {}, {}{named}", removed.id, count(objects, "object"), size(bytes))
 }
 
 fn total(report: &Report, dry_run: bool) -> String {
     let verb = if dry_run { "would be removed" } else { "removed" };
-    let amounts = || report.removed.iter().map(|removed| removed.amount).chain([report.cache]);
+    let amounts = || report.removed.iter().map(|removed| removed.amount).chain([report.cache, report.leases]);
     let (objects, bytes) = amounts().fold((0, 0), |sum, amount| (sum.0 + amount.objects, sum.1 + amount.bytes));
-    let count = report.removed.len();
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} execution{plural} {verb}: {objects} objects, {}; {} kept", size(bytes), report.kept.len())
+    let removed = count(report.removed.len() as u64, "execution");
+    format!("{removed} {verb}: {}, {}; {} kept", count(objects, "object"), size(bytes), report.kept.len())
 }
 
 /// What stays and why, a line for each reason.
@@ -148,7 +158,7 @@ fn reason(why: &Why) -> String {
         Why::State(state) => format!("{} (not asked for by --state)", format!("{state:?}").to_lowercase()),
         Why::UsedBy(id) => format!("its inputs or outputs are used by {id}"),
         Why::Named => "all that is left of it are files that others name".to_owned(),
-        Why::Unreadable(problem) => format!("it cannot be read: {problem}"),
+        Why::Unreadable(problem) => format!("it cannot be read (--damaged removes such): {problem}"),
         Why::Changed => "it changed meanwhile".to_owned(),
     }
 }
@@ -157,7 +167,7 @@ fn reason(why: &Why) -> String {
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
-        return format!("{bytes} bytes");
+        return count(bytes, "byte");
     }
     let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
     while value >= 1024.0 && unit + 1 < UNITS.len() {
@@ -184,11 +194,12 @@ mod tests {
         let report = Report {
             removed: vec![removed],
             cache: Amount { objects: 2, bytes: 100 },
+            leases: Amount::default(),
             kept: kept_ones.into_iter().chain([keep("a", Why::UsedBy("c".to_owned()))]).collect(),
         };
         assert_eq!(
             line(&report.removed[0], true),
-            "would remove b (failed): 3 objects, 3.0 MiB; 1 of its files stay, for others name them"
+            "would remove b (failed): 3 objects, 3.0 MiB; 1 of its files stays, for others name it"
         );
         assert_eq!(total(&report, false), "1 execution removed: 5 objects, 3.0 MiB; 5 kept");
         assert_eq!(

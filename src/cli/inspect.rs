@@ -3,7 +3,8 @@
 use super::Failure;
 use super::session::Session;
 use crate::map::layout::{Root, executions_prefix};
-use crate::run::launch;
+use crate::run::journal::JournalError;
+use crate::run::launch::{self, Known, LaunchError};
 
 /// How many of the newest executions a wrong id is answered with.
 const SUGGESTED: usize = 3;
@@ -60,6 +61,35 @@ async fn newest_begun(session: &Session, ids: &[String]) -> Result<Option<Root>,
         }
     }
     Ok(None)
+}
+
+/// Reads an execution without touching it.
+///
+/// # Errors
+/// When there is none, or it cannot be read; of one that is damaged, what is left of it.
+pub async fn read(session: &Session, root: &Root) -> Result<Known, Failure> {
+    launch::read(&session.ports.store, root).await.map_err(|error| damaged(session, root, error))
+}
+
+/// What is to be said of an execution that cannot be read: which one it is, and what can be done.
+pub fn damaged(session: &Session, root: &Root, error: LaunchError) -> Failure {
+    let is_damage = match &error {
+        LaunchError::Unreadable { .. } | LaunchError::Illegal(_) => true,
+        LaunchError::Journal(error) => matches!(error, JournalError::Unreadable { .. } | JournalError::Gap { .. }),
+        LaunchError::Unknown { .. } | LaunchError::NeverBegun { .. } | LaunchError::Store(_) => false,
+    };
+    let failure = Failure::from(error);
+    if !is_damage {
+        return failure;
+    }
+    let (id, bucket) = (root.id(), session.ports.store.bucket());
+    let message = format!(
+        "execution {id} is damaged, or of another version of batchmap: {}; what its subtasks have left is still in \
+         s3://{bucket}/{}",
+        failure.message,
+        root.subtasks()
+    );
+    Failure { message, ..failure }
 }
 
 /// Whether anything ever ran under an execution's id.

@@ -58,10 +58,10 @@ pub async fn run(args: ListArgs) -> Result<Exit, Failure> {
             (Ok(known), Form::Text) => {
                 let summary = known.execution.summary();
                 let counts = format!("{}/{}", summary.succeeded, summary.size);
-                out!("{id}  {:<9}  {counts:>15}  {}", word(summary.phase), known.record.name);
+                out!("{id}  {:<10}  {counts:>15}  {}", word(summary.phase), known.record.name);
             }
             // Of a newer version, or damaged: the others are still worth showing.
-            (Err(error), Form::Text) => out!("{id}  {:<9}  {:>15}  {error}", "?", ""),
+            (Err(error), Form::Text) => out!("{id}  {:<10}  {:>15}  {error}", "?", ""),
             (Err(error), Form::Json) => out!("{}", json!({"id": id, "error": error.to_string()})),
         }
     }

@@ -9,7 +9,6 @@ use crate::aws::logs::LogsError;
 use crate::map::event::Source;
 use crate::map::execution::{ArrayRef, Execution};
 use crate::map::index::{ChildIndex, OriginalIndex};
-use crate::run::launch;
 
 /// Where AWS Batch sends output when a job definition names no group.
 const DEFAULT_GROUP: &str = "/aws/batch/job";
@@ -37,7 +36,7 @@ pub struct LogsArgs {
 pub async fn run(args: LogsArgs) -> Result<Exit, Failure> {
     let session = Session::open(&args.target, Access::Read).await?;
     let root = inspect::find(&session, Some(&args.id)).await?;
-    let known = launch::read(&session.ports.store, &root).await?;
+    let known = inspect::read(&session, &root).await?;
     let size = known.record.size;
     if args.index >= size {
         return Err(Failure::input(format!(

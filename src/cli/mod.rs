@@ -30,6 +30,7 @@ mod logs;
 mod outputs;
 mod plan;
 mod progress;
+mod queues;
 mod recover;
 mod report;
 mod resume;
@@ -39,6 +40,7 @@ mod signals;
 mod status;
 pub mod task_args;
 mod wait;
+mod words;
 mod worker;
 
 use std::ffi::OsString;

@@ -5,7 +5,7 @@ use super::finish::{FormatArg, print};
 use super::session::{Access, Session};
 use super::{Exit, Failure, inspect, report};
 use crate::map::status::Phase;
-use crate::run::{launch, result};
+use crate::run::result;
 
 /// Arguments of `batchmap outputs`.
 #[derive(Debug, clap::Args)]
@@ -28,18 +28,19 @@ pub struct OutputsArgs {
 pub async fn run(args: OutputsArgs) -> Result<Exit, Failure> {
     let session = Session::open(&args.target, Access::Read).await?;
     let root = inspect::find(&session, args.id.as_deref()).await?;
-    let known = launch::read(&session.ports.store, &root).await?;
+    let known = inspect::read(&session, &root).await?;
     let spool = result::collect(session.ports.store.as_ref(), &root, &known.record, &known.execution).await?;
     print(&spool, args.format)?;
     session.close().await;
     let summary = known.execution.summary();
-    if summary.phase != Phase::Succeeded {
+    if !matches!(summary.phase, Phase::Succeeding | Phase::Succeeded) {
         note!("{}", report::report(root.id(), &summary));
     }
     Ok(match summary.phase {
-        Phase::Succeeded => Exit::Ok,
-        Phase::Failed => Exit::MapFailed,
-        Phase::Aborted => Exit::Aborted,
+        // What is decided stays so, while the last children end.
+        Phase::Succeeding | Phase::Succeeded => Exit::Ok,
+        Phase::Failing | Phase::Failed => Exit::MapFailed,
+        Phase::Aborting | Phase::Aborted => Exit::Aborted,
         Phase::Queued | Phase::Running => Exit::Detached,
     })
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::run::{self, RunInput};
 use super::session::Access;
 use super::status::Form;
+use super::words::{children, count};
 use super::{Exit, Failure};
 use crate::map::execution::Action;
 use crate::map::plan::rolling_group;
@@ -61,12 +62,14 @@ pub async fn run(args: PlanArgs) -> Result<Exit, Failure> {
             })
         ),
         Form::Text => {
-            out!("{}: {} subtasks, {} must succeed", record.name, record.size, terms.min_successes);
-            out!("inputs: {} bytes in {} packs", staged.pack_bytes, record.pack_starts.len());
-            out!("staging: {puts} PUTs, with {} files of {} bytes", staged.files, staged.file_bytes);
-            out!("at once: {} arrays with {submitted} children", at_once.len());
+            out!("{}: {}, {} must succeed", record.name, count(record.size, "subtask"), terms.min_successes);
+            let packs = count(record.pack_starts.len() as u64, "pack");
+            out!("inputs: {} in {packs}", count(staged.pack_bytes, "byte"));
+            let (files, bytes) = (count(staged.files, "file"), count(staged.file_bytes, "byte"));
+            out!("staging: {}, with {files} of {bytes}", count(puts, "PUT"));
+            out!("at once: {} with {}", count(at_once.len() as u64, "array"), children(submitted));
             if left > 0 {
-                out!("later: {left} children, as places come free");
+                out!("later: {}, as places come free", children(left));
             }
             out!("SubmitJob calls: at most {calls}, retries aside");
             if record.cache.is_some() {

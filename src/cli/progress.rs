@@ -70,10 +70,12 @@ async fn bar(mut progress: watch::Receiver<Summary>) {
     bar.finish_and_clear();
 }
 
-/// The counts, and why nothing starts.
+/// The counts, and why nothing starts or what is looked for.
 fn line(summary: &Summary) -> String {
-    match &summary.stuck {
-        Some(stuck) => format!("{}; nothing starts: {}", counts(summary), stuck.what),
-        None => counts(summary),
+    let counts = counts(summary);
+    match (&summary.stuck, &summary.looking) {
+        (Some(stuck), _) => format!("{counts}; nothing starts: {}", stuck.what),
+        (None, Some(looking)) => format!("{counts}; {looking}"),
+        (None, None) => counts,
     }
 }

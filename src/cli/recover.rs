@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::config::TargetArgs;
 use super::finish::ShowArgs;
 use super::session::Session;
-use super::{Exit, Failure, inspect, run};
+use super::{Exit, Failure, inspect, queues, run};
 use crate::idl::record::TaskRecord;
 use crate::map::layout::Root;
 use crate::map::ranges::Ranges;
@@ -58,6 +58,19 @@ pub struct Changes {
     /// How often a subtask that failed recoverably is run again [default: as it was]
     #[arg(long, value_name = "COUNT", help_heading = "Policy", allow_hyphen_values = true)]
     retries: Option<OsString>,
+    /// Run a subtask that ran into the time limit again, within the retries [default: as it was]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Policy"
+    )]
+    retry_timeouts: Option<OsString>,
+    /// Time limit of the new execution, from its beginning on: 2h, 90m, or seconds [default: as it was]
+    #[arg(long, value_name = "TIME", help_heading = "Policy", allow_hyphen_values = true)]
+    deadline: Option<OsString>,
 }
 
 /// Starts a new execution that takes every success of an old one and runs the rest, with the inputs as they were staged
@@ -87,7 +100,7 @@ async fn changed(args: RecoverArgs, changes: &Changes) -> Result<Exit, Failure> 
 
 async fn recover_and_drive(session: &Session, args: &RecoverArgs, changes: &Changes) -> Result<Exit, Failure> {
     let old = inspect::find(session, args.id.as_deref()).await?;
-    let known = launch::read(&session.ports.store, &old).await?;
+    let known = inspect::read(session, &old).await?;
     let mut recovered = recover::recover(session.ports.store.as_ref(), &old, &known).await?;
     changes.apply(&mut recovered.record)?;
     let root = session.root(&launch::new_id(now_ms()));
@@ -95,12 +108,16 @@ async fn recover_and_drive(session: &Session, args: &RecoverArgs, changes: &Chan
     let bucket = session.ports.store.bucket();
     launch::check_limits(bucket, &root, &record.command, record.mapped.len())
         .map_err(|error| Failure::input(error.to_string()))?;
+    if record.size > reused.values().map(Ranges::len).sum() {
+        queues::check(session, record.policy.is_some_and(|policy| policy.interruptible)).await?;
+    }
     let image = Some(record.image.as_str()).filter(|image| !image.is_empty());
     let stored = record.resources.unwrap_or_default();
     let resources = Resources { cpu_milli: stored.cpu_milli, memory_mib: stored.memory_mib, gpus: stored.gpus };
     let definition = run::job_definition(image, &resources, session)?;
     tell(&old, &recovered);
     recover::write(&session.ports.store, &root, record).await?;
+    recover::confirm(session.ports.store.as_ref(), &root, record).await?;
     run::begin_and_drive(session, &root, record.clone(), definition, reused.clone(), &args.show).await
 }
 
@@ -113,7 +130,15 @@ impl Changes {
         let mut document = json!({"command": ["-"], "map": {"x": [0]}});
         let groups = [
             ("resources", vec![("cpu", &self.cpu), ("mem", &self.mem), ("gpu", &self.gpu)]),
-            ("policy", vec![("timeout", &self.timeout), ("retries", &self.retries)]),
+            (
+                "policy",
+                vec![
+                    ("timeout", &self.timeout),
+                    ("retries", &self.retries),
+                    ("retry_timeouts", &self.retry_timeouts),
+                    ("deadline", &self.deadline),
+                ],
+            ),
         ];
         for (group, flags) in groups {
             let given = flags.iter().filter_map(|(key, value)| Some(((*key).to_owned(), scalar(value.as_ref()?))));
@@ -136,6 +161,12 @@ impl Changes {
         if let Some(timeout) = task.policy.timeout {
             policy.timeout_ms = timeout.as_millis() as u64;
         }
+        if let Some(deadline) = task.policy.deadline {
+            policy.deadline_ms = deadline.as_millis() as u64;
+        }
+        if self.retry_timeouts.is_some() {
+            policy.retry_timeouts = task.policy.retry_timeouts;
+        }
         if let Some(image) = task.image {
             record.image = image;
         }
@@ -143,11 +174,11 @@ impl Changes {
     }
 }
 
-/// A number where it is one; anything else as text.
+/// A number or a switch where it is one; anything else as text.
 fn scalar(text: &OsString) -> Value {
     let text = text.to_string_lossy();
     match serde_json::from_str(&text) {
-        Ok(number @ Value::Number(_)) => number,
+        Ok(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar,
         _ => text.into_owned().into(),
     }
 }
@@ -189,6 +220,16 @@ mod tests {
         assert_eq!(record.resources, Some(Stored { cpu_milli: 250, memory_mib: 2048, gpus: 1 }));
         assert_eq!(record.policy, Some(Policy { timeout_ms: 60_000, ..before.policy.unwrap() }));
         assert_eq!(record.image, "new:2");
+        let changes = Changes { retry_timeouts: some("true"), deadline: some("2h"), ..Changes::default() };
+        changes.apply(&mut record).unwrap();
+        let policy = record.policy.unwrap();
+        assert_eq!((policy.retry_timeouts, policy.deadline_ms, policy.timeout_ms), (true, 7_200_000, 60_000));
+        let changes = Changes { retry_timeouts: some("false"), ..Changes::default() };
+        changes.apply(&mut record).unwrap();
+        assert!(!record.policy.unwrap().retry_timeouts);
+        let wrong = Changes { retry_timeouts: some("maybe"), deadline: some("soon"), ..Changes::default() };
+        let message = wrong.apply(&mut record).unwrap_err().message;
+        assert!(message.contains("policy.retry_timeouts") && message.contains("policy.deadline"), "{message}");
         let wrong = Changes { cpu: some("much"), retries: some("-1"), ..Changes::default() };
         let message = wrong.apply(&mut record).unwrap_err().message;
         assert!(message.contains("resources.cpu is \"much\"") && message.contains("policy.retries is -1"), "{message}");

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::words::children;
 use crate::map::status::Phase;
 use crate::map::summary::Summary;
 
@@ -55,6 +56,25 @@ fn outcome(id: &str, summary: &Summary) -> String {
         Phase::Failed => format!("{id} failed: {reason} ({counts})"),
         Phase::Aborted => format!("{id} aborted: {reason} ({counts})"),
         Phase::Queued | Phase::Running => format!("{id} is not over: {counts}"),
+        Phase::Succeeding => format!("{id} is succeeding: {counts}; {}", ending(summary)),
+        Phase::Failing => format!("{id} is failing: {reason} ({counts}); {}", ending(summary)),
+        Phase::Aborting => format!("{id} is aborting: {reason} ({counts}); {}", ending(summary)),
+    }
+}
+
+/// What an execution waits for whose outcome is decided.
+fn ending(summary: &Summary) -> String {
+    match summary.running + summary.queued {
+        0 => "its end is not confirmed yet".to_owned(),
+        left => format!("{} to end", children(left)),
+    }
+}
+
+/// What somebody waits for who waits for execution `id`.
+pub fn awaited(id: &str, summary: &Summary) -> String {
+    match summary.phase {
+        Phase::Queued | Phase::Running => format!("waiting for {id}: {}", counts(summary)),
+        _ => format!("waiting: {}", outcome(id, summary)),
     }
 }
 
@@ -89,6 +109,8 @@ pub fn counts(summary: &Summary) -> String {
     add(summary.running, "running");
     add(summary.queued, "queued");
     add(summary.waiting, "waiting");
+    add(summary.dropped, "without a result");
+    add(summary.held, "waiting for another's cached outputs");
     add(summary.retried, "retried");
     parts.join(", ")
 }
@@ -122,10 +144,13 @@ mod tests {
             settling: 0,
             queued: 0,
             waiting: 0,
+            dropped: 0,
+            held: 0,
             retried: 0,
             arrays: 1,
             failures: vec![folded],
             stuck: None,
+            looking: None,
         };
         insta::assert_snapshot!(report("id", &summary), @r"
         2 of 10 failed: [3],[7]: USER:ExitCode

@@ -25,7 +25,8 @@ pub struct ResumeArgs {
 pub async fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     let session = Session::open(&args.target, args.show.access()).await?;
     let root = inspect::find_unfinished(&session, args.id.as_deref()).await?;
-    let mut driver = launch::take_over(&session.ports, &root, session.patience).await?;
+    let taken = launch::take_over(&session.ports, &root, session.patience).await;
+    let mut driver = taken.map_err(|error| inspect::damaged(&session, &root, error))?;
     let ended = finish::drive(&session, &root, &mut driver, &args.show).await;
     run::close(session, &args.show, ended).await
 }

@@ -6,7 +6,7 @@ use super::config::TargetArgs;
 use super::finish::{self, ShowArgs};
 use super::session::{Access, NO_IMAGE, Session};
 use super::task_args::TaskArgs;
-use super::{Exit, Failure};
+use super::{Exit, Failure, queues};
 use crate::aws::batch::Definition;
 use crate::aws::store::{LOCAL_FILE, StoreError};
 use crate::idl::record::TaskRecord;
@@ -76,6 +76,9 @@ pub async fn close(session: Session, show: &ShowArgs, ended: Result<Exit, Failur
 
 async fn launch_and_drive(prepared: &Prepared, show: &ShowArgs) -> Result<Exit, Failure> {
     let Prepared { session, root, .. } = prepared;
+    if !prepared.task.is_empty() {
+        queues::check(session, prepared.task.policy.interruptible).await?;
+    }
     let staged = stage(prepared, false).await?;
     // Nothing will be submitted, so nothing is registered either.
     if staged.record.size == 0 {
@@ -98,9 +101,10 @@ pub async fn begin_and_drive(
     show: &ShowArgs,
 ) -> Result<Exit, Failure> {
     let known = Ranges::union_of(reused.values());
-    let hits = cache::look_up(session.ports.store.as_ref(), root, &record, &known).await?;
-    reused.insert(Source::Cache, hits);
-    let reused = recover::events(reused);
+    let claimed = cache::consult(&session.ports.store, root, &record, &known, session.patience.pace).await?;
+    reused.insert(Source::Cache, claimed.hits.clone());
+    let mut reused = recover::events(reused);
+    reused.extend(claimed.held());
     let definition = if launch::has_work(&record, &reused)? {
         definition::ensure(session.ports.batch.as_ref(), definition).await?
     } else {
@@ -111,7 +115,8 @@ pub async fn begin_and_drive(
         queue: session.target.queue.clone(),
         interruptible_queue: session.target.interruptible_queue.clone(),
     };
-    let mut driver = launch::begin_reusing(&session.ports, root, record, names, session.patience, reused).await?;
+    let driver = launch::begin_reusing(&session.ports, root, record, names, session.patience, reused).await?;
+    let mut driver = driver.waiting_for(claimed.waits);
     finish::drive(session, root, &mut driver, show).await
 }
 

@@ -16,6 +16,7 @@ use crate::emulator::local::{self, Local};
 use crate::map::cadence::Pace;
 use crate::map::layout::Root;
 use crate::map::resources::Platform;
+use crate::map::spec::{Fault, Faults};
 use crate::run::bound::Results;
 use crate::run::driver::Patience;
 use crate::run::result::Stored;
@@ -85,12 +86,13 @@ const EMBEDDED_PATIENCE: Patience =
     Patience { pace: Pace::EMBEDDED, lag: Duration::ZERO, outage: Duration::from_secs(10) };
 
 impl Session {
-    /// Opens what the configuration names.
+    /// Opens what the configuration names, for a command that need not have a queue.
     ///
     /// # Errors
     /// When the configuration is wrong, or the embedded endpoint cannot be used.
     pub async fn open(args: &TargetArgs, access: Access) -> Result<Session, Failure> {
-        Session::open_target(args.target().map_err(|faults| Failure::input(faults.to_string()))?, access).await
+        Session::open_target(args.target_without_queue().map_err(|faults| Failure::input(faults.to_string()))?, access)
+            .await
     }
 
     /// Opens a target that is known.
@@ -111,6 +113,16 @@ impl Session {
     }
 
     async fn aws(target: AwsTarget) -> Result<Session, Failure> {
+        if target.endpoint.is_none() {
+            let wrong = sdk::wrong_endpoints().into_iter();
+            let faults: Vec<Fault> = wrong
+                .map(|(name, value)| {
+                    let (problem, fix) = ("is no address of an endpoint", "give it as http://HOST:PORT, or unset it");
+                    Fault::text(name, &format!("{value:?}"), problem, fix)
+                })
+                .collect();
+            Faults(faults).or(()).map_err(|faults| Failure::input(faults.to_string()))?;
+        }
         let clients = sdk::connect(&sdk::Target {
             region: target.region.clone(),
             endpoint: target.endpoint.clone(),
@@ -244,9 +256,10 @@ impl Session {
         self.polls.store(polls, Ordering::Relaxed);
     }
 
-    /// What becomes of the children when this process stops watching, in words.
-    pub fn left_behind(&self) -> String {
+    /// What becomes of the children when this process stops watching, in words. `holds` is whether there may be any.
+    pub fn left_behind(&self, holds: bool) -> String {
         match &self.place {
+            _ if !holds => "AWS Batch holds nothing of it".to_owned(),
             Place::Aws => "what AWS Batch holds goes on running".to_owned(),
             Place::Client { client } => {
                 format!("its children go on as long as process {} serves them", client.record.pid)

@@ -13,7 +13,7 @@ use crate::map::event::Queue;
 use crate::map::status::Phase;
 use crate::map::stuck::{Shape, Stuck};
 use crate::map::summary::Summary;
-use crate::run::launch::{self, Known};
+use crate::run::launch::Known;
 use crate::run::{observe, stuck};
 
 /// Arguments of `batchmap status`.
@@ -45,13 +45,20 @@ pub enum Form {
 pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
     let session = Session::open(&args.target, Access::Read).await?;
     let root = inspect::find(&session, args.id.as_deref()).await?;
-    let mut known = launch::read(&session.ports.store, &root).await?;
+    let mut known = inspect::read(&session, &root).await?;
     let jobs: Vec<(u32, String)> = known.execution.running().map(|(number, _, job)| (number, job.to_owned())).collect();
-    let (mut live, mut why) = (true, None);
+    let (mut live, mut why, mut unasked) = (true, None, None);
     let driven = known.times.is_some_and(|(_, last)| session.may_be_driven(last));
     if !jobs.is_empty() && driven {
         let ids: Vec<String> = jobs.iter().map(|(_, job)| job.clone()).collect();
-        let seen = observe::poll(session.ports.batch.as_ref(), &ids).await?;
+        let seen = match observe::poll(session.ports.batch.as_ref(), &ids).await {
+            // The journal alone is worth showing, if that is said.
+            Err(error) if error.is_denied() => {
+                unasked = Some(error.to_string());
+                BTreeMap::new()
+            }
+            seen => seen?,
+        };
         why = waiting(&session, &known, &jobs, &seen).await;
         for (number, job) in &jobs {
             if let Some(detail) = seen.get(job) {
@@ -68,7 +75,7 @@ pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
             let times = known.times.map(|(first, last)| json!({"started_ms": first, "changed_ms": last}));
             out!(
                 "{:#}",
-                json!({"id": root.id(), "name": known.record.name, "summary": summary, "times": times, "jobs": arrays})
+                json!({"id": root.id(), "name": known.record.name, "summary": summary, "times": times, "jobs": arrays, "unasked": unasked})
             );
         }
         Form::Text => {
@@ -76,6 +83,9 @@ pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
             out!("{}", report::counts(&summary));
             if let Some(stuck) = &summary.stuck {
                 out!("nothing starts: {stuck}");
+            }
+            if let Some(error) = &unasked {
+                out!("from the journal alone, for AWS Batch may not be asked what runs: {error}");
             }
             if let Some((first, last)) = known.times {
                 out!("first record to last: {}", seconds(last.saturating_sub(first)));
@@ -134,8 +144,11 @@ pub fn word(phase: Phase) -> &'static str {
     match phase {
         Phase::Queued => "queued",
         Phase::Running => "running",
+        Phase::Succeeding => "succeeding",
         Phase::Succeeded => "succeeded",
+        Phase::Failing => "failing",
         Phase::Failed => "failed",
+        Phase::Aborting => "aborting",
         Phase::Aborted => "aborted",
     }
 }

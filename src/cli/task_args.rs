@@ -152,6 +152,16 @@ pub struct TaskArgs {
         help_heading = "Cache"
     )]
     pub cache_overwrite: Option<OsString>,
+    /// Wait for what another run is computing already instead of computing it as well
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Cache"
+    )]
+    pub cache_serialize: Option<OsString>,
 
     /// The command; {{.inputs.NAME}} stands for an input's value
     #[arg(last = true, value_name = "COMMAND")]
@@ -230,6 +240,7 @@ impl TaskArgs {
             ("deadline", &self.deadline),
             ("cache", &self.cache),
             ("cache_overwrite", &self.cache_overwrite),
+            ("cache_serialize", &self.cache_serialize),
         ];
         let policy = object(&texts, |text| Value::from(text), all).into_iter().chain(object(&scalars, scalar, all));
         let ignored: Vec<&str> =

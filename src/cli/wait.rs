@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::config::TargetArgs;
 use super::session::{Access, Session};
-use super::{Exit, Failure, finish, inspect, report};
+use super::{Exit, Failure, finish, inspect, report, words};
 use crate::map::cadence::Cadence;
 use crate::map::layout::Root;
 use crate::run::{journal, launch};
@@ -16,7 +16,7 @@ pub struct WaitArgs {
     #[arg(value_name = "ID")]
     id: Option<String>,
     /// Give up after this long, with exit code 6: `90s`, `5m`.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = words::duration)]
     timeout: Option<Duration>,
     #[command(flatten)]
     target: TargetArgs,
@@ -35,15 +35,17 @@ pub async fn run(args: WaitArgs) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Follows an execution's journal to its end or the deadline, and reports how it stands then.
+/// Follows an execution's journal to its end or the deadline, and reports how it stands then. While it waits it says for
+/// what: once in the beginning, and once when only the children's ends are missing.
 ///
 /// # Errors
 /// When it cannot be read, or nothing drives it.
 pub async fn follow(session: &Session, root: &Root, deadline: Option<tokio::time::Instant>) -> Result<Exit, Failure> {
-    let mut known = launch::read(&session.ports.store, root).await?;
+    let mut known = inspect::read(session, root).await?;
     let mut cadence = Cadence::new(session.patience.pace);
     let mut records = known.records;
     let mut last = known.times.map(|(_, last)| last);
+    let mut said = None;
     loop {
         // Asked before the reading: whoever drives it may write the end and leave between the two.
         let driven = last.is_some_and(|last| session.may_be_driven(last));
@@ -58,7 +60,12 @@ pub async fn follow(session: &Session, root: &Root, deadline: Option<tokio::time
         if let Some(decision) = known.execution.finished() {
             let summary = known.execution.summary();
             note!("{}", report::report(root.id(), &summary));
-            return Ok(finish::exit_of(&summary, decision));
+            return Ok(finish::exit_of(decision));
+        }
+        let phase = known.execution.counts().phase;
+        if driven && said != Some(phase) {
+            said = Some(phase);
+            note!("{}", report::awaited(root.id(), &known.execution.counts()));
         }
         if !driven && news.is_empty() {
             let id = root.id();

@@ -308,4 +308,75 @@ mod tests {
         let _ = deaf.read_to_end(&mut answer).await;
         assert!(answer.starts_with(b"HTTP/1.1 200"), "it was answered");
     }
+
+    /// An endpoint with a bucket called `bucket`, and a connection to it.
+    async fn connected(data: &std::path::Path) -> (Endpoint, TcpStream) {
+        let config = EndpointConfig {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            data: data.to_owned(),
+            batch: None,
+            durable: false,
+            read_only: false,
+            buckets: vec!["bucket".to_owned()],
+        };
+        let endpoint = Endpoint::start(config).await.unwrap();
+        let client = TcpStream::connect(endpoint.addr()).await.unwrap();
+        (endpoint, client)
+    }
+
+    /// Reads up to and with `end`.
+    async fn read_until(client: &mut TcpStream, end: &str) -> String {
+        let mut read = Vec::new();
+        while !read.ends_with(end.as_bytes()) {
+            read.push(client.read_u8().await.unwrap_or_else(|error| {
+                panic!("{error} after {:?}", String::from_utf8_lossy(&read));
+            }));
+        }
+        String::from_utf8(read).unwrap()
+    }
+
+    const LIST: &[u8] = b"GET /bucket?list-type=2 HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_refusal_of_who_waits_to_send_a_body_ends_the_connection() {
+        let data = tempfile::tempdir().unwrap();
+        let (endpoint, mut client) = connected(data.path()).await;
+        let put = "PUT /missing/key HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 500\r\n\r\n";
+        client.write_all(put.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
+        assert!(answer.ends_with("</Error>"), "one answer and the end, no word of going on: {answer}");
+        // The next request on that connection reaches nobody, and is nobody's body.
+        let _ = client.write_all(&[LIST, &[b'x'; 500]].concat()).await;
+        let mut more = Vec::new();
+        let _ = client.read_to_end(&mut more).await;
+        assert_eq!(more, b"");
+        let mut next = TcpStream::connect(endpoint.addr()).await.unwrap();
+        next.write_all(LIST).await.unwrap();
+        let listing = read_until(&mut next, "</ListBucketResult>").await;
+        assert!(listing.starts_with("HTTP/1.1 200") && listing.contains("<KeyCount>0<"), "{listing}");
+        endpoint.stop().await;
+    }
+
+    #[tokio::test]
+    async fn who_may_send_a_body_is_told_so_and_keeps_the_connection() {
+        let data = tempfile::tempdir().unwrap();
+        let (endpoint, mut client) = connected(data.path()).await;
+        for key in ["one", "two"] {
+            let put =
+                format!("PUT /bucket/{key} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n");
+            client.write_all(put.as_bytes()).await.unwrap();
+            assert_eq!(read_until(&mut client, "\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+            client.write_all(b"hello").await.unwrap();
+            let answer = read_until(&mut client, "\r\n\r\n").await.to_ascii_lowercase();
+            assert!(answer.starts_with("http/1.1 200") && !answer.contains("connection: close"), "{answer}");
+            assert!(answer.contains("\r\ncontent-length: 0\r\n"), "{answer}");
+        }
+        client.write_all(LIST).await.unwrap();
+        let listing = read_until(&mut client, "</ListBucketResult>").await;
+        assert!(listing.contains("<KeyCount>2<") && listing.contains("<Size>5<"), "{listing}");
+        endpoint.stop().await;
+    }
 }

@@ -29,12 +29,25 @@ pub enum Event {
         /// Name or ARN of the interruptible queue, where there is one.
         interruptible_queue: Option<String>,
     },
-    /// Subtasks that need not run, for their outputs are there already. Only before the first array.
+    /// Subtasks that need not run, for their outputs are there already. Only before the first array, or of subtasks that
+    /// have waited for them.
     Reused {
         /// Which ones.
         indices: Ranges,
         /// Where the outputs come from.
         source: Source,
+    },
+    /// Subtasks that wait, for somebody else is computing what has their cache key. They are not run until they are freed.
+    Held {
+        /// Which ones: in no array that goes on.
+        indices: Ranges,
+        /// The id of the execution that computes them: another one, or this one where two of its subtasks are the same.
+        by: String,
+    },
+    /// Subtasks that have waited so and are to be run here: whoever computed them has failed, or is gone.
+    Freed {
+        /// Which ones.
+        indices: Ranges,
     },
     /// An array is about to be submitted: the intent.
     Planned {
@@ -63,6 +76,17 @@ pub enum Event {
     NotSubmitted {
         /// The array.
         array: u32,
+    },
+    /// Arrays that Batch is known not to have: it has refused them, or was never asked for them. Each needs another intent
+    /// before it is submitted.
+    Withheld {
+        /// Their numbers, ascending.
+        arrays: Vec<u32>,
+    },
+    /// Arrays that were withheld are about to be submitted: the intent anew.
+    Intended {
+        /// Their numbers, ascending.
+        arrays: Vec<u32>,
     },
     /// AWS refused what the execution needs: it cannot go on.
     Refused {

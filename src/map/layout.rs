@@ -11,8 +11,14 @@
 //! <prefix>/executions/<id>/subtasks/<index>/outputs.pb, <attempt>/error.pb
 //! <prefix>/executions/<id>/subtasks/<index>/checkpoint/<attempt>/..., <attempt>.saved/...
 //! <prefix>/raw/<id>/...
+//! <prefix>/executions/<id>/heartbeat
 //! <prefix>/cache/<key>
+//! <prefix>/leases/<key>/00000001
 //! ```
+//!
+//! What the service keeps is in [`flyte`].
+
+pub mod flyte;
 
 use super::cache::Key;
 use super::index::OriginalIndex;
@@ -111,6 +117,11 @@ pub fn raw_prefix(prefix: &str) -> String {
 /// The prefix of all cached outputs under `prefix`.
 pub fn cache_prefix(prefix: &str) -> String {
     format!("{}cache/", parent(prefix))
+}
+
+/// The prefix of all leases of cache keys under `prefix`.
+pub fn leases_prefix(prefix: &str) -> String {
+    format!("{}leases/", parent(prefix))
 }
 
 fn parent(prefix: &str) -> String {
@@ -224,6 +235,21 @@ impl Root {
         format!("{}cache/{key}", self.prefix)
     }
 
+    /// The prefix of all leases of this key: who computes it, and who has.
+    pub fn leases(&self, key: &Key) -> String {
+        format!("{}leases/{key}/", self.prefix)
+    }
+
+    /// The lease number `n`, from 1, of this key. The greatest that there is counts.
+    pub fn lease(&self, key: &Key, n: u64) -> String {
+        format!("{}leases/{key}/{n:08}", self.prefix)
+    }
+
+    /// What is written anew, again and again, by whoever drives the execution: its leases live as long as this does.
+    pub fn heartbeat(&self) -> String {
+        format!("{}/heartbeat", self.base())
+    }
+
     /// The keys of another execution under the same prefix.
     pub fn sibling(&self, id: &str) -> Root {
         Root { prefix: self.prefix.clone(), id: id.to_owned() }
@@ -279,9 +305,14 @@ impl Root {
         format!("{}{attempt}{SAVED}/", self.checkpoints(index))
     }
 
-    /// The prefix of one attempt's files.
-    pub fn raw_attempt(&self, index: OriginalIndex, attempt: &str) -> String {
-        format!("{}{:010}/{attempt}/", self.raw(), index.0)
+    /// The prefix of one attempt's files. `job` is the id of the job that makes it: a submission of unknown outcome may
+    /// have made two jobs of one array, whose attempts have the same names; but the outputs of the one that is first name
+    /// files that the other must not replace.
+    pub fn raw_attempt(&self, index: OriginalIndex, attempt: &str, job: &str) -> String {
+        let own = job.split(':').next().unwrap_or_default();
+        let sign: String = own.chars().filter(char::is_ascii_alphanumeric).take(JOB_SIGN).collect();
+        let dot = if sign.is_empty() { "" } else { "." };
+        format!("{}{:010}/{attempt}{dot}{sign}/", self.raw(), index.0)
     }
 
     /// The prefix of the execution's files: staged input files and children's output files.
@@ -304,6 +335,9 @@ impl Root {
         format!("{}/outputs/manifest.json", self.base())
     }
 }
+
+/// Characters of a job's id that tell its files from those of another job of the same array: 48 bits of a UUID.
+const JOB_SIGN: usize = 12;
 
 /// What follows an attempt's name where the worker saves its checkpoint directory.
 pub const SAVED: &str = ".saved";
@@ -376,6 +410,15 @@ mod tests {
         assert_eq!(batch_attempt(&attempt(7, 3)), Some(3));
         assert_eq!(batch_attempt(&attempt(1_234_567, 123)), Some(123));
         assert_eq!(batch_attempt("elsewhere"), None);
+    }
+
+    #[test]
+    fn twin_jobs_of_an_array_write_their_files_apart() {
+        let root = Root::new("p", "x");
+        let of = |job: &str| root.raw_attempt(OriginalIndex(7), &attempt(3, 1), job);
+        assert_eq!(of("0f3a1b2c-9d8e-4f00-8000-000000000001:7"), "p/raw/x/0000000007/000003-01.0f3a1b2c9d8e/");
+        assert_eq!(of(""), "p/raw/x/0000000007/000003-01/");
+        assert_ne!(of("0f3a1b2c-9d8e-4f00-8000-000000000001:7"), of("1f3a1b2c-9d8e-4f00-8000-000000000001:7"));
     }
 
     #[test]

@@ -23,3 +23,4 @@ pub mod stuck;
 pub mod summary;
 pub mod task;
 pub mod template;
+pub mod workflow;

@@ -75,6 +75,32 @@ impl Ranges {
         })
     }
 
+    /// What is in this set and not in `other`.
+    pub fn minus(&self, other: &Ranges) -> Ranges {
+        let mut left = Vec::new();
+        let mut taken = other.0.iter().copied().peekable();
+        for &(first, last) in &self.0 {
+            let mut from = first;
+            while taken.next_if(|taken| taken.1 < from).is_some() {}
+            let mut whole = true;
+            while let Some(&(start, end)) = taken.peek().filter(|taken| taken.0 <= last) {
+                if start > from {
+                    left.push((from, start - 1));
+                }
+                if end >= last {
+                    whole = false;
+                    break;
+                }
+                from = end + 1;
+                taken.next();
+            }
+            if whole {
+                left.push((from, last));
+            }
+        }
+        Ranges(left)
+    }
+
     /// The union of two sets.
     pub fn union(&self, other: &Ranges) -> Ranges {
         Ranges::union_of([self, other])
@@ -155,6 +181,7 @@ mod tests {
             prop_assert_eq!(left.len(), a.len() as u64);
             prop_assert!((0..61).all(|index| left.contains(OriginalIndex(index)) == a.contains(&index)));
             prop_assert_eq!(left.union(&right), ranges(&a.union(&b).copied().collect()));
+            prop_assert_eq!(left.minus(&right), ranges(&a.difference(&b).copied().collect()));
             prop_assert_eq!(left.is_within(&right), a.is_subset(&b));
             prop_assert!(left.is_within(&left.union(&right)));
         }

@@ -37,10 +37,16 @@ pub enum Phase {
     Queued,
     /// Children are with Batch.
     Running,
+    /// Enough subtasks have succeeded; the rest is being ended.
+    Succeeding,
     /// Enough subtasks have succeeded.
     Succeeded,
+    /// Too few can succeed; the rest is being ended.
+    Failing,
     /// Too few can.
     Failed,
+    /// Stopped on request; the children are being ended.
+    Aborting,
     /// Stopped on request.
     Aborted,
 }

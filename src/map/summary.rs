@@ -127,6 +127,10 @@ pub struct Summary {
     pub queued: u64,
     /// Subtasks that no array holds: not submitted yet, or waiting to be run again.
     pub waiting: u64,
+    /// Subtasks without a result that nothing waits for any more: the outcome was decided without them.
+    pub dropped: u64,
+    /// Subtasks that wait for cached outputs which somebody else is computing: another execution, or an equal subtask.
+    pub held: u64,
     /// Subtasks that needed more than one attempt of ours.
     pub retried: u64,
     /// Arrays planned so far.
@@ -135,6 +139,8 @@ pub struct Summary {
     pub failures: Vec<Folded>,
     /// Why queued ones do not start, where that is known: from AWS, not from the journal.
     pub stuck: Option<Stuck>,
+    /// What the driver looks for in AWS, in words, while something waits for that.
+    pub looking: Option<String>,
 }
 
 impl Summary {
@@ -151,6 +157,11 @@ impl Summary {
         let running: u64 = open().map(|array| u64::from(array.held().1)).sum();
         let members: u64 = open().map(|array| u64::from(array.members.len()) - array.judged()).sum();
         let (phase, reason) = phase(execution);
+        // Once the outcome is decided nothing is submitted any more.
+        let unheld = outcomes.outstanding().saturating_sub(members);
+        let elsewhere = execution.waiting_for_others().min(unheld);
+        let (waiting, for_others, dropped) =
+            if execution.decision().is_none() { (unheld - elsewhere, elsewhere, 0) } else { (0, 0, unheld) };
         Summary {
             phase,
             reason,
@@ -163,21 +174,28 @@ impl Summary {
             running,
             settling: members.saturating_sub(held),
             queued: held - running,
-            waiting: outcomes.outstanding().saturating_sub(members),
+            waiting,
+            held: for_others,
+            dropped,
             retried: execution.retried(),
             arrays: execution.arrays().len() as u64,
             failures: Vec::new(),
             stuck: None,
+            looking: None,
         }
     }
 }
 
 fn phase(execution: &Execution) -> (Phase, Option<String>) {
-    match execution.decision() {
-        Some(Decision::Succeeded) => (Phase::Succeeded, None),
-        Some(Decision::Failed { reason } | Decision::Refused { reason }) => (Phase::Failed, Some(reason.clone())),
-        Some(Decision::Aborted { reason }) => (Phase::Aborted, Some(reason.clone())),
-        None if execution.arrays().is_empty() => (Phase::Queued, None),
-        None => (Phase::Running, None),
-    }
+    let over = execution.finished().is_some();
+    let (going, ended, reason) = match execution.decision() {
+        Some(Decision::Succeeded) => (Phase::Succeeding, Phase::Succeeded, None),
+        Some(Decision::Failed { reason } | Decision::Refused { reason }) => {
+            (Phase::Failing, Phase::Failed, Some(reason.clone()))
+        }
+        Some(Decision::Aborted { reason }) => (Phase::Aborting, Phase::Aborted, Some(reason.clone())),
+        None if execution.arrays().is_empty() => (Phase::Queued, Phase::Queued, None),
+        None => (Phase::Running, Phase::Running, None),
+    };
+    (if over { ended } else { going }, reason)
 }

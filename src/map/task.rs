@@ -103,6 +103,12 @@ impl MapTask {
         let mapped = self.inputs.iter().filter(|(_, input)| matches!(input.source, Source::Mapped(_)));
         mapped.map(|(name, _)| name.as_str()).collect()
     }
+
+    /// Whether a list is written out and holds nothing: then there is nothing to run. Of lists elsewhere it is not known.
+    pub fn is_empty(&self) -> bool {
+        let empty = |source: &Source| matches!(source, Source::Mapped(MappedSource::Inline(list)) if list.is_empty());
+        self.inputs.values().any(|input| empty(&input.source))
+    }
 }
 
 /// One input: its element type and where its values come from.
@@ -197,6 +203,8 @@ pub struct Cache {
     pub ignored: BTreeSet<String>,
     /// Run everything, and put the new outputs in the place of cached ones.
     pub overwrite: bool,
+    /// What several executions would compute at once is computed by one; the others wait for its outputs.
+    pub serialize: bool,
     /// Whether the task was given no name: then its command tells it from others.
     pub by_command: bool,
 }

@@ -8,10 +8,17 @@
 //! Nothing in the cache is ever needed: an entry that is damaged, or names a file that is gone, is as good as none, and
 //! is replaced by the next success. Only drivers write here: a child's role does not reach this far.
 
+mod lease;
+mod pulse;
+mod shared;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+pub use lease::holder;
+pub use pulse::{Beat, Pulse, is_beating};
+pub use shared::{Claimed, Looked, Waits, consult, is_shared, look_again};
 
 use super::result::declared;
 use crate::aws::store::{Store, StoreError};
@@ -120,8 +127,16 @@ impl<'a> Cache<'a> {
             return Ok(false);
         }
         // Of a task without outputs nothing is due, and nobody would read it.
-        if !self.declared.is_empty() {
-            self.store.put(&self.root.outputs(index), entry).await?;
+        if self.declared.is_empty() {
+            return Ok(true);
+        }
+        let outputs = self.root.outputs(index);
+        self.store.put(&outputs, entry.clone()).await?;
+        // `gc` removes an entry first, and then files that no outputs name: it has seen these, if the entry is still there.
+        let names_files = cache::check(&entry, &self.declared).is_ok_and(|outputs| !cache::blobs(&outputs).is_empty());
+        if names_files && matches!(self.store.get(&self.root.cached(key)).await, Err(StoreError::NotFound { .. })) {
+            self.store.delete_many(&[outputs]).await?;
+            return Ok(false);
         }
         Ok(true)
     }

@@ -11,8 +11,12 @@
 mod deadline;
 mod ending;
 mod error;
+mod last_look;
+mod leaving;
+mod overtaken;
 mod polling;
 mod saving;
+mod sharing;
 mod submitting;
 mod sweeping;
 mod terminating;
@@ -29,7 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Ports;
-use super::journal::Journal;
+use super::journal::{Journal, JournalError};
 use super::submit::Template;
 use crate::aws::batch::BatchError;
 use crate::idl::record::TaskRecord;
@@ -92,6 +96,8 @@ pub struct Driver {
     not_found: Vec<u32>,
     /// Arrays that this driver has handed to SubmitJob and knows nothing of yet: for any other of its own, not even the question is needed.
     issued: BTreeSet<u32>,
+    /// What this driver alone knows of: its submissions that the journal does not show yet.
+    own: overtaken::Own,
     /// Arrays that another driver had planned: its calls may still arrive.
     inherited: u32,
     /// Jobs under the execution's name that the journal does not know.
@@ -104,11 +110,22 @@ pub struct Driver {
     deadline: Option<deadline::Deadline>,
     /// Arrays that are to end, since when they have been told so.
     ending: BTreeMap<u32, Instant>,
+    /// Arrays that Batch has taken the end of.
+    told: BTreeSet<u32>,
+    /// Whether what has ended was looked at for the last time before the decision.
+    looked: bool,
     /// Children that wait and do not start.
     waiting: waiting::Waiting,
     /// When the last poll began.
     polled: Instant,
+    /// What is shared with other executions: cached outputs that one of them computes.
+    sharing: sharing::Sharing,
+    /// Whether the last turn ended with actions left.
+    interrupted: bool,
 }
+
+/// How long a turn of the driver goes on with actions before it hears whoever wants something of it.
+const LONGEST_TURN: Duration = Duration::from_secs(5);
 
 impl Driver {
     /// A driver for an execution that stands where `journal` ends.
@@ -134,6 +151,7 @@ impl Driver {
             behind: BTreeMap::new(),
             not_found: Vec::new(),
             issued: BTreeSet::new(),
+            own: overtaken::Own::default(),
             inherited: 0,
             sweep: Sweep::default(),
             saving: JoinSet::new(),
@@ -141,8 +159,12 @@ impl Driver {
             polls: 0,
             deadline: None,
             ending: BTreeMap::new(),
+            told: BTreeSet::new(),
+            looked: false,
             waiting: waiting::Waiting::default(),
             polled: Instant::now(),
+            sharing: sharing::Sharing::new(patience.pace),
+            interrupted: false,
         }
     }
 
@@ -183,13 +205,29 @@ impl Driver {
         self.take_in(Event::AbortRequested { reason: reason.to_owned() })
     }
 
-    /// Drives the execution to its end, or until told to stop.
+    /// Drives the execution to its end, or until told to stop. Whoever is overtaken ends first what only it knows of.
     ///
     /// # Errors
     /// When AWS or the journal makes it impossible to go on.
     pub async fn run(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
+        let ended = self.drive(control).await;
+        self.sharing.rest();
+        let detached = matches!(ended, Ok(Ended::Detached));
+        match self.leave(ended).await {
+            Err(DriveError::Journal(error @ (JournalError::Overtaken { .. } | JournalError::Removed { .. }))) => {
+                match self.end_own(error, control).await {
+                    // Whoever wanted to stop it need not hear that somebody else goes on.
+                    DriveError::Journal(_) if detached => Ok(Ended::Detached),
+                    error => Err(error),
+                }
+            }
+            ended => ended,
+        }
+    }
+
+    async fn drive(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<Ended, DriveError> {
         loop {
-            self.expire(self.ports.clock.now_ms())?;
+            self.expire()?;
             let drained = match self.drain().await {
                 Ok(Some(decision)) => return Ok(Ended::Finished(decision)),
                 Ok(None) => true,
@@ -200,18 +238,27 @@ impl Driver {
             };
             // What is left to submit waits for a poll that is due, not for the next one. After the decision nothing is: to
             // hurry for it would be to turn round and round until the end.
-            let more = drained && self.execution.decision().is_none() && !self.to_submit.is_empty();
-            let wake = tokio::time::sleep(if more { Duration::ZERO } else { self.cadence.interval() });
+            let undecided = self.execution.decision().is_none();
+            let work = undecided && (!self.to_submit.is_empty() || self.sharing.has_more());
+            let more = drained && (self.interrupted || work);
+            let wait = if more { Duration::ZERO } else { self.cadence.interval() };
+            let expires = self.expires_at();
+            let polled = async {
+                tokio::time::sleep(wait).await;
+                self.poll().await
+            };
             tokio::select! {
                 biased;
-                // A caller that dropped its end has nothing more to say: the poll alone goes on.
+                // A caller that dropped its end has nothing more to say: the poll alone goes on. One that has not is heard
+                // also while it goes on, for it may take minutes: what a poll has found is taken in as it is found, and
+                // the rest is found again.
                 Some(message) = control.recv() => match message {
                     Control::Detach => return Ok(Ended::Detached),
                     Control::Abort { reason } => self.take_in(Event::AbortRequested { reason })?,
                 },
                 // The next turn takes it in, before anything else is done.
-                () = tokio::time::sleep_until(self.expires_at()) => {}
-                () = wake => match self.poll().await {
+                () = tokio::time::sleep_until(expires) => {}
+                polled = polled => match polled {
                     // A poll alone is no proof: there may have been nothing to ask about.
                     Ok(()) if drained => self.failing = None,
                     Ok(()) => {}
@@ -246,18 +293,30 @@ impl Driver {
             none if none.is_empty() => self.journal.flush().await?,
             events => self.journal.append(self.ports.clock.now_ms(), events).await?,
         }
+        self.own.written(&self.execution);
         self.save_if_due();
-        let summary = Summary { stuck: self.waiting.stuck().cloned(), ..self.execution.counts() };
-        self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
+        self.show();
         Ok(())
+    }
+
+    /// Tells whoever follows how far it has come.
+    fn show(&self) {
+        let (stuck, looking) = (self.waiting.stuck().cloned(), self.looking());
+        let summary = Summary { stuck, looking, ..self.execution.counts() };
+        self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
     }
 
     /// Carries out every action that the machine has; answers with the decision once nothing is left.
     async fn drain(&mut self) -> Result<Option<Decision>, DriveError> {
-        for array in std::mem::take(&mut self.not_found) {
-            self.execution.ask_again(array);
+        // Those come after all others have had their turn.
+        if !self.interrupted {
+            for array in std::mem::take(&mut self.not_found) {
+                self.execution.ask_again(array);
+            }
         }
+        self.begin_sharing().await?;
         let mut refused = Vec::new();
+        self.interrupted = false;
         let drained = self.carry_out(&mut refused).await;
         refused.iter().for_each(|(array, _)| self.execution.ask_again(*array));
         match (drained, refused.into_iter().next()) {
@@ -270,9 +329,19 @@ impl Driver {
     /// As [`Driver::drain`]; arrays that may not be ended are put into `refused`, and the others are ended all the same:
     /// what is denied for one is perhaps allowed for another.
     async fn carry_out(&mut self, refused: &mut Vec<(u32, DriveError)>) -> Result<Option<Decision>, DriveError> {
+        let begun = Instant::now();
         loop {
+            // A thousand arrays are looked up, or ended, for minutes: whoever wants to say something has a turn in between.
+            // After a refusal all others are tried first: the driver stops with it.
+            if begun.elapsed() >= LONGEST_TURN && refused.is_empty() {
+                self.interrupted = true;
+                break;
+            }
             match self.execution.next_action() {
                 Some(Action::Record(Event::Finished)) if !self.nothing_is_left().await? => break,
+                Some(Action::Record(Event::Decided { decision })) if self.looks_again(&decision) => {
+                    self.last_look(&decision).await?;
+                }
                 Some(Action::Record(event)) => self.take_in(event)?,
                 Some(Action::Submit { array }) => drop(self.to_submit.insert(array)),
                 Some(Action::LookUp { array }) => {
@@ -290,6 +359,9 @@ impl Driver {
                 }
                 None => {
                     self.sweep_after_takeover().await?;
+                    if self.share().await? {
+                        continue;
+                    }
                     if self.to_submit.is_empty() || self.poll_is_due() {
                         break;
                     }

@@ -3,6 +3,7 @@
 mod replay;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,20 @@ pub enum LaunchError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+impl LaunchError {
+    /// Whether waiting may help.
+    fn is_transient(&self) -> bool {
+        let (LaunchError::Store(error) | LaunchError::Journal(JournalError::Store(error))) = self else { return false };
+        matches!(error, StoreError::Unreachable { .. })
+    }
+}
+
+/// How long a takeover tries to read what it takes over.
+const LONGEST_READ: Duration = Duration::from_secs(60);
+
+/// The first pause between two tries of that; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The names that an execution's submissions use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,7 +165,9 @@ pub async fn begin(
 pub fn has_work(record: &TaskRecord, reused: &[Event]) -> Result<bool, LaunchError> {
     let mut execution = machine(record);
     reused.iter().try_for_each(|event| execution.handle(event))?;
-    Ok(matches!(execution.next_action(), Some(Action::Record(Event::Planned { .. }))))
+    // Whoever computes what others wait for may fail, and then it is run after all.
+    let held = !execution.held().is_empty();
+    Ok(held || matches!(execution.next_action(), Some(Action::Record(Event::Planned { .. }))))
 }
 
 /// The same as [`begin`], where outputs are there already: `reused` stands in the first record too, so that whoever
@@ -187,9 +204,7 @@ pub async fn begin_reusing(
 /// # Errors
 /// When there is no such execution, it was never begun, or its journal cannot be read.
 pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result<Driver, LaunchError> {
-    let record = read_record(&ports.store, root).await?;
-    let seen = (Instant::now(), ports.clock.now_ms());
-    let known = replay::replay(&ports.store, root, record).await?;
+    let (known, seen) = read_patiently(ports, root, patience.outage.min(LONGEST_READ)).await?;
     let end = End { records: known.records, times: known.times, growth: known.growth, seen };
     let journal = Journal::after(ports.store.clone(), root.clone(), writer(), end, ports.clock.clone());
     let names = known.names.ok_or_else(|| LaunchError::NeverBegun { id: root.id().to_owned() })?;
@@ -200,6 +215,24 @@ pub async fn take_over(ports: &Ports, root: &Root, patience: Patience) -> Result
     let first = known.times.map_or(now, |(first, _)| first);
     let driver = Driver::new(ports.clone(), known.record, template, patience, (journal, execution));
     Ok(driver.inheriting().begun_at(first, now))
+}
+
+/// Reads an execution, again and again while S3 is out of reach, and when the reading began. Whoever wants to take over may
+/// do so because the driver before has met the same outage.
+async fn read_patiently(ports: &Ports, root: &Root, limit: Duration) -> Result<(Known, (Instant, u64)), LaunchError> {
+    let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        let seen = (Instant::now(), ports.clock.now_ms());
+        match read(&ports.store, root).await {
+            Ok(known) => return Ok((known, seen)),
+            Err(error) if error.is_transient() && begun.elapsed() + pause <= limit => {
+                tracing::warn!(%error, "the execution could not be read: trying again");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Reads an execution without touching it.

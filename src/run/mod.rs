@@ -6,6 +6,7 @@ mod clock;
 pub mod definition;
 pub mod driver;
 pub mod files;
+pub mod flow;
 pub mod gc;
 pub mod journal;
 pub mod launch;

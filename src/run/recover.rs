@@ -50,6 +50,12 @@ pub enum RecoverError {
         /// The execution.
         id: String,
     },
+    /// What it would rely on is being removed.
+    #[error("{id} has just been removed by `batchmap gc`: there is nothing left of it to recover")]
+    Removed {
+        /// The execution.
+        id: String,
+    },
     /// S3.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -121,6 +127,23 @@ pub async fn write(store: &Arc<dyn Store>, root: &Root, record: &TaskRecord) -> 
         Err(StoreError::AlreadyExists { .. }) if store.get(&key).await? == body => Ok(()),
         written => written,
     }
+}
+
+/// Makes sure that all that a new execution relies on is still there, after its record is written and before it begins.
+/// `gc` looks the other way round, so that one of the two sees the other: see `run::gc`. Where something is gone, the
+/// record is taken back.
+///
+/// # Errors
+/// When something is gone, or S3 fails.
+pub async fn confirm(store: &dyn Store, root: &Root, record: &TaskRecord) -> Result<(), RecoverError> {
+    for id in &record.relies_on {
+        let task = root.sibling(id).task();
+        if !store.list(&task, None).await?.objects.iter().any(|object| object.key == task) {
+            store.delete_many(&[root.task()]).await?;
+            return Err(RecoverError::Removed { id: id.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Subtasks that have left good outputs without being counted as successes.

@@ -302,8 +302,9 @@ impl Case<'_> {
                 }
                 Verdict::Retry(origin) => (origin, true),
                 Verdict::Failed(origin) => (origin, false),
-                // Terminated in this execution's name though nothing here decided so: another driver did.
-                Verdict::Aborted => (Origin::System, false),
+                // Terminated in this execution's name though nothing is decided: by a driver that took it for nobody's and
+                // was overtaken, or overtook. The subtask is not to blame, and is still wanted.
+                Verdict::Aborted => (Origin::System, true),
             };
             let (code, message) = match found.documents.get(&index).filter(|_| row.by_document()) {
                 Some(document) => (document.code.clone(), shorten(&document.message)),

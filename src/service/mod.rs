@@ -1,7 +1,117 @@
-//! The service: FlyteAdmin for flytekit, in front of AWS Batch.
+//! The service: FlyteAdmin's part for flytekit, in front of AWS Batch.
+//!
+//! ```text
+//! flytekit ──gRPC──► admin ──► entities: registered tasks, workflows, launch plans (S3)
+//!     │                └─────► executions ──► run::flow: one driver a workflow, one map execution a node
+//!     └──HTTP──► data: files behind signed addresses; health, metrics
+//! ```
+//!
+//! All state is in the bucket, so that any server of it answers the same.
+
+mod admin;
+mod data;
+mod entities;
+mod executions;
+mod lesser;
+mod registry;
+pub mod server;
+mod proxy;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tonic::service::Routes;
+
+use self::admin::Admin;
+use self::data::Data;
+use self::entities::Entities;
+use self::executions::Executions;
+use self::lesser::Lesser;
+use self::proxy::Proxy;
+use self::registry::Registry;
+use self::rpc::admin_service_server::AdminServiceServer;
+use self::rpc::auth_metadata_service_server::AuthMetadataServiceServer;
+use self::rpc::data_proxy_service_server::DataProxyServiceServer;
+use self::rpc::identity_service_server::IdentityServiceServer;
+use self::rpc::signal_service_server::SignalServiceServer;
+use crate::run::flow::{Flows, Host};
+
+/// Bytes of one request: inputs of an execution come in it.
+const LARGEST_REQUEST: usize = 64 << 20;
 
 /// The gRPC services, generated from `proto/flyteidl/service`.
 #[allow(missing_docs, clippy::all, rustdoc::all)]
 pub mod rpc {
     include!(concat!(env!("OUT_DIR"), "/services/flyteidl.service.rs"));
+}
+
+/// A server's state, and what answers its requests.
+pub struct Service {
+    flows: Arc<Flows>,
+    entities: Arc<Entities>,
+    executions: Arc<Executions>,
+    data: Arc<Data>,
+}
+
+impl Service {
+    /// Opens the bucket, and begins to drive what nobody drives.
+    ///
+    /// # Errors
+    /// When the bucket cannot be used; the message says why.
+    pub async fn open(host: Host) -> Result<Service, String> {
+        let (store, root) = (host.ports.store.clone(), host.root.clone());
+        let data = Data::open(store.clone(), root.clone()).await.map_err(|status| status.message().to_owned())?;
+        let data = Arc::new(data);
+        let entities = Arc::new(Entities::new(Arc::new(Registry::new(store, root))));
+        let flows = Arc::new(Flows::open(host));
+        let executions = Arc::new(Executions::new(flows.clone(), entities.clone(), data.clone()));
+        Ok(Service { flows, entities, executions, data })
+    }
+
+    /// Everything on one port: gRPC, files, health and metrics.
+    pub fn router(&self) -> Router {
+        let admin = Admin { entities: self.entities.clone(), executions: self.executions.clone() };
+        let proxy = Proxy { data: self.data.clone(), executions: self.executions.clone() };
+        let admin = AdminServiceServer::new(admin).max_decoding_message_size(LARGEST_REQUEST);
+        let grpc = Routes::new(admin)
+            .add_service(DataProxyServiceServer::new(proxy))
+            .add_service(AuthMetadataServiceServer::new(Lesser))
+            .add_service(IdentityServiceServer::new(Lesser))
+            .add_service(SignalServiceServer::new(Lesser));
+        let plain = Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .with_state(self.flows.clone());
+        let all = grpc.into_axum_router().merge(plain).merge(data::routes(self.data.clone()));
+        all.layer(axum::middleware::from_fn(server::guard))
+    }
+
+    /// Stops driving: nothing new is begun, and what AWS Batch holds goes on. Requests must have ended.
+    pub async fn stop(self) {
+        self.flows.stop().await;
+    }
+}
+
+/// Whether the bucket answers.
+async fn ready(State(flows): State<Arc<Flows>>) -> impl IntoResponse {
+    match flows.host().ports.store.now().await {
+        Ok(_) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    }
+}
+
+/// Prometheus's text format.
+async fn metrics(State(flows): State<Arc<Flows>>) -> String {
+    let driven = flows.driven();
+    format!(
+        "# HELP batchmap_executions_driven Executions of workflows that this server drives now.\n\
+         # TYPE batchmap_executions_driven gauge\n\
+         batchmap_executions_driven {driven}\n"
+    )
 }

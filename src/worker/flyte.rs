@@ -126,7 +126,7 @@ impl Told<'_> {
             Piece::OutputPrefix => shown(&self.workspace.outputs),
             Piece::RawOutputPrefix => match self.fetched.record.flyte.as_ref().map(|flyte| &flyte.raw_output_prefix) {
                 Some(prefix) if !prefix.is_empty() => format!("{prefix}/{}/{:010}/{attempt}", root.id(), index.0),
-                _ => address(root.raw_attempt(index, attempt)),
+                _ => address(root.raw_attempt(index, attempt, &self.setting.worker)),
             },
             Piece::CheckpointPrefix => address(root.checkpoint(index, attempt)),
             Piece::PreviousCheckpoint => previous(self.checkpoint).map_or_else(

@@ -167,7 +167,7 @@ impl Child {
             flyte::outputs(&workspace.outputs, &declared, &ended)
         } else {
             judge(&ended, &workspace, limit, policy.retry_timeouts)?;
-            let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt);
+            let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt, &self.setting.worker);
             outputs::collect(&declared, &workspace.outputs, ended.stdout.as_ref(), self.store.as_ref(), &raw).await
         };
         let literals = literals.map_err(|failure| match ended.signal {

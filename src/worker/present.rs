@@ -134,7 +134,7 @@ impl Told<'_> {
 
     fn render(&self, argument: &str) -> Result<String, Failure> {
         let pieces = template::parse(argument).map_err(|error| wrong(format!("command: {error}")))?;
-        let Setting { bucket, root, attempt, .. } = self.setting;
+        let Setting { bucket, root, attempt, worker, .. } = self.setting;
         let address = |key: String| format!("s3://{bucket}/{}", key.trim_end_matches('/'));
         template::render(&pieces, |piece| {
             Ok(match piece {
@@ -143,7 +143,7 @@ impl Told<'_> {
                 Piece::InputDir => self.workspace.inputs.to_string_lossy().into_owned(),
                 Piece::OutputDir => self.workspace.outputs.to_string_lossy().into_owned(),
                 Piece::OutputPrefix => address(root.subtask(self.fetched.index)),
-                Piece::RawOutputPrefix => address(root.raw_attempt(self.fetched.index, attempt)),
+                Piece::RawOutputPrefix => address(root.raw_attempt(self.fetched.index, attempt, worker)),
                 Piece::CheckpointPrefix => address(root.checkpoint(self.fetched.index, attempt)),
                 Piece::PreviousCheckpoint => match &self.checkpoint.previous {
                     Some(previous) => address(root.checkpoint(self.fetched.index, previous)),

@@ -189,3 +189,43 @@ fn a_cache_without_a_version_is_refused() {
     place.run(flags).exits(2).says(&["policy.cache_overwrite: there is no cache", "\"y\": names no input"]);
     assert_eq!(Value::from(place.path(".batchmap").exists()), json!(false));
 }
+
+/// Two runs at once over the same elements: each is computed once, whichever of them does it.
+#[test]
+fn two_runs_at_once_compute_everything_once() {
+    let place = Place::new();
+    let gate = place.fifo("gate");
+    // The first element waits until somebody writes to the gate, so that both runs are under way by then.
+    let script = "echo $1 >> starts; test $1 = 0 && read line < gate; echo $1";
+    let flags = ["run", "--cache", "--cache-version", "1", "--cache-serialize", "--slots", "2", "--map"];
+    let command = ["--output", "o0:string", "--", "sh", "-c", script, "sh", "{{.inputs.x}}"];
+    let first = place.spawn([&flags[..], &["x=[0,1,2]"], &command].concat());
+    until("its first child has started", || place.read("starts").contains('0'));
+    let second = place.spawn([&flags[..], &["x=[2,3,0]"], &command].concat());
+    until("the second one waits", || {
+        let ids = place.ids();
+        ids.len() == 2 && {
+            let status = place.run(["status", ids.iter().max().unwrap(), "--format", "json"]);
+            status.code == 0 && status.json()["summary"]["held"] == json!(2) && place.read("starts").contains('3')
+        }
+    });
+    std::fs::write(&gate, "go\n").unwrap();
+    let (first, second) = (Ran::of(first.wait_with_output().unwrap()), Ran::of(second.wait_with_output().unwrap()));
+    assert_eq!(first.exits(0).json(), json!(["0", "1", "2"]));
+    let second = second.exits(0).says(&["3 of 3 succeeded, 2 of 3 from the cache"]);
+    assert_eq!(second.json(), json!(["2", "3", "0"]));
+    let read = place.read("starts");
+    let mut starts: Vec<&str> = read.lines().collect();
+    starts.sort_unstable();
+    assert_eq!(starts, ["0", "1", "2", "3"]);
+}
+
+/// Asks until it is so: other processes have to come to it.
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed().as_secs() < 120, "not so after two minutes: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}

@@ -74,7 +74,10 @@ fn an_endpoint_that_does_not_answer_is_said_so() {
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");
-    place.run(["run", "--endpoint", &url, "--map", "x=[1]", "--", "true"]).exits(4).says(&["cannot reach S3"]);
+    place
+        .run(["run", "--endpoint", &url, "--map", "x=[1]", "--", "true"])
+        .exits(4)
+        .says(&[&format!("cannot reach {url}: trying again"), "no clear answer to DescribeJobQueues"]);
 }
 
 #[test]

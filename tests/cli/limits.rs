@@ -36,7 +36,12 @@ fn an_abort_says_what_has_not_ended_and_goes_on_when_repeated() {
     until_gone(held);
     let id = place.ids().remove(0);
     let ran = place.run(["abort", &id, "--timeout", "0s"]).exits(6);
-    ran.says(&["is not over: 3 children of 1 array have not ended", "array 0 (job ", &format!("batchmap abort {id}")]);
+    ran.says(&[
+        "is not over: 3 children of 1 array have not ended",
+        "array 0 (job ",
+        "; not told to end yet",
+        &format!("batchmap abort {id}"),
+    ]);
     let told = place.run(["abort", &id, "--timeout", "0s", "--format", "json"]).exits(6).json();
     assert_eq!((&told["ended"], &told["unended"][0]["children"]), (&json!(false), &json!(3)), "{told}");
     let told = place.run(["abort", &id, "--format", "json"]).exits(0).json();

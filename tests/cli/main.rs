@@ -5,6 +5,7 @@ mod bad_input;
 mod cache;
 mod checkpoint;
 mod concurrency;
+mod edges;
 mod elsewhere;
 mod examples;
 mod go_plugin_risks;

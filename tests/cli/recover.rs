@@ -114,6 +114,7 @@ fn what_failed_can_be_given_more() {
     place.run([&task[..], &["sh", "-c", script, "sh", "{{.inputs.x}}"]].concat()).exits(1);
     place.run(["retry-failed", "--cpu", "much"]).exits(2).says(&["resources.cpu is \"much\""]);
     place.write("more", "");
-    let ran = place.run(["retry-failed", "--timeout", "10m", "--mem", "4Gi", "--retries", "1"]).exits(0);
+    let more = ["--timeout", "10m", "--mem", "4Gi", "--retries", "1", "--retry-timeouts", "--deadline", "1h"];
+    let ran = place.run(["retry-failed"].iter().chain(&more)).exits(0);
     assert_eq!(ran.json(), json!(["0", "1"]));
 }

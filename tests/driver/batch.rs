@@ -66,6 +66,14 @@ pub enum Fault {
     Ignored,
     /// Refused for want of a permission.
     Denied,
+    /// Its caller is paused before it is sent, for so long; then it is carried out.
+    Paused(Duration),
+    /// The same, and the answer is lost.
+    PausedAndLost(Duration),
+    /// Its caller is paused for so long, and then reads that there were too many requests.
+    PausedThrottled(Duration),
+    /// Carried out at once; its caller is paused before it reads the answer.
+    PausedAfter(Duration),
 }
 
 #[derive(Clone, Debug)]
@@ -114,6 +122,7 @@ struct State {
     hidden_failures: u32,
     stalled: Option<Option<String>>,
     early_end: bool,
+    delay: Duration,
     queues: Vec<QueueDetail>,
     environments: Vec<EnvironmentDetail>,
 }
@@ -165,6 +174,11 @@ impl ScriptedBatch {
         self.state().faults.entry(operation).or_default().extend(faults);
     }
 
+    /// Nothing goes wrong any more.
+    pub fn heal(&self) {
+        self.state().faults.clear();
+    }
+
     /// Listings by name show a job only this long after its submission.
     pub fn listings_lag(&self, lag: Duration) {
         self.state().listing_lag = lag;
@@ -188,6 +202,11 @@ impl ScriptedBatch {
     /// A parent that was terminated is FAILED at once, half a minute before its children are.
     pub fn early_end(&self, early: bool) {
         self.state().early_end = early;
+    }
+
+    /// Descriptions come only so long after they were asked for.
+    pub fn answers_after(&self, delay: Duration) {
+        self.state().delay = delay;
     }
 
     /// What there is to be told of a queue and its environments.
@@ -264,8 +283,12 @@ impl ScriptedBatch {
     /// Fails as `fault` says, unless the call is carried out all the same.
     fn refuse(operation: &'static str, fault: Fault) -> BatchError {
         match fault {
-            Fault::Throttled => BatchError::Throttled { operation, message: "slow down".to_owned() },
-            Fault::Lost | Fault::ReplyLost => BatchError::Unknown { operation, message: "timeout".to_owned() },
+            Fault::Throttled | Fault::PausedThrottled(_) => {
+                BatchError::Throttled { operation, message: "slow down".to_owned() }
+            }
+            Fault::Lost | Fault::ReplyLost | Fault::Paused(_) | Fault::PausedAndLost(_) | Fault::PausedAfter(_) => {
+                BatchError::Unknown { operation, message: "timeout".to_owned() }
+            }
             Fault::Refused | Fault::Ignored | Fault::Pass => {
                 BatchError::Refused { operation, code: "ClientException".to_owned(), message: "no".to_owned() }
             }
@@ -323,6 +346,40 @@ impl ScriptedBatch {
         }
         assert_eq!(subtasks.len(), request.size as usize, "as many subtasks as children");
         (root, array, subtasks)
+    }
+
+    /// A new job of these subtasks; its id.
+    fn create(&self, request: &SubmitRequest, root: Root, array: u32, subtasks: Vec<OriginalIndex>) -> String {
+        let now = Instant::now();
+        let mut state = self.state();
+        let mut children = Vec::new();
+        for index in subtasks {
+            let state = &mut *state;
+            let run = state.runs.entry(index.0).or_insert(0);
+            let mut ending = Ending::HostLost;
+            for _ in 0..request.attempts {
+                ending = state.endings.get(&(index.0, *run)).copied().unwrap_or(Ending::Good);
+                *run += 1;
+                if ending != Ending::HostLost {
+                    break;
+                }
+            }
+            let ends = now + state.durations.get(&index.0).copied().unwrap_or(Duration::from_secs(1));
+            children.push(Child { index, ends, ending, left: false, terminated: false });
+        }
+        let id = format!("job-{}", state.jobs.len());
+        let (name, queue) = (request.name.clone(), request.queue.clone());
+        state.jobs.push(Job {
+            id: id.clone(),
+            name,
+            root,
+            array,
+            queue,
+            created: now,
+            children,
+            stopped_because: None,
+        });
+        id
     }
 }
 
@@ -449,49 +506,35 @@ impl Batch for ScriptedBatch {
         self.state().calls.push(call);
         self.state().attempts.push(request.attempts);
         let fault = self.fault("SubmitJob");
-        if let Some(fault) = fault.filter(|fault| *fault != Fault::ReplyLost) {
-            return Err(Self::refuse("SubmitJob", fault));
-        }
-        let now = Instant::now();
-        let mut state = self.state();
-        let mut children = Vec::new();
-        for index in subtasks {
-            let state = &mut *state;
-            let run = state.runs.entry(index.0).or_insert(0);
-            let mut ending = Ending::HostLost;
-            for _ in 0..request.attempts {
-                ending = state.endings.get(&(index.0, *run)).copied().unwrap_or(Ending::Good);
-                *run += 1;
-                if ending != Ending::HostLost {
-                    break;
-                }
-            }
-            let ends = now + state.durations.get(&index.0).copied().unwrap_or(Duration::from_secs(1));
-            children.push(Child { index, ends, ending, left: false, terminated: false });
-        }
-        let id = format!("job-{}", state.jobs.len());
-        let (name, queue) = (request.name.clone(), request.queue.clone());
-        state.jobs.push(Job {
-            id: id.clone(),
-            name,
-            root,
-            array,
-            queue,
-            created: now,
-            children,
-            stopped_because: None,
-        });
         match fault {
-            Some(fault) => Err(Self::refuse("SubmitJob", fault)),
-            None => Ok(id),
+            Some(Fault::Paused(pause) | Fault::PausedAndLost(pause)) => tokio::time::sleep(pause).await,
+            Some(fault @ Fault::PausedThrottled(pause)) => {
+                tokio::time::sleep(pause).await;
+                return Err(Self::refuse("SubmitJob", fault));
+            }
+            None | Some(Fault::ReplyLost | Fault::PausedAfter(_)) => {}
+            Some(fault) => return Err(Self::refuse("SubmitJob", fault)),
         }
+        let id = self.create(request, root, array, subtasks);
+        match fault {
+            Some(Fault::PausedAfter(pause)) => tokio::time::sleep(pause).await,
+            None | Some(Fault::Paused(_)) => {}
+            Some(fault) => return Err(Self::refuse("SubmitJob", fault)),
+        }
+        Ok(id)
     }
 
     async fn describe(&self, ids: &[String]) -> Result<Vec<JobDetail>, BatchError> {
         self.settle().await;
         self.state().calls.push(Call::Describe { jobs: ids.len() });
-        if let Some(fault) = self.fault("DescribeJobs") {
-            return Err(Self::refuse("DescribeJobs", fault));
+        let delay = self.state().delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        match self.fault("DescribeJobs") {
+            Some(Fault::Paused(pause)) => tokio::time::sleep(pause).await,
+            Some(fault) => return Err(Self::refuse("DescribeJobs", fault)),
+            None => {}
         }
         let (now, state) = (Instant::now(), self.state());
         let asked = state.jobs.iter().filter(|job| ids.contains(&job.id));

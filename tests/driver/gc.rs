@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use batchmap::aws::store::Store;
 use batchmap::idl::record::TaskRecord;
+use batchmap::map::cache::Key;
 use batchmap::map::event::Decision;
 use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::Root;
@@ -23,7 +24,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 fn options() -> Options {
     let states = [State::Succeeded, State::Failed, State::Aborted, State::Unbegun].into();
-    Options { older_than: 30 * DAY, states, cache_older_than: None, dry_run: false }
+    Options { older_than: 30 * DAY, states, cache_older_than: None, damaged: false, dry_run: false }
 }
 
 async fn gc(harness: &Harness, options: &Options) -> Report {
@@ -49,7 +50,7 @@ async fn old_success() -> Harness {
     let harness = Harness::new(task(4)).await;
     assert_eq!(harness.run().await.0, Decision::Succeeded);
     for index in 0..4 {
-        let key = format!("{}o0", harness.root.raw_attempt(OriginalIndex(index), "000000-01"));
+        let key = format!("{}o0", harness.root.raw_attempt(OriginalIndex(index), "000000-01", ""));
         put(&harness, &key, "a file").await;
     }
     harness.store.memory.pass(31 * DAY);
@@ -152,7 +153,7 @@ async fn what_another_one_reads_stays_and_what_that_one_reads_too() {
 #[tokio::test(start_paused = true)]
 async fn files_that_the_cache_names_stay_until_it_does_not() {
     let harness = old_success().await;
-    let named = format!("{}o0", harness.root.raw_attempt(OriginalIndex(2), "000000-01"));
+    let named = format!("{}o0", harness.root.raw_attempt(OriginalIndex(2), "000000-01", ""));
     put(&harness, "cache/abc", &format!("\u{1}s3://bucket/{named}\u{2}")).await;
     let report = gc(&harness, &options()).await;
     assert_eq!((removed(&report), report.removed[0].named.objects), (vec!["x"], 1));
@@ -173,7 +174,7 @@ async fn files_that_the_cache_names_stay_until_it_does_not() {
 async fn files_that_another_execution_names_stay() {
     for place in 0..4 {
         let harness = old_success().await;
-        let file = |index| format!("{}o0", harness.root.raw_attempt(OriginalIndex(index), "000000-01"));
+        let file = |index| format!("{}o0", harness.root.raw_attempt(OriginalIndex(index), "000000-01", ""));
         let address = format!("s3://bucket/{}", file(1));
         let command = if place == 3 { vec!["cat".to_owned(), address.clone()] } else { vec!["true".to_owned()] };
         let other = stage(&harness, "y", |record| record.command = command).await;
@@ -237,6 +238,68 @@ async fn what_cannot_be_read_stays() {
     harness.store.memory.pass(31 * DAY);
     let report = gc(&harness, &options()).await;
     assert!(matches!(why(&report, "x"), Why::Unreadable(problem) if problem.contains("99")), "{report:?}");
+}
+
+/// A record, or a journal, that makes no sense: by its age, when that is asked for.
+#[tokio::test(start_paused = true)]
+async fn what_is_damaged_goes_when_it_is_old_and_one_asks_for_it() {
+    let damage = [|root: &Root| root.task(), |root: &Root| root.journal_record(2)];
+    for place in damage {
+        let harness = Harness::new(task(4)).await;
+        assert_eq!(harness.run().await.0, Decision::Succeeded);
+        put(&harness, &place(&harness.root), "\u{1}garbage").await;
+        let damaged = Options { damaged: true, ..options() };
+        assert_eq!(why(&gc(&harness, &damaged).await, "x"), &Why::Young);
+        harness.store.memory.pass(31 * DAY);
+        assert!(matches!(why(&gc(&harness, &options()).await, "x"), Why::Unreadable(_)));
+        let report = gc(&harness, &damaged).await;
+        assert_eq!((removed(&report), report.removed[0].state), (vec!["x"], Some(State::Damaged)));
+        assert_eq!(keys(&harness), BTreeSet::new());
+    }
+}
+
+/// More than a page of everything, and many small outputs that cannot name a file.
+#[tokio::test(start_paused = true)]
+async fn thousands_of_objects_go_page_by_page() {
+    let harness = old_success().await;
+    for index in 0..2500 {
+        put(&harness, &format!("{}o0", harness.root.raw_attempt(OriginalIndex(index), "000001-01", "")), "f").await;
+    }
+    let other = stage(&harness, "y", |_| {}).await;
+    for index in 0..2500 {
+        let raw = harness.root.raw_attempt(OriginalIndex(index), "000001-01", "");
+        let body = if index % 500 == 7 { format!("s3://bucket/{raw}o0") } else { "12345".to_owned() };
+        put(&harness, &other.outputs(OriginalIndex(index)), &body).await;
+    }
+    let report = gc(&harness, &options()).await;
+    assert_eq!((removed(&report), report.removed[0].named.objects), (vec!["x"], 5));
+    let left = keys(&harness);
+    let files: Vec<&String> = left.iter().filter(|key| key.starts_with("raw/")).collect();
+    assert_eq!(files.len(), 5, "{files:?}");
+    assert_eq!(left.len(), 5 + 2501);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_go_when_they_are_old_unless_their_holder_goes_on() {
+    let harness = Harness::new(task(4)).await;
+    (0..4).for_each(|index| harness.batch.takes(index, 100 * DAY));
+    let mut driver = harness.begin().await.unwrap();
+    let _ = tokio::time::timeout(DAY, finish(&mut driver)).await;
+    let lease = |key: u8, number: u64| harness.root.lease(&Key([key; 32]), number);
+    for (key, numbers, holder) in [(1, 1, "gone 0"), (2, 3, "gone 0"), (3, 2, "x 0"), (4, 1, "garbage")] {
+        for number in 1..=numbers {
+            put(&harness, &lease(key, number), holder).await;
+        }
+    }
+    harness.store.memory.pass(31 * DAY);
+    put(&harness, &lease(5, 1), "gone 0").await;
+    put(&harness, &lease(2, 4), "gone 0").await;
+    let dry = gc(&harness, &Options { dry_run: true, ..options() }).await;
+    let report = gc(&harness, &options()).await;
+    assert_eq!((report.leases.objects, &report), (2, &dry), "those of 1 and 4");
+    let left: Vec<String> = keys(&harness).into_iter().filter(|key| key.starts_with("leases/")).collect();
+    let expected = [(2, 1), (2, 2), (2, 3), (2, 4), (3, 1), (3, 2), (5, 1)].map(|(key, number)| lease(key, number));
+    assert_eq!(left, expected);
 }
 
 /// Its next record can be created, for nothing is there any more: that must not be taken for the right to go on.

@@ -2,11 +2,15 @@
 
 mod batch;
 mod cache;
+mod cache_serialize;
 mod crash;
 mod fence;
 mod gc;
+mod gc_races;
 mod go_plugin_risks;
 mod harness;
+mod hearing;
+mod last_look;
 mod limits;
 mod outage;
 mod outcomes;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use batchmap::map::event::Decision;
-use batchmap::run::driver::Control;
+use batchmap::run::driver::{Control, Ended};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::batch::{Call, Ending, Fault};
 use super::harness::{Harness, abort_after, aborted, finish, task, with_policy};
@@ -127,6 +128,90 @@ async fn a_denial_leaves_the_execution_to_whoever_has_the_permission() {
         assert_eq!(harness.batch.count(|call| matches!(call, Call::Terminate { .. })), 0);
         assert_eq!(harness.batch.runs().values().sum::<u32>(), 20);
     }
+}
+
+/// What was refused, and what was never asked for, is known not to be there: nobody looks for it by its name.
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_over_after_a_denial_submits_at_once() {
+    let mut record = task(40);
+    record.pack_starts = (0..40).collect();
+    let harness = Harness::new(record).await;
+    harness.batch.fail("SubmitJob", [Fault::Pass, Fault::Denied]);
+    let mut driver = harness.begin().await.unwrap();
+    finish(&mut driver).await.expect_err("it was denied");
+    let held = harness.batch.runs().len();
+    assert!((1..39).contains(&held), "{held} of 40 were submitted");
+    let began = Instant::now();
+    assert_eq!(finish(&mut harness.take_over().await).await.unwrap(), Decision::Succeeded);
+    assert!(began.elapsed() < harness.patience.lag, "{:?}", began.elapsed());
+    assert!(harness.batch.runs().values().all(|runs| *runs == 1));
+    let looks = harness.batch.count(looked_up);
+    assert!(looks < 30, "the sweeps alone list, and not {looks} times");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_is_denied_everything_leaves_nothing_with_batch() {
+    let harness = Harness::new(task(5)).await;
+    harness.batch.fail("SubmitJob", [Fault::Denied]);
+    let mut driver = harness.begin().await.unwrap();
+    finish(&mut driver).await.expect_err("it was denied");
+    assert!(!driver.may_hold());
+    // Each driver that tries says so first: one that dies at its call leaves a doubt.
+    harness.batch.fail("SubmitJob", [Fault::ReplyLost]);
+    harness.store.fail("put_new", "/journal/", store::Fault::DiesBefore, 1, 1);
+    finish(&mut harness.take_over().await).await.expect_err("it dies");
+    harness.store.heal();
+    let mut driver = harness.take_over().await;
+    assert!(driver.may_hold());
+    assert_eq!(finish(&mut driver).await.unwrap(), Decision::Succeeded);
+    assert_eq!((harness.batch.submits(), harness.batch.alive()), (2, 0), "it was adopted");
+}
+
+/// A driver that is told to stop while AWS throttles leaves no doubt either.
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_over_from_a_detached_driver_submits_what_was_throttled() {
+    let harness = Harness::new(task(5)).await;
+    harness.batch.fail("SubmitJob", vec![Fault::Throttled; 10_000]);
+    let mut driver = harness.begin().await.unwrap();
+    let (sender, mut control) = mpsc::channel(1);
+    let detach = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        sender.send(Control::Detach).await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(driver.run(&mut control), detach);
+    assert_eq!(ended.unwrap(), Ended::Detached);
+    harness.batch.heal();
+    let began = Instant::now();
+    assert_eq!(finish(&mut harness.take_over().await).await.unwrap(), Decision::Succeeded);
+    assert!(began.elapsed() < harness.patience.lag, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_follows_is_told_what_is_looked_for() {
+    let harness = Harness::new(task(5)).await;
+    harness.batch.fail("SubmitJob", [Fault::Lost]);
+    let mut driver = harness.begin().await.unwrap();
+    let mut progress = driver.progress();
+    let told = async {
+        let mut told = Vec::new();
+        while progress.changed().await.is_ok() {
+            told.extend(progress.borrow_and_update().looking.clone());
+            if told.len() > 100 {
+                break;
+            }
+        }
+        told
+    };
+    let run = async {
+        let decision = finish(&mut driver).await.unwrap();
+        drop(driver);
+        decision
+    };
+    let (told, decision) = tokio::join!(told, run);
+    assert_eq!(decision, Decision::Succeeded);
+    assert_eq!(told.first().map(String::as_str), Some("looking for array 0 by its name, up to 60 s"));
+    let last = "all has ended; waiting up to 60 s for submissions that AWS may show late";
+    assert_eq!(told.last().map(String::as_str), Some(last));
 }
 
 /// Four hundred jobs at twenty a second, and at less when AWS throttles: meanwhile the driver polls, and hears an abort.

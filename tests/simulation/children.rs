@@ -8,21 +8,21 @@ use batchmap::aws::store::{Store, StoreError};
 use batchmap::emulator::batch::model::{End, Start};
 use batchmap::idl::core::container_error::Kind;
 use batchmap::idl::core::execution_error::ErrorKind;
-use batchmap::idl::core::{ContainerError, ErrorDocument, LiteralMap};
-use batchmap::idl::make;
+use batchmap::idl::core::{ContainerError, ErrorDocument};
 use batchmap::map::execution::SYSTEM_ATTEMPTS;
 use batchmap::map::exit::EXIT_RECOVERABLE;
 use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::{self, Place};
-use futures::FutureExt;
 use prost::Message;
 
-use crate::cloud::root;
 use crate::script::{Ending, Script};
+use crate::values::at_once;
 use crate::watch::Watch;
 
 /// A child under way.
 pub struct Run {
+    /// Its execution.
+    pub id: String,
     index: u64,
     array: u32,
     attempt: u32,
@@ -38,7 +38,7 @@ enum Failed {
     System,
 }
 
-/// All children there ever were.
+/// All children of an execution.
 pub struct Children {
     script: Arc<Script>,
     /// By subtask, and by the array and the attempt there: those that came to nothing.
@@ -51,11 +51,6 @@ pub struct Children {
     pub work: u64,
 }
 
-/// A call that memory answers at once.
-fn at_once<T>(call: impl Future<Output = T>) -> T {
-    call.now_or_never().expect("memory answers at once")
-}
-
 impl Children {
     pub fn new(script: Arc<Script>) -> Children {
         Children { script, failed: BTreeMap::new(), starts: BTreeMap::new(), begun: 0, work: 0 }
@@ -63,7 +58,7 @@ impl Children {
 
     /// Begins one.
     pub fn begin(&mut self, store: &MemoryStore, start: &Start, watch: &Watch) -> Run {
-        let (array, index) = place(store, start);
+        let (array, index) = self.place(store, start);
         watch.begins(array, index);
         let starts = self.starts.entry(index).or_default();
         *starts += 1;
@@ -76,7 +71,7 @@ impl Children {
             let failed = self.failed.get(&index).map(|failed| failed.range(..(array, attempt)));
             failed.into_iter().flatten().filter(|(_, failed)| **failed == kind).count() as u32
         };
-        let there = at_once(store.get(&root().outputs(OriginalIndex(index)))).is_ok();
+        let there = at_once(store.get(&self.script.root().outputs(OriginalIndex(index)))).is_ok();
         let ending = match self.script.ending(index, before(Failed::User), before(Failed::System)) {
             _ if there => Ending::Good,
             ending => ending,
@@ -85,7 +80,7 @@ impl Children {
         self.begun += 1;
         self.work += if ending == Ending::Hangs { self.script.policy.timeout_ms + 120_000 } else { lasts };
         let lasts = (ending != Ending::Hangs).then_some(lasts);
-        Run { index, array, attempt, ending, lasts }
+        Run { id: self.script.id.clone(), index, array, attempt, ending, lasts }
     }
 
     /// One is stopped before its end, and leaves nothing. What never ends by itself has run into its timeout.
@@ -99,14 +94,16 @@ impl Children {
     pub fn leave(&mut self, store: &MemoryStore, run: &Run) -> End {
         let outputs = || {
             if self.script.outputs_due {
-                let outputs = LiteralMap { literals: [("o0".to_owned(), make::integer(run.index as i64))].into() };
-                let written = at_once(store.put_new(&root().outputs(OriginalIndex(run.index)), encode(&outputs)));
+                let (root, index) = (self.script.root(), OriginalIndex(run.index));
+                let file = format!("{}o0", root.raw_attempt(index, &layout::attempt(run.array, run.attempt)));
+                let outputs = self.script.outputs(store, run.index, &file);
+                let written = at_once(store.put_new(&root.outputs(index), outputs));
                 assert!(matches!(written, Ok(()) | Err(StoreError::AlreadyExists { .. })), "{written:?}");
             }
         };
         let document = |kind, origin| {
-            let key = root().error(OriginalIndex(run.index), &layout::attempt(run.array, run.attempt));
-            at_once(store.put(&key, encode(&error(kind, origin)))).expect("memory takes everything");
+            let key = self.script.root().error(OriginalIndex(run.index), &layout::attempt(run.array, run.attempt));
+            at_once(store.put(&key, error(kind, origin).encode_to_vec().into())).expect("memory takes everything");
             (Some(if origin == ErrorKind::User { Failed::User } else { Failed::System }), End::exited(1))
         };
         let lost = End::Lost { status_reason: "Host EC2 (instance i-0123456789abcdef0) terminated.".to_owned() };
@@ -142,20 +139,6 @@ impl Children {
     }
 }
 
-impl Children {
-    /// Panics unless the outputs of a subtask are its own.
-    pub fn check_output(&self, store: &MemoryStore, index: OriginalIndex) {
-        let body = at_once(store.get(&root().outputs(index))).expect("what has succeeded has outputs");
-        let outputs = LiteralMap::decode(body).expect("they are whole");
-        let own = make::integer(index.0 as i64);
-        assert_eq!(outputs.literals.get("o0"), Some(&own), "subtask {index} has outputs that are not its own");
-    }
-}
-
-fn encode(message: &impl Message) -> bytes::Bytes {
-    message.encode_to_vec().into()
-}
-
 fn error(kind: Kind, origin: ErrorKind) -> ErrorDocument {
     ErrorDocument {
         error: Some(ContainerError {
@@ -168,20 +151,25 @@ fn error(kind: Kind, origin: ErrorKind) -> ErrorDocument {
     }
 }
 
-/// The array and the subtask of a child, found as the worker finds them.
-fn place(store: &MemoryStore, start: &Start) -> (u32, u64) {
-    let variable = |name: &str| {
-        let found = start.environment.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("{name} is set"))
-    };
-    let array = variable(layout::ENV_ARRAY).parse().expect("a number");
-    let child = u64::from(start.attempt.child);
-    match variable(layout::ENV_PLACE).parse().expect("a place") {
-        Place::Range { first, .. } => (array, first.0 + child),
-        Place::List => {
-            let list = at_once(store.get(&root().array_indices(array))).expect("the list is there first");
-            let at = (child * layout::INDICES_WIDTH) as usize;
-            (array, u64::from_le_bytes(list[at..at + 8].try_into().expect("eight bytes")))
+/// A variable that a child is started with.
+pub fn variable<'a>(start: &'a Start, name: &str) -> &'a str {
+    let found = start.environment.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("{name} is set"))
+}
+
+impl Children {
+    /// The array and the subtask of a child, found as the worker finds them.
+    fn place(&self, store: &MemoryStore, start: &Start) -> (u32, u64) {
+        let array = variable(start, layout::ENV_ARRAY).parse().expect("a number");
+        let child = u64::from(start.attempt.child);
+        match variable(start, layout::ENV_PLACE).parse().expect("a place") {
+            Place::Range { first, .. } => (array, first.0 + child),
+            Place::List => {
+                let list = self.script.root().array_indices(array);
+                let list = at_once(store.get(&list)).expect("the list is there first");
+                let at = (child * layout::INDICES_WIDTH) as usize;
+                (array, u64::from_le_bytes(list[at..at + 8].try_into().expect("eight bytes")))
+            }
         }
     }
 }

@@ -4,34 +4,31 @@
 //! Nothing runs by itself: whoever has waited calls [`Cloud::advance`], and what was due in between happens in the order
 //! of its time. So a run is the same every time, and every step can be looked at.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use batchmap::aws::batch::SubmitRequest;
 use batchmap::aws::memory::MemoryStore;
-use batchmap::aws::store::Store;
 use batchmap::emulator::batch::ask;
 use batchmap::emulator::batch::model::{
     AttemptKey, Effect, End, INTERRUPTIBLE, Input, MAIN, Model, Refusal, Reply, Start, Stop,
 };
 use batchmap::emulator::faults::Faults;
-use batchmap::map::layout::Root;
+use batchmap::map::event::Source;
+use batchmap::map::layout;
+use batchmap::map::ranges::Ranges;
 use batchmap::run::launch::Names;
 use bytes::Bytes;
-use futures::FutureExt;
 use tokio::time::Instant;
 
-use crate::children::{Children, Run};
+use crate::children::{Children, Run, variable};
 use crate::script::Script;
+use crate::values::at_once;
 use crate::watch::Watch;
 
 /// When every simulation begins, in milliseconds since 1970: any time does.
 pub const EPOCH_MS: u64 = 1_700_000_000_000;
-
-/// The execution's keys.
-pub fn root() -> Root {
-    Root::new("", "x")
-}
 
 /// A request as it is carried out when it arrives.
 pub type Request = Box<dyn FnOnce(&mut Inside) + Send>;
@@ -52,28 +49,40 @@ pub struct Inside {
     /// Milliseconds since the beginning.
     pub now: u64,
     pub model: Model,
-    pub store: MemoryStore,
-    pub watch: Watch,
-    pub children: Children,
+    pub store: Arc<MemoryStore>,
+    /// Every execution so far, by its id.
+    pub acts: BTreeMap<String, Act>,
     under_way: BTreeMap<AttemptKey, Run>,
     due: BTreeMap<(u64, u64), Happening>,
     /// Tells happenings of the same time apart.
     counted: u64,
+    /// Drivers of the newest execution that live no more.
+    gone: BTreeSet<u64>,
+    /// Jobs that came when the execution had finished, with the drivers that submitted them.
+    after_the_end: Vec<(u64, String)>,
+}
+
+/// One execution.
+pub struct Act {
+    pub script: Arc<Script>,
+    pub watch: Watch,
+    pub children: Children,
 }
 
 impl Cloud {
-    /// A cloud with an execution staged, and the names that it submits with.
+    /// An empty cloud, and the names that executions submit with.
     pub fn new(script: &Arc<Script>) -> (Cloud, Names) {
         let seed = script.dice.0;
         let mut inside = Inside {
             now: 0,
             model: Model::new(&seed.to_string(), script.slots),
-            store: MemoryStore::new("bucket"),
-            watch: Watch::new(script.clone()),
-            children: Children::new(script.clone()),
+            store: Arc::new(MemoryStore::standing_still("bucket", EPOCH_MS)),
+            acts: BTreeMap::new(),
             under_way: BTreeMap::new(),
             due: BTreeMap::new(),
             counted: 0,
+            gone: BTreeSet::new(),
+            after_the_end: Vec::new(),
         };
         let Ok(Reply::Registered(registered)) = inside.apply(ask::register(&crate::definition::small("d"))) else {
             panic!("the definition is refused");
@@ -122,7 +131,7 @@ impl Inside {
     /// Does what is due until `now`.
     pub fn advance(&mut self, now: u64) {
         while let Some(at) = self.next().filter(|at| *at <= now) {
-            self.now = self.now.max(at);
+            self.go_on(at);
             match self.due.first_key_value() {
                 Some((&key, _)) if key.0 <= at => {
                     let happening = self.due.remove(&key).expect("it was just there");
@@ -131,7 +140,25 @@ impl Inside {
                 _ => drop(self.apply(Input::Tick)),
             }
         }
+        self.go_on(now);
+    }
+
+    /// Time goes on, and the bucket's dates with it.
+    fn go_on(&mut self, now: u64) {
+        self.store.pass(Duration::from_millis(now.saturating_sub(self.now)));
         self.now = self.now.max(now);
+    }
+
+    /// An execution is staged.
+    pub fn stage(&mut self, script: &Arc<Script>) {
+        let act =
+            Act { script: script.clone(), watch: Watch::new(script.clone()), children: Children::new(script.clone()) };
+        self.acts.insert(script.id.clone(), act);
+        self.gone.clear();
+    }
+
+    pub fn act(&mut self, id: &str) -> &mut Act {
+        self.acts.get_mut(id).expect("it is one of the seed's executions")
     }
 
     /// When something is due next, if anything is.
@@ -151,7 +178,8 @@ impl Inside {
             Happening::Storm => drop(self.apply(Input::LoseHosts(Vec::new()))),
             Happening::Ends(attempt) => {
                 if let Some(run) = self.under_way.remove(&attempt) {
-                    let end = self.children.leave(&self.store, &run);
+                    let store = self.store.clone();
+                    let end = self.act(&run.id).children.leave(&store, &run);
                     self.end(attempt, end);
                 }
             }
@@ -181,14 +209,34 @@ impl Inside {
         Ok(output.reply)
     }
 
-    /// SubmitJob; nothing of one that arrives when the execution has finished. Nobody looks for it then: no sweep can see
-    /// what comes after it, so that one is not asked for it.
-    pub fn submit(&mut self, request: &SubmitRequest) -> Option<Result<Reply, Refusal>> {
-        (!self.watch.is_finished()).then(|| self.apply(ask::submit(request)))
+    /// SubmitJob by `driver`; nothing of one that arrives when the execution has finished and that driver is gone. Nobody
+    /// is there then to end it: no sweep can see what comes after it, so that none is asked for it.
+    pub fn submit(&mut self, id: &str, driver: u64, request: &SubmitRequest) -> Option<Result<Reply, Refusal>> {
+        let finished = self.act(id).watch.is_finished();
+        if finished && self.gone.contains(&driver) {
+            return None;
+        }
+        let reply = self.apply(ask::submit(request));
+        if let (true, Ok(Reply::Submitted(submitted))) = (finished, &reply) {
+            self.after_the_end.push((driver, submitted.job_id.clone()));
+        }
+        Some(reply)
+    }
+
+    /// A driver is gone. One that has `died` ends nothing of what it has submitted after the end: that is let go.
+    pub fn gone(&mut self, driver: u64, died: bool) {
+        self.gone.insert(driver);
+        for (_, job) in self.after_the_end.extract_if(.., |(by, _)| *by == driver).collect::<Vec<_>>() {
+            if died {
+                self.apply(ask::terminate(&job, "its driver died")).expect("it is there");
+            }
+        }
     }
 
     fn begin(&mut self, start: &Start) -> Input {
-        let run = self.children.begin(&self.store, start, &self.watch);
+        let place = variable(start, layout::ENV_EXECUTION).rsplit('/').next().expect("an id");
+        let (store, act) = (self.store.clone(), self.acts.get_mut(place).expect("an execution's child"));
+        let run = act.children.begin(&store, start, &act.watch);
         if let Some(after) = run.lasts {
             self.plan(self.now + after, Happening::Ends(start.attempt));
         }
@@ -200,25 +248,28 @@ impl Inside {
         let run = self.under_way.remove(&attempt)?;
         // Who is killed at once has lost its host: that is no end of its own.
         if stop == Stop::Term {
-            self.children.stopped(&run);
+            self.act(&run.id).children.stopped(&run);
         }
         Some(Input::Ended(attempt, End::exited(143)))
     }
 
     /// Asks the bucket, at once.
     pub fn ask<T>(&mut self, question: impl AsyncFnOnce(&MemoryStore) -> T) -> T {
-        question(&self.store).now_or_never().expect("memory answers at once")
+        at_once(question(&self.store))
     }
 
-    /// Takes in an object that the driver has created.
-    pub fn created(&mut self, key: &str, body: &Bytes) {
-        if key.starts_with(&root().journal()) {
-            self.watch.record(body, &self.model);
+    /// Takes in an object that a driver of execution `id` has created.
+    pub fn created(&mut self, id: &str, key: &str, body: &Bytes) {
+        let act = self.acts.get_mut(id).expect("a driver has an execution");
+        if !key.starts_with(&act.script.root().journal()) {
+            return;
         }
-    }
-
-    /// Puts an object there, as staging does.
-    pub fn stage(&mut self, key: &str, body: Vec<u8>) {
-        self.ask(async |store| store.put(key, body.into()).await).expect("memory takes everything");
+        if !act.watch.is_begun() {
+            let hits = act.script.hits(&self.store, &Ranges::union_of(act.watch.due.values()));
+            if !hits.is_empty() {
+                act.watch.due.insert(Source::Cache, hits);
+            }
+        }
+        act.watch.record(body, &self.model);
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::dice::Dice;
-use crate::script::{HOUR, MINUTE, SECOND};
+use crate::script::{FORGETFUL, HOUR, MINUTE, SECOND};
 
 /// What happens to a driver at one of its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,10 @@ impl Gate {
                 }
                 How::Sleeps(ms) => {
                     *self.sleeps_until.lock().unwrap() = Some(Instant::now() + Duration::from_millis(ms));
-                    let _ = self.asleep.send(halt.driver);
+                    // After so long a sleep nobody has missed it.
+                    if ms < FORGETFUL {
+                        let _ = self.asleep.send(halt.driver);
+                    }
                 }
             }
         }

@@ -1,20 +1,24 @@
 //! One driver's life.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use batchmap::aws::batch::BatchError;
+use batchmap::aws::batch::{Batch, BatchError};
+use batchmap::aws::pacing::{Backoff, Paced, Pacer};
 use batchmap::aws::store::StoreError;
 use batchmap::map::bitset::Outcomes;
 use batchmap::map::cadence::Pace;
-use batchmap::map::event::Decision;
+use batchmap::map::event::{Decision, Source};
+use batchmap::map::ranges::Ranges;
 use batchmap::run::driver::{Control, DriveError, Driver, Ended, Patience};
 use batchmap::run::journal::JournalError;
 use batchmap::run::launch::{self, LaunchError, Names};
-use batchmap::run::{Clock, Ports};
+use batchmap::run::recover::{self, RecoverError, Recovered};
+use batchmap::run::{Clock, Ports, cache};
 use tokio::sync::mpsc::Receiver;
 
-use crate::cloud::{EPOCH_MS, root};
+use crate::cloud::EPOCH_MS;
 use crate::script::{HOUR, MINUTE, PATIENCE};
 use crate::wire::{NoLogs, Wire};
 
@@ -51,7 +55,11 @@ pub async fn live(
 }
 
 async fn drive(wire: &Arc<Wire>, names: Names, control: &mut Receiver<Control>, aborted: bool) -> Life {
-    let ports = Ports { batch: wire.clone(), store: wire.clone(), logs: Arc::new(NoLogs), clock: clock(wire) };
+    let batch: Arc<dyn Batch> = match wire.script.paced {
+        true => Arc::new(Paced::new(wire.clone(), Arc::new(Pacer::aws(Backoff::AWS, wire.dice.bits("jitter", &[]))))),
+        false => wire.clone(),
+    };
+    let ports = Ports { batch, store: wire.clone(), logs: Arc::new(NoLogs), clock: clock(wire) };
     let mut driver = match launch(wire, &ports, names).await {
         Ok(driver) => driver,
         Err(
@@ -89,13 +97,33 @@ fn told(error: &JournalError) -> String {
 async fn launch(wire: &Wire, ports: &Ports, names: Names) -> Result<Driver, LaunchError> {
     let lag = Duration::from_millis(PATIENCE);
     let patience = Patience { pace: Pace::AWS, lag, outage: Duration::from_millis(15 * MINUTE) };
+    let (script, root) = (&wire.script, wire.script.root());
     if wire.driver > 0 {
-        match launch::take_over(ports, &root(), patience).await {
+        match launch::take_over(ports, &root, patience).await {
             Err(LaunchError::NeverBegun { .. }) => {}
+            // A recovery makes its own record.
+            Err(LaunchError::Unknown { .. }) if script.recovers.is_some() => {}
             other => return other,
         }
     }
-    launch::begin(ports, &root(), wire.script.record(), names, patience).await
+    // As the command line does it.
+    let (record, mut reused) = match &script.recovers {
+        None => (script.record(), BTreeMap::new()),
+        Some(old) => {
+            let old = root.sibling(old);
+            let known = launch::read(&ports.store, &old).await?;
+            let Recovered { record, reused, .. } = match recover::recover(ports.store.as_ref(), &old, &known).await {
+                Err(RecoverError::Store(error)) => return Err(error.into()),
+                found => found.expect("it is over"),
+            };
+            recover::write(&ports.store, &root, &record).await?;
+            (record, reused)
+        }
+    };
+    let known = Ranges::union_of(reused.values());
+    let hits = cache::look_up(ports.store.as_ref(), &root, &record, &known).await?;
+    reused.insert(Source::Cache, hits);
+    launch::begin_reusing(ports, &root, record, names, patience, recover::events(reused)).await
 }
 
 /// The clock of the driver's machine: in a jumpy world it is wrong, and set anew now and then.

@@ -10,6 +10,7 @@
 //! A seed replays exactly: `BATCHMAP_TEST_SEEDS=17..18 cargo test --test simulation every_seed`; with
 //! `BATCHMAP_TEST_TRACE=1` and `-- --nocapture` it shows every call.
 
+mod acts;
 mod children;
 mod cloud;
 mod crash;
@@ -17,12 +18,14 @@ mod crash;
 mod definition;
 mod dice;
 mod gate;
+mod guard;
 mod life;
 mod oracle;
 mod script;
 mod seeds;
 mod trace;
 mod trouble;
+mod values;
 mod watch;
 mod wire;
 mod world;
@@ -51,18 +54,25 @@ fn command(seed: &u64) -> String {
 fn every_seed_ends_as_its_oracle_says() {
     let (drivers, calls, begun) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let (doubles, hours) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (cached, taken) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (recovered, removed) = (AtomicU64::new(0), AtomicU64::new(0));
     let run = |seed: &u64| {
         let report = simulate(Script::new(*seed));
         drivers.fetch_add(report.calls.len() as u64, Ordering::Relaxed);
         calls.fetch_add(report.calls.iter().sum(), Ordering::Relaxed);
         begun.fetch_add(report.begun, Ordering::Relaxed);
         doubles.fetch_add(report.doubles, Ordering::Relaxed);
+        cached.fetch_add(report.reused.0, Ordering::Relaxed);
+        taken.fetch_add(report.reused.1, Ordering::Relaxed);
+        recovered.fetch_add(report.recovered, Ordering::Relaxed);
+        removed.fetch_add(report.removed, Ordering::Relaxed);
         hours.fetch_add(report.lasted / script::HOUR, Ordering::Relaxed);
     };
     let seeds: Vec<u64> = seeds().collect();
     all(&seeds, run, command);
     println!(
         "{} seeds: {drivers:?} drivers, {calls:?} calls, {begun:?} children begun, {doubles:?} jobs submitted twice, \
+         {cached:?} from the cache, {taken:?} taken over by {recovered:?} recoveries, {removed:?} executions removed, \
          {hours:?} hours",
         seeds.len()
     );

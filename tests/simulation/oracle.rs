@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 
 use batchmap::map::execution::SYSTEM_ATTEMPTS;
+use batchmap::map::index::OriginalIndex;
+use batchmap::map::ranges::Ranges;
 
 use crate::script::{Ending, Script};
 
@@ -24,8 +26,10 @@ pub struct Fate {
 }
 
 impl Script {
-    pub fn oracle(&self) -> Oracle {
-        let good: BTreeSet<u64> = (0..self.size).filter(|index| self.fate(*index).succeeds).collect();
+    /// Where `reused` need not run.
+    pub fn oracle(&self, reused: &Ranges) -> Oracle {
+        let good = |index: &u64| reused.contains(OriginalIndex(*index)) || self.fate(*index).succeeds;
+        let good: BTreeSet<u64> = (0..self.size).filter(good).collect();
         Oracle { enough: good.len() as u64 >= self.policy.min_successes, good }
     }
 

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use batchmap::idl::core::{LiteralType, TypedInterface, Variable, VariableMap};
 use batchmap::idl::record::policy::{Completion, ConcurrencyMode};
-use batchmap::idl::record::{Policy, TaskRecord};
-use batchmap::map::layout::RECORD_VERSION;
+use batchmap::idl::record::{Cache, Policy, TaskRecord};
+use batchmap::map::layout::{RECORD_VERSION, Root};
 use serde_json::json;
 
 use crate::dice::Dice;
@@ -14,6 +14,10 @@ use crate::gate::{Halt, How};
 pub const SECOND: u64 = 1000;
 pub const MINUTE: u64 = 60 * SECOND;
 pub const HOUR: u64 = 60 * MINUTE;
+pub const DAY: u64 = 24 * HOUR;
+
+/// Longer than Batch remembers a job.
+pub const FORGETFUL: u64 = 8 * DAY;
 
 /// How long drivers wait for what Batch does not show yet. All lateness of one kind stays below it: AWS promises no
 /// bound, so what is later still cannot be told from what will never come.
@@ -63,10 +67,53 @@ pub struct Trouble {
     pub credentials: u64,
 }
 
+impl Trouble {
+    /// The same, each chance at most so large.
+    pub fn at_most(self, percent: u64) -> Trouble {
+        Trouble {
+            throttled: self.throttled.min(percent),
+            lost: self.lost.min(percent),
+            unanswered: self.unanswered.min(percent),
+            late: self.late.min(percent),
+            stale: self.stale,
+            credentials: self.credentials.min(percent),
+        }
+    }
+}
+
+/// A `batchmap gc` beside an execution.
+#[derive(Clone, Copy, Debug)]
+pub struct Collection {
+    /// When it begins, in milliseconds from the execution's beginning.
+    pub at: u64,
+    pub older_than: u64,
+    pub cache_older_than: Option<u64>,
+}
+
 /// The script of one execution.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub dice: Dice,
+    /// The execution's id.
+    pub id: String,
+    /// The one that it recovers.
+    pub recovers: Option<String>,
+    /// The version that its outputs are cached as, if they are.
+    pub cache: Option<u64>,
+    pub overwrite: bool,
+    /// Whether every two subtasks have the same input.
+    pub twins: bool,
+    /// Whether its outputs are files.
+    pub files: bool,
+    /// How likely an entry of the cache is to be damaged before this begins, in a hundred.
+    pub damage: u64,
+    /// How long after the execution before it this begins, in milliseconds.
+    pub pause: u64,
+    pub gc: Option<Collection>,
+    /// Whether calls to Batch go through the pacer.
+    pub paced: bool,
+    /// Whether nobody looks after it for so long that Batch forgets its jobs.
+    pub forgotten: bool,
     pub size: u64,
     pub pack_starts: Vec<u64>,
     pub policy: Policy,
@@ -105,8 +152,19 @@ impl Script {
         let storms = if policy.interruptible { 1 } else { 1 + dice.roll("storms", &[], 2) };
         let storm = |number| dice.roll("storm", &[number], 4 * MINUTE);
         let eventful = dice.hits("eventful", &[], 80);
-        Script {
+        let script = Script {
             dice,
+            id: "x".to_owned(),
+            recovers: None,
+            cache: None,
+            overwrite: false,
+            twins: dice.hits("twins", &[], 30),
+            files: dice.hits("files", &[], 40),
+            damage: 0,
+            pause: 0,
+            gc: None,
+            paced: dice.hits("paced", &[], 50),
+            forgotten: false,
             size,
             pack_starts: pack_starts(dice, size),
             policy,
@@ -126,7 +184,8 @@ impl Script {
             mortals: if eventful { dice.roll("mortals", &[], 12) } else { 0 },
             rivals: if eventful { dice.pick("rivals", &[], &[0, 0, 0, 1, 3]) } else { 0 },
             jumpy: dice.hits("jumpy", &[], 30),
-        }
+        };
+        script.with_more()
     }
 
     /// A small one in which nothing goes wrong but for `halts`.
@@ -147,6 +206,8 @@ impl Script {
             mortals: 0,
             rivals: 0,
             jumpy: false,
+            gc: None,
+            forgotten: false,
             ..Script::new(seed)
         }
     }
@@ -154,7 +215,12 @@ impl Script {
     /// Whether a submission may come so late that its array was rightly submitted anew.
     pub fn may_double(&self) -> bool {
         let sleeps = |halt: &Halt| matches!(halt.how, How::Sleeps(_));
-        self.trouble.late > 0 || self.rivals > 0 || self.halts.iter().any(sleeps)
+        self.trouble.late > 0 || self.rivals > 0 || self.forgotten || self.halts.iter().any(sleeps)
+    }
+
+    /// The execution's keys.
+    pub fn root(&self) -> Root {
+        Root::new("", &self.id)
     }
 
     /// The record that is staged for it.
@@ -169,6 +235,11 @@ impl Script {
             size: self.size,
             pack_starts: self.pack_starts.clone(),
             policy: Some(self.policy),
+            cache: self.cache.map(|version| Cache {
+                version: version.to_string(),
+                overwrite: self.overwrite,
+                ..Default::default()
+            }),
             ..Default::default()
         }
     }
@@ -199,6 +270,14 @@ impl Script {
             };
         }
         match self.dice.roll("failure/kind", &place, 20) {
+            // What leaves no trace but in Batch is lost with its job.
+            even if self.forgotten => {
+                if even < 14 {
+                    Ending::Recoverable
+                } else {
+                    Ending::Hopeless
+                }
+            }
             0..8 => Ending::Recoverable,
             8..11 => Ending::AsksAgain,
             11..13 => Ending::Hopeless,
@@ -282,7 +361,7 @@ fn trouble(dice: Dice, size: u64) -> Trouble {
 }
 
 /// Crashes and pauses of the first drivers, each at some call.
-fn halts(dice: Dice) -> Vec<Halt> {
+pub fn halts(dice: Dice) -> Vec<Halt> {
     let one = |driver| Halt::draw(dice, driver);
     (0..dice.roll("halts", &[], 8)).map(one).collect()
 }

@@ -24,13 +24,13 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// Draws what happens to call number `call` at `now`. A call that `reads` is one that the SDK repeats: that all of its
-    /// tries fail is rare.
-    pub fn draw(script: &Script, dice: Dice, call: u64, now: u64, reads: bool) -> Fate {
+    /// Draws what happens to call number `call` at `now`. Of a call that the SDK repeats
+    /// it is rare that all tries fail.
+    pub fn draw(script: &Script, dice: Dice, call: u64, now: u64, repeated: bool) -> Fate {
         if script.outage.as_ref().is_some_and(|outage| outage.contains(&now)) {
             return Fate::Lost;
         }
-        if reads && !dice.hits("every try", &[call], 10) {
+        if repeated && !dice.hits("every try", &[call], 10) {
             return Fate::Carried;
         }
         let trouble = &script.trouble;

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use batchmap::emulator::batch::model::Model;
-use batchmap::map::event::{Decision, Event};
+use batchmap::map::event::{Decision, Event, Source};
 use batchmap::map::layout;
 use batchmap::map::ranges::Ranges;
 use batchmap::run::journal::Record;
 
-use crate::cloud::root;
 use crate::dice::Fold;
 use crate::script::Script;
 use crate::trace;
@@ -41,6 +40,10 @@ pub struct Watch {
     arrays: Vec<Planned>,
     decision: Option<Decision>,
     finished: bool,
+    /// What must be reused, by where it is.
+    pub due: BTreeMap<Source, Ranges>,
+    /// What is reused.
+    pub reused: BTreeMap<Source, Ranges>,
     /// Jobs by their array, those left out that have ended.
     jobs: BTreeMap<u32, Vec<String>>,
     /// Jobs that Batch took for an array that had one already.
@@ -62,6 +65,8 @@ impl Watch {
             arrays: Vec::new(),
             decision: None,
             finished: false,
+            due: BTreeMap::new(),
+            reused: BTreeMap::new(),
             jobs: BTreeMap::new(),
             doubles: 0,
             fold: Fold::default(),
@@ -72,6 +77,11 @@ impl Watch {
     /// Arrays planned so far.
     pub fn arrays(&self) -> u64 {
         self.arrays.len() as u64
+    }
+
+    /// Whether the execution has begun.
+    pub fn is_begun(&self) -> bool {
+        self.records > 0
     }
 
     /// Whether the execution is over.
@@ -93,10 +103,18 @@ impl Watch {
             eprintln!("record {}: {line}", record.sequence);
         }
         record.events.iter().for_each(|event| self.event(event, model));
+        if record.sequence == 1 {
+            assert_eq!(self.reused, self.due, "something else is reused than is there");
+        }
     }
 
     fn event(&mut self, event: &Event, model: &Model) {
         match event {
+            Event::Reused { indices, source } => {
+                assert_eq!(self.records, 1, "something is reused that the first record does not have");
+                indices.iter().for_each(|index| self.subtasks[index.0 as usize].succeeded = true);
+                self.reused.insert(source.clone(), indices.clone());
+            }
             Event::Planned { array, members, .. } => self.planned(*array, &members.ranges()),
             Event::Submitted { array, job } => {
                 let adopted = &mut self.arrays[*array as usize].adopted;
@@ -152,7 +170,8 @@ impl Watch {
 
     /// Batch has taken a job: it must be one that the journal intends, and not be too much.
     pub fn submitted(&mut self, name: &str, size: u32, id: &str, model: &Model) {
-        let number = name.strip_prefix(&layout::job_name_prefix(root().id())).and_then(|number| number.parse().ok());
+        let number =
+            name.strip_prefix(&layout::job_name_prefix(&self.script.id)).and_then(|number| number.parse().ok());
         let array: u32 = number.unwrap_or_else(|| panic!("{name} is no array's name"));
         let Some(planned) = self.arrays.get(array as usize) else { panic!("array {array} is not in the journal") };
         assert_eq!(planned.members.len(), u64::from(size), "array {array} has another size in the journal");

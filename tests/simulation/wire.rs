@@ -1,6 +1,6 @@
 //! A driver's way to Batch and to the bucket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +12,7 @@ use batchmap::aws::batch::{
     Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
 };
 use batchmap::aws::logs::{LogPage, Logs, LogsError};
+use batchmap::aws::pacing::Operation;
 use batchmap::aws::store::{Page, Store, StoreError};
 use batchmap::emulator::batch::ask;
 use batchmap::emulator::batch::model::Reply;
@@ -27,6 +28,9 @@ use crate::trouble::{Failing, Fate};
 /// How old an answer of DescribeJobs may be.
 const STALE: u64 = 20 * SECOND;
 
+/// Submissions that a driver has under way at once.
+const SUBMITS_AT_ONCE: usize = 8;
+
 /// What one driver has of the world.
 pub struct Wire {
     pub driver: u64,
@@ -34,9 +38,13 @@ pub struct Wire {
     pub cloud: Arc<Cloud>,
     pub trace: Arc<Trace>,
     pub gate: Gate,
+    /// Whether it is a gc's, and not a driver's.
+    pub collects: bool,
     /// Draws for this driver's calls.
     pub dice: Dice,
     calls: AtomicU64,
+    /// When each operation of Batch was called within the last second.
+    called: Mutex<BTreeMap<&'static str, VecDeque<u64>>>,
     /// What DescribeJobs has said of each job, and when.
     told: Mutex<BTreeMap<String, Vec<(u64, JobDetail)>>>,
 }
@@ -49,8 +57,10 @@ impl Wire {
             cloud: cloud.clone(),
             trace: trace.clone(),
             gate,
+            collects: false,
             dice: Dice(script.dice.bits("driver", &[driver])),
             calls: AtomicU64::new(0),
+            called: Mutex::default(),
             told: Mutex::default(),
         }
     }
@@ -58,6 +68,32 @@ impl Wire {
     /// Calls so far.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has called Batch at all.
+    pub fn has_called_batch(&self) -> bool {
+        !self.called.lock().unwrap().is_empty()
+    }
+
+    /// That no second has more calls of an operation of Batch than its lane lets through. Between its turn and its sending a
+    /// submission asks the journal, which takes more or less time: so many as are under way at once may come together.
+    fn check_pace(&self, operation: &'static str) {
+        let lane = match operation {
+            "SubmitJob" => Operation::Submit,
+            "DescribeJobs" => Operation::Describe,
+            "ListJobs" => Operation::List,
+            "TerminateJob" => Operation::Terminate,
+            "DescribeJobDefinitions" | "DescribeJobQueues" | "DescribeComputeEnvironments" => Operation::Other,
+            _ => return,
+        };
+        let now = self.cloud.now();
+        let mut called = self.called.lock().unwrap();
+        let times = called.entry(operation).or_default();
+        times.push_back(now);
+        times.retain(|at| at + 1000 > now);
+        let most = lane.share() as usize + if lane == Operation::Submit { SUBMITS_AT_ONCE } else { 1 };
+        let fine = !self.script.paced || times.len() <= most;
+        assert!(fine, "driver {} calls {operation} {} times in a second", self.driver, times.len());
     }
 
     /// One call about `key`: what `made` does happens when it arrives, whether or not the driver lives to see it.
@@ -72,9 +108,10 @@ impl Wire {
         E: Failing + Send + 'static,
     {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        self.check_pace(operation);
         self.gate.pass(call, false).await;
-        let reads = ["Get", "GetRange", "List", "ListDirectories"].contains(&operation);
-        let fate = Fate::draw(&self.script, self.dice, call, self.cloud.now(), reads);
+        let repeated = ["Get", "GetRange", "List", "ListDirectories", "Put", "DeleteMany"].contains(&operation);
+        let fate = Fate::draw(&self.script, self.dice, call, self.cloud.now(), repeated);
         let slow = if self.dice.hits("slow", &[call], 2) { 10 } else { 1 };
         let (there, back) = (self.dice.roll("there", &[call], slow * 200), self.dice.roll("back", &[call], slow * 200));
         let late = if let Fate::Late(late) = fate { late } else { 0 };
@@ -119,11 +156,12 @@ impl Wire {
 impl Batch for Wire {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
         let request = request.clone();
-        let name = request.name.clone();
-        self.call("SubmitJob", &name, move |inside| match inside.submit(&request) {
+        let (name, id, driver) = (request.name.clone(), self.script.id.clone(), self.driver);
+        self.call("SubmitJob", &name, move |inside| match inside.submit(&id, driver, &request) {
             None => Err(BatchError::Unknown { operation: "SubmitJob", message: "too late".to_owned() }),
             Some(Ok(Reply::Submitted(submitted))) => {
-                inside.watch.submitted(&request.name, request.size, &submitted.job_id, &inside.model);
+                let watch = &mut inside.acts.get_mut(&id).expect("a driver has an execution").watch;
+                watch.submitted(&request.name, request.size, &submitted.job_id, &inside.model);
                 Ok(submitted.job_id)
             }
             Some(other) => panic!("a submission is refused: {other:?}"),
@@ -150,9 +188,9 @@ impl Batch for Wire {
     }
 
     async fn terminate(&self, id: &str, reason: &str) -> Result<(), BatchError> {
-        let (job, reason) = (id.to_owned(), reason.to_owned());
+        let (job, reason, own) = (id.to_owned(), reason.to_owned(), self.script.id.clone());
         self.call("TerminateJob", id, move |inside| {
-            inside.watch.terminates(&job);
+            inside.act(&own).watch.terminates(&job);
             match inside.apply(ask::terminate(&job, &reason)) {
                 Ok(_) => Ok(()),
                 Err(refusal) => panic!("a termination is refused: {refusal}"),
@@ -194,10 +232,10 @@ impl Store for Wire {
     }
 
     async fn put_new(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
-        let name = key.to_owned();
+        let (name, id) = (key.to_owned(), self.script.id.clone());
         let put = move |inside: &mut Inside| {
             inside.ask(async |store| store.put_new(&name, body.clone()).await)?;
-            inside.created(&name, &body);
+            inside.created(&id, &name, &body);
             Ok(())
         };
         self.call("PutNew", key, put).await
@@ -226,9 +264,13 @@ impl Store for Wire {
     }
 
     async fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
-        let keys = keys.to_vec();
-        let delete = move |inside: &mut Inside| inside.ask(async |store| store.delete_many(&keys).await);
-        self.call("DeleteMany", "", delete).await
+        let (keys, collects) = (keys.to_vec(), self.collects);
+        let first = keys.first().cloned().unwrap_or_default();
+        let delete = move |inside: &mut Inside| {
+            keys.iter().filter(|_| collects).for_each(|key| inside.check_unneeded(key));
+            inside.ask(async |store| store.delete_many(&keys).await)
+        };
+        self.call("DeleteMany", &first, delete).await
     }
 
     async fn now(&self) -> Result<u64, StoreError> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Operation, Pacer};
 use crate::aws::batch::{
-    Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
+    Batch, BatchError, Definition, EnvironmentDetail, Fence, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
 };
 
 /// AWS Batch, each call in its turn.
@@ -26,6 +26,10 @@ impl Paced {
 impl Batch for Paced {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
         self.pacer.call(Operation::Submit, || self.inner.submit(request)).await
+    }
+
+    async fn submit_fenced(&self, request: &SubmitRequest, fence: &dyn Fence) -> Result<String, BatchError> {
+        self.pacer.call(Operation::Submit, || self.inner.submit_fenced(request, fence)).await
     }
 
     async fn describe(&self, ids: &[String]) -> Result<Vec<JobDetail>, BatchError> {

@@ -121,6 +121,8 @@ impl Pacer {
                     self.on(operation, |rate| rate.throttled(self.origin.elapsed(), sent));
                     error
                 }
+                // Nobody was asked, so nothing is learnt about the rate.
+                Err(error @ BatchError::Fenced { .. }) => return Err(error),
                 Err(error @ BatchError::Unknown { .. }) if operation != Operation::Submit => error,
                 told => {
                     self.on(operation, Rate::answered);

@@ -12,6 +12,7 @@ mod logs;
 mod pace;
 mod patience;
 mod places;
+mod reach;
 mod store;
 mod transfer;
 
@@ -30,6 +31,7 @@ use super::batch::Batch;
 use super::logs::Logs;
 use super::pacing::Paced;
 use super::store::Store;
+use super::target::is_endpoint;
 
 /// Tries of a request to S3 or Logs that may be repeated, the first included, unless `AWS_MAX_ATTEMPTS` says otherwise.
 /// The SDK's own 3 give up within some three seconds, which a throttled account outlasts; 8 hold out for about a minute.
@@ -188,9 +190,20 @@ fn partition(name: &'static str) -> RetryPartition {
     RetryPartition::custom(name).token_bucket(TokenBucket::new(RETRY_TOKENS)).build()
 }
 
+/// The standard variables that name an endpoint of a service we use.
+const ENDPOINTS: [&str; 4] =
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BATCH", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"];
+
 /// Whether a standard variable names an endpoint in AWS's place.
 pub fn endpoint_in_environment() -> bool {
-    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BATCH", "AWS_ENDPOINT_URL_S3"]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
+    // Logs alone make no other place.
+    ENDPOINTS[..3].iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
+}
+
+/// The standard variables whose value is no address of an endpoint, with the value: the SDK would say so with every call,
+/// and in its own words.
+pub fn wrong_endpoints() -> Vec<(&'static str, String)> {
+    let given =
+        ENDPOINTS.iter().filter_map(|name| Some((*name, std::env::var_os(name)?.to_string_lossy().into_owned())));
+    given.filter(|(_, value)| !value.is_empty() && !is_endpoint(value)).collect()
 }

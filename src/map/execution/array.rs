@@ -8,7 +8,7 @@ use super::super::event::Queue;
 use super::super::index::OriginalIndex;
 use super::super::plan::Members;
 use super::super::status::JobStatus;
-use super::{Action, Execution};
+use super::{Action, Execution, Tally};
 use crate::map::task::{Completion, ConcurrencyMode};
 
 /// How far an array has come.
@@ -16,6 +16,8 @@ use crate::map::task::{Completion, ConcurrencyMode};
 pub enum ArrayState {
     /// To be submitted.
     Planned,
+    /// Known not to be with Batch: to be submitted after another intent.
+    Withheld,
     /// Submitted, perhaps.
     Unknown,
     /// With Batch.
@@ -102,7 +104,7 @@ impl Array {
     pub fn job_id(&self) -> Option<&str> {
         match &self.state {
             ArrayState::Running { job } => Some(job),
-            ArrayState::Planned | ArrayState::Unknown => None,
+            ArrayState::Planned | ArrayState::Withheld | ArrayState::Unknown => None,
         }
     }
 
@@ -115,6 +117,34 @@ impl Array {
     pub(super) fn run_as(&mut self, job: &str) {
         self.state = ArrayState::Running { job: job.to_owned() };
         self.doubted = false;
+    }
+
+    /// Batch is known not to have it: it is to be submitted at once, or after another intent.
+    pub(super) fn is_not_there(&mut self, state: ArrayState) {
+        (self.state, self.doubted, self.asked) = (state, false, None);
+    }
+
+    /// What it adds to the sums over all open arrays.
+    pub(super) fn tally(&self) -> Tally {
+        let untouched = self.state == ArrayState::Planned && !self.doubted && self.asked.is_none();
+        Tally {
+            places: u64::from(self.places()),
+            unlisted_failures: u64::from(self.unlisted_failures()),
+            hopeful: u64::from(self.unjudged_ends().min(self.done - self.failed)),
+            begun: u64::from(!untouched),
+            withheld: u64::from(self.state == ArrayState::Withheld),
+        }
+    }
+
+    /// What is to be done about it next, once the outcome is decided or before.
+    pub(super) fn action(&self, number: u32, decided: bool) -> Option<Action> {
+        match &self.state {
+            ArrayState::Planned if self.doubted => Some(Action::LookUp { array: number }),
+            ArrayState::Planned => Some(Action::Submit { array: number }),
+            ArrayState::Unknown => Some(Action::LookUp { array: number }),
+            ArrayState::Running { job } if decided => Some(Action::Terminate { array: number, job: job.clone() }),
+            ArrayState::Withheld | ArrayState::Running { .. } => None,
+        }
     }
 
     /// Forgets what is not in the journal.
@@ -141,7 +171,7 @@ impl Array {
     }
 
     /// Children that Batch has counted as ended and that are not judged: at least so many.
-    fn unjudged_ends(&self) -> u32 {
+    pub fn unjudged_ends(&self) -> u32 {
         self.done.saturating_sub(self.early.len() as u32)
     }
 
@@ -166,9 +196,7 @@ impl Array {
 impl Execution {
     /// Takes in what a poll says of a running array and answers how closely to look.
     pub fn observe(&mut self, array: u32, seen: &Seen) -> Look {
-        if let Some(state) = self.array_mut(array) {
-            state.count(seen);
-        }
+        self.arrays.change(array, |state| state.count(seen));
         let Some(state) = self.array(array) else { return Look::Away };
         match seen.status {
             None | Some(JobStatus::Succeeded | JobStatus::Failed) => Look::AtAll,
@@ -185,13 +213,12 @@ impl Execution {
     /// [`Execution::observe`], nothing is settled by it.
     pub fn listed(&mut self, array: u32, failed: u32) {
         // It may have ended with what was listed.
-        let Some(state) = self.array_mut(array) else { return };
-        state.listed_failed = state.listed_failed.max(failed);
+        self.arrays.change(array, |state| state.listed_failed = state.listed_failed.max(failed));
     }
 
     /// Whether failures that are counted but not judged could decide the outcome, or could run again meanwhile.
     fn failures_matter(&self) -> bool {
-        let unjudged: u64 = self.open().map(|(_, array)| u64::from(array.unlisted_failures())).sum();
+        let unjudged = self.arrays.tally().unlisted_failures;
         let hopeful = self.outcomes.succeeded() + self.outcomes.outstanding();
         let decides = !self.terms.run_all && hopeful.saturating_sub(unjudged) < self.terms.min_successes;
         // A batch takes nobody in while it runs, so that what is to be run again need not be known before its end.
@@ -201,10 +228,7 @@ impl Execution {
 
     /// Whether the successes that are counted but not judged could be enough already.
     fn success_is_near(&self) -> bool {
-        // Of the ends that are counted and not judged, those that may be successes.
-        let hopeful = |array: &Array| u64::from(array.unjudged_ends().min(array.done - array.failed));
-        let unjudged = || self.open().map(|(_, array)| hopeful(array)).sum::<u64>();
         self.terms.completion == Completion::Satisfied
-            && self.outcomes.succeeded() + unjudged() >= self.terms.min_successes
+            && self.outcomes.succeeded() + self.arrays.tally().hopeful >= self.terms.min_successes
     }
 }

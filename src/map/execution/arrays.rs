@@ -4,9 +4,10 @@
 //! which subtasks it held, and what Batch called it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::size_of;
 
+use super::Action;
 use super::array::Array;
 use crate::map::event::Queue;
 use crate::map::index::{ChildIndex, OriginalIndex};
@@ -48,7 +49,56 @@ pub struct Arrays {
     pub(super) lists: BTreeMap<u32, Ranges>,
     /// The ids of ended arrays that are no UUID.
     pub(super) texts: BTreeMap<u32, String>,
+    /// Sums over the open ones.
+    tally: Tally,
+    due: Due,
 }
+
+/// Sums over the arrays that go on, kept as they change: to go over a thousand of them for each step would cost a million.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Places that their children take under a concurrency.
+    pub(super) places: u64,
+    /// Children counted as failed that no listing has shown.
+    pub(super) unlisted_failures: u64,
+    /// Of the ends that are counted and not judged, those that may be successes.
+    pub(super) hopeful: u64,
+    /// Arrays of which anybody has begun to do anything.
+    pub(super) begun: u64,
+    /// Arrays that need another intent.
+    pub(super) withheld: u64,
+}
+
+impl Tally {
+    fn add(&mut self, array: Tally) {
+        self.places += array.places;
+        self.unlisted_failures += array.unlisted_failures;
+        self.hopeful += array.hopeful;
+        self.begun += array.begun;
+        self.withheld += array.withheld;
+    }
+
+    fn take(&mut self, array: Tally) {
+        self.places -= array.places;
+        self.unlisted_failures -= array.unlisted_failures;
+        self.hopeful -= array.hopeful;
+        self.begun -= array.begun;
+        self.withheld -= array.withheld;
+    }
+}
+
+/// The arrays that have changed since they were last asked what is to be done about them. Two machines that differ in
+/// nothing else do the same.
+#[derive(Clone, Debug, Default)]
+struct Due(BTreeSet<u32>);
+
+impl PartialEq for Due {
+    fn eq(&self, _: &Due) -> bool {
+        true
+    }
+}
+
+impl Eq for Due {}
 
 /// One array, whether it goes on or is over.
 #[derive(Clone, Copy, Debug)]
@@ -90,8 +140,63 @@ impl Arrays {
         self.ended.capacity() * size_of::<Ended>() + self.open.len() * size_of::<Array>() + lists + texts
     }
 
+    /// Changes an array that goes on. Only so is what is kept of all of them kept right.
+    pub(super) fn change(&mut self, number: u32, change: impl FnOnce(&mut Array)) {
+        let Some(array) = self.open.get_mut(&number) else { return };
+        self.tally.take(array.tally());
+        change(array);
+        self.tally.add(array.tally());
+        self.due.0.insert(number);
+    }
+
+    /// Changes every array that goes on.
+    pub(super) fn change_all(&mut self, change: impl Fn(&mut Array)) {
+        self.open.values_mut().for_each(change);
+        self.due.0.extend(self.open.keys());
+        self.tally = self.count();
+    }
+
+    /// The sums over those that go on.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// The same, counted anew.
+    pub(super) fn count(&self) -> Tally {
+        let mut tally = Tally::default();
+        self.open.values().for_each(|array| tally.add(array.tally()));
+        tally
+    }
+
+    /// Open arrays that have something to be done about them and would never be asked: there must be none.
+    #[cfg(test)]
+    pub(super) fn forgotten(&self, decided: bool) -> Vec<u32> {
+        let waits = |(number, array): &(&u32, &Array)| match array.action(**number, decided) {
+            Some(action) => array.asked != Some(std::mem::discriminant(&action)) && !self.due.0.contains(number),
+            None => false,
+        };
+        self.open.iter().filter(waits).map(|(number, _)| *number).collect()
+    }
+
+    /// What is to be done about the first array of which it was not asked for yet.
+    pub(super) fn next_action(&mut self, decided: bool) -> Option<Action> {
+        while let Some(number) = self.due.0.pop_first() {
+            let Some(array) = self.open.get(&number) else { continue };
+            let Some(action) = array.action(number, decided) else { continue };
+            let kind = Some(std::mem::discriminant(&action));
+            if array.asked != kind {
+                self.change(number, |array| array.asked = kind);
+                self.due.0.remove(&number);
+                return Some(action);
+            }
+        }
+        None
+    }
+
     /// Adds an array that goes on, under the next number.
     pub(super) fn push(&mut self, array: Array) {
+        self.tally.add(array.tally());
+        self.due.0.insert(self.len() as u32);
         self.open.insert(self.len() as u32, array);
         self.ended.push(VACANT);
     }
@@ -99,6 +204,8 @@ impl Arrays {
     /// The array is over: all that is kept of it is what logs and reports ask for.
     pub(super) fn end(&mut self, number: u32) {
         let Some(array) = self.open.remove(&number) else { return };
+        self.tally.take(array.tally());
+        self.due.0.remove(&number);
         let job = match array.job_id().map(|job| (job, uuid(job))) {
             None => Job::None,
             Some((_, Some(uuid))) => Job::Uuid(uuid),
@@ -247,7 +354,7 @@ mod tests {
             let mut arrays = Arrays::default();
             arrays.push(Array::of(members.clone(), Queue::Interruptible, 2));
             if let Some(job) = job {
-                arrays.open.get_mut(&0).unwrap().run_as(job);
+                arrays.change(0, |array| array.run_as(job));
             }
             let before = format!("{:?}", seen(&arrays));
             arrays.end(0);

@@ -19,6 +19,8 @@ impl Execution {
         match event {
             Event::Started { .. } if !self.arrays.is_empty() => Err("it has started".to_owned()),
             Event::Reused { indices, .. } => self.check_reused(indices),
+            Event::Held { indices, .. } => self.check_held(indices),
+            Event::Freed { indices } => self.check_freed(indices),
             Event::Planned { array, members, queue, attempts } => {
                 self.check_planned(*array, members, *queue, *attempts)
             }
@@ -28,6 +30,11 @@ impl Execution {
                     _ => Err(format!("array {array} is already with Batch")),
                 }
             }
+            Event::Withheld { arrays } => {
+                self.check_each(arrays, |state| matches!(state, ArrayState::Planned | ArrayState::Unknown))
+            }
+            Event::Intended { .. } if self.decision.is_some() => Err("the outcome is decided".to_owned()),
+            Event::Intended { arrays } => self.check_each(arrays, |state| *state == ArrayState::Withheld),
             Event::Settled { array, succeeded, failures, ended } => {
                 self.check_settled(*array, succeeded, failures, *ended)
             }
@@ -51,9 +58,23 @@ impl Execution {
         Ok(planned.open())
     }
 
-    /// Reuse comes before all work: an array that holds a reused subtask would run it again.
+    /// Each of some arrays goes on in a state that `fits`.
+    fn check_each(&self, arrays: &[u32], fits: impl Fn(&ArrayState) -> bool) -> Result<(), String> {
+        if arrays.is_empty() || !arrays.is_sorted_by(|one, next| one < next) {
+            return Err("it names no arrays in order".to_owned());
+        }
+        for &array in arrays {
+            if !self.known(array)?.is_some_and(|known| fits(&known.state)) {
+                return Err(format!("array {array} is not in that state"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reuse comes before all work, but for what has waited for it: an array that holds a reused subtask would run it again.
     fn check_reused(&self, indices: &Ranges) -> Result<(), String> {
-        if !self.arrays.is_empty() || self.decision.is_some() {
+        let waited = !indices.is_empty() && self.held.has_all(indices);
+        if (!self.arrays.is_empty() && !waited) || self.decision.is_some() {
             return Err("it has begun to run".to_owned());
         }
         if indices.is_empty() || !indices.is_valid(self.outcomes.size()) {

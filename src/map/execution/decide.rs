@@ -6,7 +6,7 @@ use super::super::index::OriginalIndex;
 use super::super::plan::{MAX_ARRAY, Members, rolling_group};
 use super::super::ranges::Ranges;
 use super::super::task::{Completion, ConcurrencyMode};
-use super::{ArrayState, Execution, Spent};
+use super::{Execution, Spent};
 
 /// How often a subtask may be started over reasons that are not its own (host, image pull, agent, start), the first time
 /// included: it outlives two such losses, and the third is final. Flyte calls this system retries; it is Flyte's default.
@@ -24,35 +24,39 @@ impl Execution {
         match &self.decision {
             None => match self.outcome() {
                 Some(decision) => Some(Event::Decided { decision }),
+                None if self.arrays.tally().withheld > 0 => Some(Event::Intended { arrays: self.withheld() }),
                 None => self.plan(),
             },
             Some(_) => self.arrays.open.is_empty().then_some(Event::Finished),
         }
     }
 
+    /// A deadline outranks enough successes: who wants to stop at enough says so ([`Completion::Satisfied`]); otherwise the
+    /// execution succeeds when all have settled, and by the deadline they had not.
     fn outcome(&self) -> Option<Decision> {
+        let (needed, size) = (self.terms.min_successes, self.outcomes.size());
+        let (succeeded, outstanding) = (self.outcomes.succeeded(), self.outcomes.outstanding());
+        let enough = succeeded >= needed;
+        // What has succeeded has, whatever came in between: the last look before a decision may find it so.
+        if enough && (outstanding == 0 || self.terms.completion == Completion::Satisfied) {
+            return Some(Decision::Succeeded);
+        }
         if let Some(reason) = &self.abort {
             return Some(Decision::Aborted { reason: reason.clone() });
         }
         if let Some(reason) = &self.expired {
-            return Some(Decision::Failed { reason: reason.clone() });
+            // The deadline ends the waiting for the others; those that must succeed have.
+            return Some(if enough { Decision::Succeeded } else { Decision::Failed { reason: reason.clone() } });
         }
         if let Some(reason) = &self.refusal {
             return Some(Decision::Refused { reason: reason.clone() });
         }
-        let (needed, size) = (self.terms.min_successes, self.outcomes.size());
-        let (succeeded, outstanding) = (self.outcomes.succeeded(), self.outcomes.outstanding());
         let impossible = succeeded + outstanding < needed;
-        if outstanding == 0 && succeeded >= needed {
-            return Some(Decision::Succeeded);
-        }
-        if impossible && (outstanding == 0 || !self.terms.run_all) {
+        let hopeless = impossible && (outstanding == 0 || !self.terms.run_all);
+        hopeless.then(|| {
             let failed = self.outcomes.failed();
-            let reason = format!("{failed} of {size} subtasks failed, and {needed} must succeed");
-            return Some(Decision::Failed { reason });
-        }
-        let satisfied = self.terms.completion == Completion::Satisfied && succeeded >= needed;
-        satisfied.then_some(Decision::Succeeded)
+            Decision::Failed { reason: format!("{failed} of {size} subtasks failed, and {needed} must succeed") }
+        })
     }
 
     /// The next array, when there is work and room for it: retries ahead of new work.
@@ -92,8 +96,7 @@ impl Execution {
         if concurrency == 0 {
             return work;
         }
-        let taken: u64 = self.open().map(|(_, array)| u64::from(array.places())).sum();
-        let free = u64::from(concurrency).saturating_sub(taken);
+        let free = u64::from(concurrency).saturating_sub(self.arrays.tally().places);
         let enough = match self.terms.mode {
             // Planned arrays of the batch under way are not a reason to wait: a batch may be several arrays.
             ConcurrencyMode::Batches => self.batch_is_open(),
@@ -104,10 +107,10 @@ impl Execution {
 
     /// Whether no batch is under way, or one that is still being put together: none of its arrays is with Batch yet.
     fn batch_is_open(&self) -> bool {
-        self.open().all(|(_, array)| array.state == ArrayState::Planned && !array.doubted && array.asked.is_none())
+        self.arrays.tally().begun == 0
     }
 
-    fn first_queue(&self) -> Queue {
+    pub(super) fn first_queue(&self) -> Queue {
         if self.terms.interruptible { Queue::Interruptible } else { Queue::Default }
     }
 
@@ -128,19 +131,18 @@ impl Execution {
         (self.outcomes.size() - self.fresh).saturating_sub(self.ahead)
     }
 
-    /// Reused subtasks from the first new one on, counted.
+    /// Subtasks from the first new one on that are no new work, counted.
     pub(super) fn count_ahead(&self) -> u64 {
-        let beyond = |ranges: &Ranges| {
-            ranges.spans().iter().map(|&(first, last)| (last + 1).saturating_sub(first.max(self.fresh))).sum::<u64>()
-        };
-        self.reused.values().map(beyond).sum()
+        let passed_over = Ranges::union_of(self.reused.values().chain([self.held.ever()]));
+        let beyond = |&(first, last): &(u64, u64)| (last + 1).saturating_sub(first.max(self.fresh));
+        passed_over.spans().iter().map(beyond).sum()
     }
 
-    /// The next array of new work, at most `room` children: a stretch of a pack or, where reused subtasks lie between, a
-    /// compacted one.
+    /// The next array of new work, at most `room` children: a stretch of a pack or, where reused or held subtasks lie
+    /// between, a compacted one.
     fn next_fresh(&self, room: u64) -> Members {
         let first = OriginalIndex(self.fresh);
-        if self.reused.is_empty() {
+        if self.reused.is_empty() && self.held.ever().is_empty() {
             return self.packs.range_from(first, room);
         }
         let limit = room.min(u64::from(MAX_ARRAY)) as usize;
@@ -148,8 +150,10 @@ impl Execution {
     }
 
     /// New work from `first` on, in order.
-    fn fresh_from(&self, first: OriginalIndex) -> impl Iterator<Item = OriginalIndex> + '_ {
-        let outstanding = |index: &OriginalIndex| self.outcomes.get(*index) == Outcome::Outstanding;
+    pub(super) fn fresh_from(&self, first: OriginalIndex) -> impl Iterator<Item = OriginalIndex> + '_ {
+        let outstanding = |index: &OriginalIndex| {
+            self.outcomes.get(*index) == Outcome::Outstanding && !self.held.ever().contains(*index)
+        };
         (first.0..self.outcomes.size()).map(OriginalIndex).filter(outstanding)
     }
 

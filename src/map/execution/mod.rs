@@ -19,12 +19,14 @@ mod array;
 mod arrays;
 mod check;
 mod decide;
+mod held;
 mod settle;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use array::{Array, ArrayState, Look, Seen};
+use arrays::Tally;
 pub use arrays::{ArrayRef, Arrays};
 pub use decide::SYSTEM_ATTEMPTS;
 pub use settle::ended_unjudged;
@@ -108,7 +110,7 @@ pub struct Execution {
     terms: Terms,
     packs: Packs,
     outcomes: Outcomes,
-    /// The first index that no array has taken yet and that is not reused.
+    /// The first index that no array has taken yet and that is new work: not reused, and never held.
     fresh: u64,
     /// Indices to run again, by the queue they go to.
     again: BTreeMap<Queue, BTreeSet<OriginalIndex>>,
@@ -119,7 +121,9 @@ pub struct Execution {
     failures: FailureFold,
     /// Outputs that were there before anything ran, by where they come from.
     reused: BTreeMap<Source, Ranges>,
-    /// How many of them come after the first index that no array has taken yet.
+    /// Subtasks that wait for outputs which somebody else computes.
+    held: held::Held,
+    /// How many subtasks after the first index that no array has taken yet are no new work: reused, or held once.
     ahead: u64,
     abort: Option<String>,
     /// Why the deadline has ended it.
@@ -144,6 +148,7 @@ impl Execution {
             unsure: false,
             failures: FailureFold::default(),
             reused: BTreeMap::new(),
+            held: held::Held::default(),
             ahead: 0,
             abort: None,
             expired: None,
@@ -164,29 +169,36 @@ impl Execution {
             Event::Started { .. } => {}
             Event::Reused { indices, source } => {
                 self.outcomes.succeed_all(indices);
+                self.held.release(indices);
                 let all = self.reused.entry(source.clone()).or_default();
                 *all = all.union(indices);
-                self.ahead += indices.len();
+                self.ahead = self.count_ahead();
                 self.skip_reused();
             }
+            Event::Held { indices, by } => self.hold(indices, by),
+            Event::Freed { indices } => self.free(indices),
             Event::Planned { array: _, members, queue, attempts } => {
                 self.take(members);
                 self.arrays.push(Array::of(members.clone(), *queue, *attempts));
             }
             Event::Submitted { array, job } => {
-                if let Some(state) = self.array_mut(*array) {
-                    state.run_as(job);
-                }
+                self.arrays.change(*array, |state| state.run_as(job));
             }
             Event::SubmitUnknown { array } => {
                 self.unsure = true;
-                if let Some(state) = self.array_mut(*array) {
-                    (state.state, state.asked) = (ArrayState::Unknown, None);
-                }
+                self.arrays.change(*array, |state| (state.state, state.asked) = (ArrayState::Unknown, None));
             }
             Event::NotSubmitted { array } => {
                 self.unsure = true;
-                self.not_submitted(*array);
+                self.not_there(*array, ArrayState::Planned);
+            }
+            Event::Withheld { arrays } => {
+                arrays.iter().for_each(|array| self.not_there(*array, ArrayState::Withheld));
+            }
+            Event::Intended { arrays } => {
+                for array in arrays {
+                    self.arrays.change(*array, |state| state.is_not_there(ArrayState::Planned));
+                }
             }
             Event::Refused { message } => {
                 self.refusal.get_or_insert_with(|| message.clone());
@@ -210,10 +222,10 @@ impl Execution {
     /// Tells a machine that was replayed from a journal that nobody is carrying out its actions any more: an array
     /// that was about to be submitted may or may not have been.
     pub fn resume(&mut self) {
-        for array in self.arrays.open.values_mut() {
+        self.arrays.change_all(|array| {
             array.asked = None;
             array.doubted |= array.state == ArrayState::Planned;
-        }
+        });
     }
 
     /// What to do next; nothing when only time or Batch can bring something new.
@@ -224,30 +236,13 @@ impl Execution {
         if let Some(event) = self.decide() {
             return Some(Action::Record(event));
         }
-        let decided = self.decision.is_some();
-        for (&number, array) in &mut self.arrays.open {
-            let action = match &array.state {
-                ArrayState::Planned if array.doubted => Action::LookUp { array: number },
-                ArrayState::Planned => Action::Submit { array: number },
-                ArrayState::Unknown => Action::LookUp { array: number },
-                ArrayState::Running { job } if decided => Action::Terminate { array: number, job: job.clone() },
-                _ => continue,
-            };
-            let kind = Some(std::mem::discriminant(&action));
-            if array.asked != kind {
-                array.asked = kind;
-                return Some(action);
-            }
-        }
-        None
+        self.arrays.next_action(self.decision.is_some())
     }
 
     /// The driver could not carry out an action that may be tried again: it comes out of
     /// [`Execution::next_action`] once more.
     pub fn ask_again(&mut self, array: u32) {
-        if let Some(state) = self.array_mut(array) {
-            state.asked = None;
-        }
+        self.arrays.change(array, |state| state.asked = None);
     }
 
     /// Whether the outcome is known.
@@ -331,10 +326,6 @@ impl Execution {
     /// Subtasks that have been run, or are to be run, more than once.
     pub fn retried(&self) -> u64 {
         self.spent.len() as u64
-    }
-
-    fn array_mut(&mut self, array: u32) -> Option<&mut Array> {
-        self.arrays.open.get_mut(&array)
     }
 }
 

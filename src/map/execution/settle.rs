@@ -18,14 +18,17 @@ impl Execution {
         }
         if ended {
             self.arrays.end(array);
-        } else if let Some(state) = self.array_mut(array) {
-            state.early.extend(succeeded.iter());
-            failures.iter().for_each(|failure| state.early.extend(failure.indices.iter()));
+        } else {
+            self.arrays.change(array, |state| {
+                state.early.extend(succeeded.iter());
+                failures.iter().for_each(|failure| state.early.extend(failure.indices.iter()));
+            });
         }
     }
 
     /// A subtask that waited to be run again and turned out to have succeeded is not run again.
     fn forget_retries_of(&mut self, succeeded: &Ranges) {
+        self.held.release(succeeded);
         for set in self.again.values_mut().filter(|set| !set.is_empty()) {
             for &(first, last) in succeeded.spans() {
                 let late: Vec<_> =
@@ -70,24 +73,31 @@ impl Execution {
         self.failures.add(&lost, failure);
     }
 
-    /// An array of unknown outcome is not with Batch: submit it again, or forget it when nobody needs it.
-    pub(super) fn not_submitted(&mut self, array: u32) {
+    /// An array is not with Batch: what is next for it is `state`, or nothing when nobody needs it any more.
+    pub(super) fn not_there(&mut self, array: u32, state: ArrayState) {
         if self.decision.is_some() {
             self.arrays.end(array);
-        } else if let Some(state) = self.array_mut(array) {
-            state.asked = None;
-            state.doubted = false;
-            state.state = ArrayState::Planned;
+        } else {
+            self.arrays.change(array, |array| array.is_not_there(state));
         }
     }
 
     /// Once the outcome is decided, an array that was planned and not acknowledged is not submitted any more; but it
-    /// may have been already, by a driver that died: the next one looks it up.
+    /// may have been already, by a driver that died: the next one looks it up. One that was withheld is over.
     pub(super) fn doubt_planned(&mut self) {
-        for array in self.arrays.open.values_mut() {
+        self.withheld().into_iter().for_each(|array| self.arrays.end(array));
+        self.arrays.change_all(|array| {
             if array.state == ArrayState::Planned {
                 array.state = ArrayState::Unknown;
             }
+        });
+    }
+
+    /// The arrays that need another intent.
+    pub(super) fn withheld(&self) -> Vec<u32> {
+        match self.arrays.tally().withheld {
+            0 => Vec::new(),
+            _ => self.open().filter(|(_, array)| array.state == ArrayState::Withheld).map(|(array, _)| array).collect(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::array::{Array, ArrayState};
 use super::arrays::{Arrays, Ended, Job};
 use super::{Execution, Spent, Terms};
 use crate::idl::base64;
-use crate::map::bitset::Outcomes;
+use crate::map::bitset::{Outcome, Outcomes};
 use crate::map::event::{Decision, Queue, Source};
 use crate::map::index::OriginalIndex;
 use crate::map::plan::{MAX_ARRAY, Members, Packs};
@@ -36,6 +36,8 @@ pub struct Snapshot {
     ended: EndedArrays,
     failures: Vec<Fold>,
     reused: Vec<(Source, Ranges)>,
+    held: Vec<(String, Ranges)>,
+    held_ever: Ranges,
     unsure: bool,
     abort: Option<String>,
     expired: Option<String>,
@@ -60,6 +62,7 @@ struct Open {
 #[serde(rename_all = "snake_case")]
 enum State {
     Planned,
+    Withheld,
     Unknown,
     Running(String),
 }
@@ -110,6 +113,8 @@ impl Execution {
             ended: EndedArrays::of(&self.arrays),
             failures: self.failures.folds(),
             reused: self.reused.iter().map(|(source, indices)| (source.clone(), indices.clone())).collect(),
+            held: self.held.by().iter().map(|(by, indices)| (by.clone(), indices.clone())).collect(),
+            held_ever: self.held.ever().clone(),
             unsure: self.unsure,
             abort: self.abort.clone(),
             expired: self.expired.clone(),
@@ -149,6 +154,13 @@ impl Execution {
             within("reused ones", &indices)?;
             execution.reused.insert(source, indices);
         }
+        within("held ones", &snapshot.held_ever)?;
+        for (_, indices) in &snapshot.held {
+            within("held ones", indices)?;
+        }
+        execution.held = super::held::Held::restore(snapshot.held, snapshot.held_ever)
+            .filter(|held| held.indices().iter().all(|index| execution.outcomes.get(index) == Outcome::Outstanding))
+            .ok_or_else(|| damaged("it holds subtasks that do not wait"))?;
         execution.ahead = execution.count_ahead();
         if execution.ahead > size - execution.fresh {
             return Err(damaged("more is reused than there is"));
@@ -173,6 +185,7 @@ impl Open {
     fn of(array: u32, open: &Array) -> Self {
         let state = match &open.state {
             ArrayState::Planned => State::Planned,
+            ArrayState::Withheld => State::Withheld,
             ArrayState::Unknown => State::Unknown,
             ArrayState::Running { job } => State::Running(job.clone()),
         };
@@ -190,6 +203,7 @@ impl Open {
         array.early = self.early.iter().collect();
         match self.state {
             State::Planned => {}
+            State::Withheld => array.state = ArrayState::Withheld,
             State::Unknown => array.state = ArrayState::Unknown,
             State::Running(job) => array.run_as(&job),
         }
@@ -266,7 +280,8 @@ fn arrays(outcomes: &Outcomes, open: Vec<Open>, ended: EndedArrays) -> Result<Ar
         false => return Err(damaged("arrays without an id are out of order")),
     };
     let total = entries.len() + open.len();
-    let mut arrays = Arrays { ended: Vec::with_capacity(total), ..Arrays::default() };
+    let mut arrays = Arrays::default();
+    arrays.ended.reserve_exact(total);
     let (mut entries, mut open) = (entries.into_iter(), open.into_iter().peekable());
     for number in 0..total as u32 {
         if let Some(next) = open.next_if(|next| next.array == number) {

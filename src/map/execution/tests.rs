@@ -3,6 +3,7 @@
 mod abort;
 mod damage;
 mod doubt;
+mod held;
 mod look;
 mod outcome;
 mod planning;

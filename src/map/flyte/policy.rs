@@ -144,11 +144,7 @@ fn cache(source: &Source, options: &Options, faults: &mut Faults) -> Option<Cach
     }
     let serialize =
         source.said(|node| node.cache_serializable_value.map(|CacheSerializableValue::CacheSerializable(value)| value));
-    if serialize.unwrap_or(task.cache_serializable) {
-        // Here goes `Cache::serialize` once the driver has it.
-        let problem = "runs do not wait for one another: two at once may both compute an element";
-        faults.0.push(Fault::of("metadata.cache_serializable", &Value::Bool(true), problem, "leave it out"));
-    }
+    let serialize = serialize.unwrap_or(task.cache_serializable);
     let ignored: BTreeSet<String> = task.cache_ignore_input_vars.into_iter().collect();
-    Some(Cache { version, ignored, overwrite: options.overwrite_cache, by_command: false })
+    Some(Cache { version, ignored, overwrite: options.overwrite_cache, by_command: false, serialize })
 }

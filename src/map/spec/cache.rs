@@ -27,10 +27,10 @@ pub(super) fn cache(policy: &Fields, inputs: &BTreeSet<&str>, named: bool, fault
         faults.0.push(Fault::text("policy.cache_ignore_inputs", &format!("{name:?}"), "names no input", fix));
     }
     let overwrite = policy.boolean("cache_overwrite", faults).unwrap_or_default();
-    if policy.boolean("cache_serialize", faults) == Some(true) {
-        let problem = "runs do not wait for one another: two at once may both compute an element, and the first result \
-                       is kept";
-        faults.0.push(Fault::text("policy.cache_serialize", "true", problem, "leave it out"));
+    let serialize = policy.boolean("cache_serialize", faults).unwrap_or_default();
+    if serialize && overwrite {
+        let problem = "cache_overwrite runs everything, so there is nothing to wait for";
+        faults.0.push(Fault::text("policy.cache_serialize", "true", problem, "leave one of the two out"));
     }
     if !wanted {
         let asked = |key: &&&str| policy.get(key).is_some_and(|value| *value != Value::Bool(false));
@@ -38,13 +38,18 @@ pub(super) fn cache(policy: &Fields, inputs: &BTreeSet<&str>, named: bool, fault
             let problem = "there is no cache";
             faults.0.push(Fault::missing(policy.path(key), problem, "give policy.cache: true, or leave it out"));
         }
+        // One that is switched off keeps its version for the next time.
+        if policy.get("cache").is_none() && policy.get("cache_version").is_some() {
+            let fix = "give policy.cache: true, or leave it out";
+            faults.0.push(Fault::missing(policy.path("cache_version"), "there is no cache", fix));
+        }
         return None;
     }
     if policy.get("cache_version").is_none() {
         let fix = "name what the task does now, like \"1\", and change it whenever that changes";
         faults.0.push(Fault::missing("policy.cache_version", "is missing, and policy.cache needs one", fix));
     }
-    Some(Cache { version: version?, ignored, overwrite, by_command: !named })
+    Some(Cache { version: version?, ignored, overwrite, serialize, by_command: !named })
 }
 
 fn version(value: &Value) -> Result<String, (String, String)> {

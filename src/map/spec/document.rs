@@ -87,7 +87,8 @@ pub struct Policy {
     /// false, unless the command has `{{.checkpointDir}}`.
     pub checkpoint: Option<bool>,
     /// Of the whole execution, from its beginning on, resumed or not: when it has passed, everything is terminated and
-    /// the execution has failed. Default: none.
+    /// the execution has failed, also when enough have succeeded already: `completion: satisfied` ends it then.
+    /// Default: none.
     pub deadline: Option<Timeout>,
     /// Take outputs that are known already from the cache, run only the rest, and keep what that brings. Outputs are
     /// found by the task's name (its command where it has none), `cache_version`, the types of inputs and outputs, and
@@ -100,7 +101,8 @@ pub struct Policy {
     pub cache_ignore_inputs: Option<Vec<String>>,
     /// Run everything, and put what it brings in the place of what is cached. Default: false.
     pub cache_overwrite: Option<bool>,
-    /// Not supported: must be false.
+    /// Where several runs at once would compute the same element, one does, and the others wait for its outputs; when it
+    /// fails or is gone, the next one computes it. Equal elements of one run are computed once, too. Default: false.
     pub cache_serialize: Option<bool>,
 }
 

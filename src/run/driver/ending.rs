@@ -29,6 +29,8 @@ pub struct Unended {
     pub children: u64,
     /// Those by state, as far as Batch tells.
     pub states: BTreeMap<JobStatus, u32>,
+    /// Whether Batch has taken the request to end it.
+    pub told: bool,
 }
 
 impl Driver {
@@ -86,7 +88,7 @@ impl Driver {
             let states = job.as_ref().and_then(|job| answers.get(job)).map(unended_states);
             // Counts of ends that came since are newer than what the machine has.
             let children = states.as_ref().map_or(held, |states| states.values().map(|count| u64::from(*count)).sum());
-            Unended { array, job, children, states: states.unwrap_or_default() }
+            Unended { array, job, children, states: states.unwrap_or_default(), told: self.told.contains(&array) }
         });
         unended.collect()
     }

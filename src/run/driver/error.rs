@@ -21,11 +21,23 @@ pub enum DriveError {
     /// A damaged journal, or a bug.
     #[error(transparent)]
     Illegal(#[from] IllegalEvent),
+    /// Another driver has taken over, and jobs that only this one knows of could not be ended.
+    #[error(
+        "{overtaken}; it has submitted these jobs, which nobody adopts, and could not end them: {}; end them with \
+         `aws batch terminate-job`",
+        .jobs.join(", ")
+    )]
+    Left {
+        /// Job ids, or names where only these are known, each with the reason in brackets.
+        jobs: Vec<String>,
+        /// How it has found out.
+        overtaken: Box<JournalError>,
+    },
 }
 
 impl DriveError {
     /// Whether waiting may help.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(in crate::run) fn is_transient(&self) -> bool {
         matches!(
             self,
             DriveError::Batch(

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{DriveError, Driver};
 use crate::aws::batch::JobDetail;
 use crate::map::execution::{Look, ended_unjudged};
-use crate::run::settle::{Case, Judged};
+use crate::run::settle::{Case, Judged, SettleError};
 use crate::run::{cache, observe};
 
 impl Driver {
@@ -60,20 +60,7 @@ impl Driver {
             }
             return self.take_in(ended_unjudged(number));
         }
-        let Some(array) = self.execution.array(number) else { return Ok(()) };
-        let patient = self.behind.get(&number).is_none_or(|since| since.elapsed() < self.patience.lag);
-        let interface = self.record.interface.as_ref().and_then(|interface| interface.outputs.as_ref());
-        let case = Case {
-            root: &self.template.root,
-            number,
-            array,
-            job,
-            detail,
-            outputs_due: interface.is_some_and(|outputs| !outputs.variables.is_empty()),
-            retry_timeouts: self.record.policy.is_some_and(|policy| policy.retry_timeouts),
-            patient,
-        };
-        let Some(Judged { event, listed_failed }) = case.judge(&self.ports, look).await? else {
+        let Some(Judged { event, listed_failed }) = self.judge(number, job, detail, look).await? else {
             self.may_lag(number);
             return Ok(());
         };
@@ -87,6 +74,30 @@ impl Driver {
         }
         self.execution.listed(number, listed_failed);
         Ok(())
+    }
+
+    /// Judges the children of an array that `look` asks for; nothing when the listing is behind, and while it may be.
+    pub(super) async fn judge(
+        &self,
+        number: u32,
+        job: &str,
+        detail: Option<&JobDetail>,
+        look: Look,
+    ) -> Result<Option<Judged>, SettleError> {
+        let Some(array) = self.execution.array(number) else { return Ok(None) };
+        let patient = self.behind.get(&number).is_none_or(|since| since.elapsed() < self.patience.lag);
+        let interface = self.record.interface.as_ref().and_then(|interface| interface.outputs.as_ref());
+        let case = Case {
+            root: &self.template.root,
+            number,
+            array,
+            job,
+            detail,
+            outputs_due: interface.is_some_and(|outputs| !outputs.variables.is_empty()),
+            retry_timeouts: self.record.policy.is_some_and(|policy| policy.retry_timeouts),
+            patient,
+        };
+        case.judge(&self.ports, look).await
     }
 
     /// Whether a job that Batch does not show, or not whole, may merely be too new.

@@ -1,15 +1,19 @@
 //! The driver's way to Batch: submitting arrays, and finding out about those of unknown outcome.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 
 use super::{DriveError, Driver};
-use crate::aws::batch::{BatchError, JobStatus};
+use crate::aws::batch::{Batch, BatchError, Fence, JobStatus, SubmitRequest};
 use crate::map::event::Event;
 use crate::map::execution::ArrayState;
 use crate::map::layout;
 use crate::map::plan::Members;
+use crate::run::journal::{Journal, JournalError};
 
 /// SubmitJob calls under way at once. AWS takes 50 a second for an account; eight at about 100 ms each stay below.
 const SUBMITS_AT_ONCE: usize = 8;
@@ -23,32 +27,34 @@ impl Driver {
     pub(super) async fn submit(&mut self) -> Result<(), DriveError> {
         // What an outage has held up may not be wanted any more: the machine has doubted it since.
         let wanted = |array: &u32| self.execution.array(*array).is_some_and(|array| array.state == ArrayState::Planned);
-        self.to_submit.retain(wanted);
+        let arrays: Vec<u32> = self.to_submit.iter().copied().filter(wanted).take(HANDFUL).collect();
         // The journal comes first, also before the lists: a driver that was overtaken must not touch its successor's.
         self.flush().await?;
-        let arrays: Vec<u32> = self.to_submit.iter().copied().take(HANDFUL).collect();
         let lists = arrays.iter().map(|&array| self.write_members(array));
         futures::stream::iter(lists).buffer_unordered(SUBMITS_AT_ONCE).try_collect::<Vec<()>>().await?;
-        self.to_submit.retain(|array| !arrays.contains(array));
+        // Up to the last of them nothing is left that is wanted.
+        self.to_submit = arrays.last().map_or_else(BTreeSet::new, |last| self.to_submit.split_off(&(last + 1)));
         self.issued.extend(&arrays);
         let answers = self.send(arrays).await;
-        let mut not_now = None;
+        let (mut not_now, mut refusal) = (None, None);
         for (array, answer) in answers {
             match answer {
                 Some(Ok(job)) => {
                     self.cadence.hurry();
                     self.issued.remove(&array);
+                    self.own.taken(array, &job);
                     self.take_in(Event::Submitted { array, job })?;
                 }
                 Some(Err(DriveError::Batch(BatchError::Unknown { message, .. }))) => {
                     self.sweep.unanswered();
+                    self.own.unanswered(array);
                     tracing::warn!(array, message, "no clear answer to SubmitJob: looking the array up by its name");
                     self.take_in(Event::SubmitUnknown { array })?;
                 }
                 // Refused means that nothing happened: the array does not exist, and no other would be taken either.
                 Some(Err(error)) if !stops_the_rest(&error) => {
                     self.issued.remove(&array);
-                    self.take_in(Event::Refused { message: error.to_string() })?;
+                    refusal.get_or_insert(error.to_string());
                 }
                 // Nothing has happened: it is asked for again, after whoever wants to stop this had a chance to say so.
                 held_up => {
@@ -58,15 +64,15 @@ impl Driver {
                 }
             }
         }
-        // A permission can be given, and then the execution goes on: it is left to the next driver as it stands.
-        if matches!(&not_now, Some(DriveError::Batch(error)) if error.is_denied()) {
-            self.flush().await?;
+        if let Some(message) = refusal {
+            self.withhold()?;
+            self.take_in(Event::Refused { message })?;
         }
         not_now.map_or(Ok(()), Err)
     }
 
     /// Makes the calls. After an answer that the others would get too, those that have not begun are left out. Whoever was
-    /// overtaken meanwhile, by however little, must not submit: so the journal is made sure of before each call.
+    /// overtaken meanwhile, by however little, must not submit: so the journal is made sure of before each try of each call.
     async fn send(&self, arrays: Vec<u32>) -> Vec<(u32, Option<Result<String, DriveError>>)> {
         let held_up = &AtomicBool::new(false);
         let calls = arrays.into_iter().filter_map(|array| {
@@ -77,10 +83,7 @@ impl Driver {
                 if held_up.load(Ordering::Relaxed) {
                     return (array, None);
                 }
-                let answer = match journal.make_sure().await {
-                    Ok(()) => batch.submit(&request).await.map_err(DriveError::from),
-                    Err(error) => Err(error.into()),
-                };
+                let answer = Ours::new(journal).submit(batch, &request).await;
                 if answer.as_ref().is_err_and(stops_the_rest) {
                     held_up.store(true, Ordering::Relaxed);
                 }
@@ -105,7 +108,7 @@ impl Driver {
     pub(super) async fn look_up(&mut self, array: u32) -> Result<(), DriveError> {
         self.flush().await?;
         if array >= self.inherited && !self.issued.contains(&array) {
-            return self.take_in(Event::NotSubmitted { array });
+            return self.take_in(Event::Withheld { arrays: vec![array] });
         }
         let name = layout::job_name(self.template.root.id(), array);
         let Some(state) = self.execution.array(array) else { return Ok(()) };
@@ -142,12 +145,43 @@ impl Driver {
     }
 }
 
+/// The fence of a submission: the journal is still ours.
+struct Ours<'a> {
+    journal: &'a Journal,
+    /// Why it is not, or why that cannot be told.
+    because: Mutex<Option<JournalError>>,
+}
+
+impl<'a> Ours<'a> {
+    fn new(journal: &'a Journal) -> Self {
+        Ours { journal, because: Mutex::default() }
+    }
+
+    async fn submit(self, batch: &dyn Batch, request: &SubmitRequest) -> Result<String, DriveError> {
+        let answer = batch.submit_fenced(request, &self).await;
+        match self.because.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(because) => Err(because.into()),
+            None => Ok(answer?),
+        }
+    }
+}
+
+#[async_trait]
+impl Fence for Ours<'_> {
+    async fn holds(&self) -> bool {
+        let because = self.journal.make_sure().await.err();
+        let holds = because.is_none();
+        *self.because.lock().unwrap_or_else(PoisonError::into_inner) = because;
+        holds
+    }
+}
+
 /// Whether every other submission would be answered so now, and none of them is to be given up for it.
 fn stops_the_rest(error: &DriveError) -> bool {
     match error {
         DriveError::Batch(error) => {
             matches!(error, BatchError::Throttled { .. } | BatchError::Unauthenticated { .. }) || error.is_denied()
         }
-        DriveError::Journal(_) | DriveError::Store(_) | DriveError::Illegal(_) => true,
+        DriveError::Journal(_) | DriveError::Store(_) | DriveError::Illegal(_) | DriveError::Left { .. } => true,
     }
 }

@@ -22,6 +22,9 @@ use crate::run::observe;
 /// to stop it, and the next poll, have their turn.
 const PAGES_A_TURN: usize = 100;
 
+/// Passes in a row that may be cut short by a refused page token. One may have grown old; five have another reason.
+const FRESH_STARTS: u32 = 5;
+
 /// What such a job is told.
 const REASON: &str = "not in the journal of its execution: it was submitted by a driver that had been overtaken";
 
@@ -44,6 +47,8 @@ pub(super) struct Sweep {
     /// Whether the pass of a driver that has taken over is still to be made.
     at_takeover: bool,
     pass: Option<Pass>,
+    /// Passes in a row that were cut short.
+    cut_short: u32,
     /// When the last pass that was made to its end began.
     passed: Option<Instant>,
     /// Since when nothing of what the journal knows has been left with Batch.
@@ -62,6 +67,11 @@ impl Sweep {
     /// A submission got no clear answer.
     pub(super) fn unanswered(&mut self) {
         self.needed = true;
+    }
+
+    /// Whether only AWS's lag is waited for: all has ended, and what was submitted perhaps may still show.
+    pub(super) fn is_late(&self) -> bool {
+        self.given_up && self.over.is_some()
     }
 
     /// An array was looked for in vain, and will be submitted again or forgotten.
@@ -122,13 +132,17 @@ impl Driver {
         for _ in 0..PAGES_A_TURN {
             let Some(queue) = pass.queues.first().cloned() else {
                 self.sweep.passed = Some(pass.began);
+                self.sweep.cut_short = 0;
                 return Ok(true);
             };
             let name = format!("{}*", layout::job_name_prefix(self.template.root.id()));
             let page = match self.ports.batch.list_named(&queue, &name, pass.token.as_deref()).await {
                 Ok(page) => page,
                 // A page's token does not live for ever: this pass is over, and the next begins anew.
-                Err(BatchError::Refused { message, .. }) if pass.token.is_some() => {
+                Err(BatchError::Refused { message, .. })
+                    if pass.token.is_some() && self.sweep.cut_short < FRESH_STARTS =>
+                {
+                    self.sweep.cut_short += 1;
                     tracing::debug!(message, "the sweep begins anew");
                     return Ok(false);
                 }

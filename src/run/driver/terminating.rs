@@ -30,6 +30,9 @@ impl Driver {
         };
         let stop = self.end_job(job, &reason).await?;
         tracing::debug!(array, job, ?stop, "terminated");
+        if stop == Stop::Taken {
+            self.told.insert(array);
+        }
         // One that is too new to be known everywhere would start when nobody looks any more.
         if stop == Stop::Missing && self.may_lag(array) {
             self.not_found.push(array);

@@ -1,19 +1,25 @@
 //! Removing executions by age and state, and never anything that another one needs.
 //!
 //! ```text
-//! look at every id ─► choose by age and state ─► keep what kept ones rely on ─► cache entries, by age
-//!   ─► which files do kept ones name? ─► for each chosen, the newest first: look again, then remove
+//! look at every id ─► choose by age and state ─► keep what kept ones rely on ─► cache entries and leases, by age
+//!   ─► which files of chosen ones do kept ones name? ─► for each chosen, the newest first: look again, then remove
 //! ```
 //! The order of a removal: the record first, for without it nothing is an execution to any command; then everything but
 //! the journal; then the files that nobody names; the journal last, for its keys are the fence that stops a driver which
 //! slept all that time. What is broken off looks like nothing alive (a journal without a record), and the next run
 //! finishes it, whatever its age. The newest goes first, for an execution relies on older ones only.
 //!
+//! In memory are a line for each execution, and the files of chosen ones that others name: 8 bytes a subtask, some more
+//! for other folders. All else is a page of a listing, and [`READS_AT_ONCE`] objects of which 8 MiB are looked at
+//! together. Objects too small to hold an address are not read.
+//!
 //! Ages are differences of the store's own dates. What remains of races: an execution that is begun on an old staging in
 //! the moment between the second look and the removal loses its packs and fails; and a task that makes up the address of
 //! a file which no input, no output and no cache entry names has no claim to that file.
 
+mod leases;
 mod names;
+mod pages;
 mod remove;
 mod survey;
 
@@ -28,10 +34,14 @@ pub use survey::State;
 use crate::aws::store::{Listed, Store, StoreError};
 use crate::map::layout::{Root, cache_prefix, executions_prefix, raw_prefix};
 use names::{Finder, Names};
+use pages::pages;
 use survey::{Found, Standing};
 
-/// Executions looked at, and objects read, at once.
+/// Executions looked at, at once: each is held in memory meanwhile.
 const AT_ONCE: usize = 16;
+
+/// Objects read at once.
+const READS_AT_ONCE: usize = 32;
 
 /// What is to go.
 #[derive(Clone, Debug)]
@@ -42,6 +52,8 @@ pub struct Options {
     pub states: BTreeSet<State>,
     /// Cached outputs that are at least this old; none when absent.
     pub cache_older_than: Option<Duration>,
+    /// Executions of that age that cannot be read, too: damaged ones, and those of a newer version.
+    pub damaged: bool,
     /// Only say what would go.
     pub dry_run: bool,
 }
@@ -105,6 +117,8 @@ pub struct Report {
     pub removed: Vec<Removed>,
     /// Cached outputs.
     pub cache: Amount,
+    /// Leases of cache keys.
+    pub leases: Amount,
     /// Executions that stay, by id.
     pub kept: Vec<Kept>,
 }
@@ -150,9 +164,11 @@ pub async fn run(store: &Arc<dyn Store>, prefix: &str, options: &Options) -> Res
     gc.survey().await?;
     gc.choose();
     gc.keep_what_is_relied_on();
-    let live = gc.clean_cache().await?;
+    gc.clean_cache().await?;
+    gc.clean_leases().await?;
+    gc.names = Names::of(&gc.chosen);
     if gc.any_files().await? {
-        gc.read_names(live).await?;
+        gc.read_names().await?;
     }
     for id in gc.chosen.clone().into_iter().rev() {
         gc.remove_one(&id).await?;
@@ -203,7 +219,8 @@ impl Gc<'_> {
     fn reason_to_keep(&self, found: &Found) -> Option<Why> {
         let state = match &found.standing {
             Standing::Running => return Some(Why::NotOver),
-            Standing::Unreadable(problem) => return Some(Why::Unreadable(problem.clone())),
+            Standing::Unreadable(problem) if !self.options.damaged => return Some(Why::Unreadable(problem.clone())),
+            Standing::Unreadable(_) => State::Damaged,
             // Its age was looked at when its removal began.
             Standing::HalfRemoved => return None,
             Standing::Still(state) => *state,
@@ -211,7 +228,7 @@ impl Gc<'_> {
         if !self.is_old(found.newest_ms, self.options.older_than) {
             return Some(Why::Young);
         }
-        let asked = state == State::Removed || self.options.states.contains(&state);
+        let asked = matches!(state, State::Removed | State::Damaged) || self.options.states.contains(&state);
         (!asked).then_some(Why::State(state))
     }
 
@@ -237,16 +254,17 @@ impl Gc<'_> {
         self.report.removed.iter().any(|removed| removed.id == id)
     }
 
-    /// Removes cached outputs that are too old, before the names are read: from then on nobody finds them. Answers with
-    /// those that stay.
-    async fn clean_cache(&mut self) -> Result<Vec<Listed>, StoreError> {
-        let all = survey::list(self.store.as_ref(), &cache_prefix(self.prefix)).await?;
-        let Some(age) = self.options.cache_older_than else { return Ok(all) };
-        let (old, live): (Vec<Listed>, Vec<Listed>) =
-            all.into_iter().partition(|entry| self.is_old(entry.modified_ms, age));
-        self.remove_objects(&old).await?;
-        old.iter().for_each(|entry| self.report.cache.add(entry));
-        Ok(live)
+    /// Removes cached outputs that are too old, before the names are read: from then on nobody finds them.
+    async fn clean_cache(&mut self) -> Result<(), StoreError> {
+        let Some(age) = self.options.cache_older_than else { return Ok(()) };
+        let store = self.store.clone();
+        let mut pages = pages(store.as_ref(), cache_prefix(self.prefix));
+        while let Some(mut page) = pages.next().await? {
+            page.retain(|entry| self.is_old(entry.modified_ms, age));
+            self.remove_objects(&page).await?;
+            page.iter().for_each(|entry| self.report.cache.add(entry));
+        }
+        Ok(())
     }
 
     /// Whether anything that is to go has files that somebody might name.
@@ -259,9 +277,14 @@ impl Gc<'_> {
         Ok(false)
     }
 
-    /// Reads which files the cached outputs and the executions that stay name.
-    async fn read_names(&mut self, cached: Vec<Listed>) -> Result<(), StoreError> {
-        self.read_names_in(cached).await?;
+    /// Reads which files of those that are to go the cached outputs and the executions that stay name.
+    async fn read_names(&mut self) -> Result<(), StoreError> {
+        let now_ms = self.now_ms;
+        // In a dry run those that would go are still there.
+        let old = self.options.cache_older_than.map(|age| age.as_millis());
+        let stays =
+            move |entry: &Listed| old.is_none_or(|age| u128::from(now_ms.saturating_sub(entry.modified_ms)) < age);
+        self.read_names_under(cache_prefix(self.prefix), stays).await?;
         let kept: Vec<String> = self.found.keys().filter(|id| !self.chosen.contains(*id)).cloned().collect();
         for id in kept {
             self.read_names_of(&id).await?;
@@ -271,31 +294,39 @@ impl Gc<'_> {
 
     /// Reads which files an execution names: in its record, its inputs and its outputs.
     async fn read_names_of(&mut self, id: &str) -> Result<(), StoreError> {
-        let (root, store) = (self.root(id), self.store.as_ref());
-        let mut objects = store.list(&root.task(), None).await?.objects;
-        objects.extend(survey::list(store, &root.packs()).await?);
-        let mut result = store.list(&root.result(), None).await?.objects;
-        result.extend(survey::list(store, &root.result_parts()).await?);
+        let root = self.root(id);
+        let task = root.task();
+        self.read_names_under(task.clone(), |object| object.key == task).await?;
+        let is_pack = |object: &Listed| !object.key.ends_with(".idx") && !object.key.ends_with(".keys");
+        self.read_names_under(root.packs(), is_pack).await?;
+        let result = root.result();
+        let whole = self.read_names_under(result.clone(), |object| object.key == result).await?;
+        let parts = self.read_names_under(root.result_parts(), |_| true).await?;
         // The assembled list has all that the subtasks have left, in far fewer objects.
-        if result.is_empty() {
-            let left = survey::list(store, &root.subtasks()).await?;
-            result.extend(left.into_iter().filter(|object| object.key.ends_with("/outputs.pb")));
+        if whole + parts == 0 {
+            self.read_names_under(root.subtasks(), |object| object.key.ends_with("/outputs.pb")).await?;
         }
-        objects.extend(result);
-        objects.retain(|object| !object.key.ends_with(".idx") && !object.key.ends_with(".keys"));
-        self.read_names_in(objects).await
+        Ok(())
     }
 
-    async fn read_names_in(&mut self, objects: Vec<Listed>) -> Result<(), StoreError> {
-        let (store, finder) = (self.store.as_ref(), &self.finder);
-        let reads = objects.iter().map(|object| finder.find_in(store, object));
-        let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
-        let mut found = Names::default();
-        while let Some(names) = reads.try_next().await? {
-            found.extend(names);
+    /// Reads the names in those objects under a prefix that are `wanted`; how many those are.
+    async fn read_names_under(&mut self, prefix: String, wanted: impl Fn(&Listed) -> bool) -> Result<u64, StoreError> {
+        let store = self.store.clone();
+        let mut pages = pages(store.as_ref(), prefix);
+        let mut count = 0;
+        while let Some(mut page) = pages.next().await? {
+            page.retain(&wanted);
+            count += page.len() as u64;
+            page.retain(|object| self.finder.may_be_in(object));
+            let reads = page.iter().map(|object| self.finder.find_in(store.as_ref(), object, &self.names));
+            let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+            let mut found = Vec::new();
+            while let Some(names) = reads.try_next().await? {
+                found.push(names);
+            }
+            drop(reads);
+            found.into_iter().for_each(|names| self.names.extend(names));
         }
-        drop(reads);
-        self.names.extend(found);
-        Ok(())
+        Ok(count)
     }
 }

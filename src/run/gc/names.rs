@@ -1,7 +1,7 @@
 //! Which files under `raw/` an object names, found in its bytes: a literal holds addresses as they are, wherever in it
 //! they stand, and so do commands, strings and structs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::store::{Listed, Store, StoreError};
 use crate::map::layout::raw_prefix;
@@ -12,10 +12,17 @@ const WINDOW: u64 = 8 << 20;
 /// What two windows have in common: an address is at most this long, and is whole in one of them.
 const OVERLAP: u64 = 2048;
 
-/// Folders of files that are named: the execution's id, and the folder below it (`inputs`, or a subtask's). An empty
-/// folder means all of them.
+/// Files that are named, of those executions that are to go: nobody asks about others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Names(BTreeSet<(String, String)>);
+pub(super) struct Names(BTreeMap<String, Folders>);
+
+/// The folders of one execution's files that are named. A subtask's name is a number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Folders {
+    subtasks: BTreeSet<u64>,
+    /// Any others, `inputs` among them. An empty one means all there are.
+    others: BTreeSet<String>,
+}
 
 /// Finds the names in objects of one bucket.
 pub(super) struct Finder {
@@ -23,16 +30,42 @@ pub(super) struct Finder {
     before: Vec<u8>,
 }
 
+/// What `layout` makes of a subtask's index.
+fn subtask(folder: &str) -> Option<u64> {
+    let index = folder.parse().ok().filter(|_| folder.len() == 10)?;
+    folder.bytes().all(|byte| byte.is_ascii_digit()).then_some(index)
+}
+
 impl Names {
+    /// Nothing named yet of `ids`.
+    pub(super) fn of(ids: &BTreeSet<String>) -> Self {
+        Names(ids.iter().map(|id| (id.clone(), Folders::default())).collect())
+    }
+
     /// Whether a file of execution `id`, at `rest` below `raw/<id>/`, is named or lies beside one that is.
     pub(super) fn has(&self, id: &str, rest: &str) -> bool {
+        let Some(folders) = self.0.get(id) else { return false };
         let folder = rest.split('/').next().unwrap_or_default();
-        [folder, ""].iter().any(|folder| self.0.contains(&(id.to_owned(), (*folder).to_owned())))
+        let named =
+            subtask(folder).map_or_else(|| folders.others.contains(folder), |it| folders.subtasks.contains(&it));
+        named || folders.others.contains("")
     }
 
     /// Takes in what another one has.
     pub(super) fn extend(&mut self, other: Names) {
-        self.0.extend(other.0);
+        for (id, folders) in other.0 {
+            let all = self.0.entry(id).or_default();
+            all.subtasks.extend(folders.subtasks);
+            all.others.extend(folders.others);
+        }
+    }
+
+    fn insert(&mut self, id: &str, folder: &str) {
+        let folders = self.0.entry(id.to_owned()).or_default();
+        match subtask(folder) {
+            Some(index) => drop(folders.subtasks.insert(index)),
+            None => drop(folders.others.insert(folder.to_owned())),
+        }
     }
 }
 
@@ -42,22 +75,24 @@ impl Finder {
         Finder { before: format!("{bucket}/{}", raw_prefix(prefix)).into_bytes() }
     }
 
-    /// The names in a piece of an object.
-    pub(super) fn find(&self, bytes: &[u8]) -> Names {
+    /// Whether an object is large enough to hold an address.
+    pub(super) fn may_be_in(&self, object: &Listed) -> bool {
+        object.size > self.before.len() as u64
+    }
+
+    /// The names in a piece of an object, of the executions that `wanted` asks about.
+    pub(super) fn find(&self, bytes: &[u8], wanted: &Names) -> Names {
         let mut names = Names::default();
         let mut rest = bytes;
         while let Some(at) = position(rest, &self.before) {
             rest = &rest[at + self.before.len()..];
             let id = word(rest);
-            if id.is_empty() {
-                continue;
-            }
+            let Some(id) = std::str::from_utf8(id).ok().filter(|id| wanted.0.contains_key(*id)) else { continue };
             let folder = match rest[id.len()..].strip_prefix(b"/") {
                 Some(below) => word(below),
                 None => b"",
             };
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            names.0.insert((text(id), text(folder)));
+            names.insert(id, &String::from_utf8_lossy(folder));
         }
         names
     }
@@ -66,13 +101,18 @@ impl Finder {
     ///
     /// # Errors
     /// When S3 fails.
-    pub(super) async fn find_in(&self, store: &dyn Store, object: &Listed) -> Result<Names, StoreError> {
+    pub(super) async fn find_in(
+        &self,
+        store: &dyn Store,
+        object: &Listed,
+        wanted: &Names,
+    ) -> Result<Names, StoreError> {
         let mut names = Names::default();
         let mut start = 0;
         while start < object.size {
             let end = object.size.min(start + WINDOW);
             match store.get_range(&object.key, start..end).await {
-                Ok(bytes) => names.extend(self.find(&bytes)),
+                Ok(bytes) => names.extend(self.find(&bytes, wanted)),
                 Err(StoreError::NotFound { .. }) => break,
                 Err(error) => return Err(error),
             }
@@ -107,13 +147,20 @@ mod tests {
     use super::*;
     use crate::aws::memory::MemoryStore;
 
+    fn of(ids: &[&str]) -> Names {
+        Names::of(&ids.iter().map(|id| (*id).to_owned()).collect())
+    }
+
     #[test]
     fn addresses_are_found_wherever_they_stand() {
         let finder = Finder::new("bucket", "team");
         let names = finder.find(
             b"\x0a\x05s3://bucket/team/raw/20260101t000000-ab/0000000003/000000-01/o0\x12{\"x\": \
-              \"s3://bucket/team/raw/id-2/inputs/x/file.txt\"} s3://bucket/team/raw/id-3",
+              \"s3://bucket/team/raw/id-2/inputs/x/file.txt\"} s3://bucket/team/raw/id-3 \
+              s3://bucket/team/raw/not-asked-about/0000000001/x",
+            &of(&["20260101t000000-ab", "id-2", "id-3", "id"]),
         );
+        assert!(!names.has("not-asked-about", "0000000001/x"));
         for (id, rest) in
             [("20260101t000000-ab", "0000000003/000001-01/o1"), ("id-2", "inputs/y"), ("id-3", "any/thing")]
         {
@@ -129,9 +176,9 @@ mod tests {
         let finder = Finder::new("bucket", "");
         for bytes in [&b"s3://other/raw/id/x"[..], b"s3://bucket/team/raw/id/x", b"s3://bucket/raw/", b"bucket/ra", b""]
         {
-            assert_eq!(finder.find(bytes), Names::default());
+            assert_eq!(finder.find(bytes, &of(&["id"])), Names::default());
         }
-        assert!(finder.find(b"s3://bucket/raw/id/x/y").has("id", "x/z"));
+        assert!(finder.find(b"s3://bucket/raw/id/x/y", &of(&["id"])).has("id", "x/z"));
     }
 
     /// An address may lie across the end of a window.
@@ -145,7 +192,7 @@ mod tests {
             body.extend_from_slice(&[b' '; 100]);
             store.put("k", Bytes::from(body)).await.unwrap();
             let object = store.list("k", None).await.unwrap().objects.remove(0);
-            let names = Finder::new("bucket", "").find_in(&store, &object).await.unwrap();
+            let names = Finder::new("bucket", "").find_in(&store, &object, &of(&["id"])).await.unwrap();
             assert!(names.has("id", "0000000001/o0"), "{shift}");
         }
     }

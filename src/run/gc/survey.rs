@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::aws::store::{Listed, Store, StoreError};
+use super::pages;
+use crate::aws::store::{Store, StoreError};
 use crate::map::event::{Decision, Source};
 use crate::map::layout::Root;
 use crate::run::launch::{self, Known, LaunchError};
@@ -20,6 +21,8 @@ pub enum State {
     Aborted,
     /// It was staged, wholly or in part, and never begun.
     Unbegun,
+    /// It cannot be read: damaged, or of a newer version.
+    Damaged,
     /// It was removed before, but for files that others named then, or for the want of time.
     Removed,
 }
@@ -53,20 +56,20 @@ pub(super) struct Found {
 /// # Errors
 /// When S3 fails.
 pub(super) async fn look(store: &Arc<dyn Store>, root: &Root) -> Result<Found, StoreError> {
-    let records = list(store.as_ref(), &root.journal()).await?;
+    let (records, mut newest_ms) = pages::newest(store.as_ref(), root.journal()).await?;
     let read = launch::read(store, root).await;
     let (standing, relies_on) = match read {
         Ok(known) => (standing(&known), relies_on(root.id(), &known)),
-        Err(LaunchError::Unknown { .. }) if !records.is_empty() => (Standing::HalfRemoved, BTreeSet::new()),
+        Err(LaunchError::Unknown { .. }) if records > 0 => (Standing::HalfRemoved, BTreeSet::new()),
         Err(LaunchError::Unknown { .. }) => (without_record(store.as_ref(), root).await?, BTreeSet::new()),
         Err(LaunchError::Store(error)) => return Err(error),
         Err(LaunchError::Journal(crate::run::journal::JournalError::Store(error))) => return Err(error),
         Err(error) => (Standing::Unreadable(error.to_string()), BTreeSet::new()),
     };
-    let mut newest_ms = newest(&records);
-    if records.is_empty() {
-        newest_ms = newest(&list(store.as_ref(), &root.everything()).await?)
-            .max(newest(&list(store.as_ref(), &root.raw()).await?));
+    if records == 0 {
+        let (_, own) = pages::newest(store.as_ref(), root.everything()).await?;
+        let (_, files) = pages::newest(store.as_ref(), root.raw()).await?;
+        newest_ms = own.max(files);
     }
     Ok(Found { id: root.id().to_owned(), standing, newest_ms, relies_on })
 }
@@ -96,24 +99,4 @@ fn relies_on(id: &str, known: &Known) -> BTreeSet<String> {
     });
     let named = record.relies_on.iter().cloned().chain([record.inputs_of.clone()]);
     named.chain(sources).filter(|other| !other.is_empty() && other != id).collect()
-}
-
-/// Every object under a prefix.
-///
-/// # Errors
-/// When S3 fails.
-pub(super) async fn list(store: &dyn Store, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-    let mut all: Vec<Listed> = Vec::new();
-    loop {
-        let page = store.list(prefix, all.last().map(|object| object.key.as_str())).await?;
-        all.extend(page.objects);
-        if !page.more {
-            return Ok(all);
-        }
-    }
-}
-
-/// When the newest of some objects was written; 0 without any.
-pub(super) fn newest(objects: &[Listed]) -> u64 {
-    objects.iter().map(|object| object.modified_ms).max().unwrap_or_default()
 }

@@ -44,6 +44,7 @@ pub(super) fn record(
             version: cache.version.clone(),
             ignored: cache.ignored.iter().cloned().collect(),
             overwrite: cache.overwrite,
+            serialize: cache.serialize,
         }),
         inputs_of: String::new(),
         relies_on: Vec::new(),

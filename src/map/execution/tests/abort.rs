@@ -5,6 +5,8 @@ use insta::assert_snapshot;
 use super::script::{Script, packs, terms};
 use crate::map::event::{Decision, Event};
 use crate::map::execution::{Action, Execution, Terms, ended_unjudged};
+use crate::map::index::OriginalIndex;
+use crate::map::status::Phase;
 
 fn abort() -> Event {
     Event::AbortRequested { reason: "enough".to_owned() }
@@ -114,4 +116,49 @@ fn a_refused_submission_ends_the_execution() {
     finished
     finish refused: no such queue
     ");
+}
+
+#[test]
+fn what_is_found_to_have_succeeded_before_the_decision_wins() {
+    // All of them: there is nothing left to abort.
+    let mut script = Script::new(terms(3), 3);
+    script.submitted(0);
+    script.lines();
+    script.machine.handle(&abort()).unwrap();
+    script.ended(0, &[0, 1, 2], Vec::new());
+    assert_snapshot!(script.lines(), @r"
+    decide succeeded
+    finished
+    finish succeeded
+    ");
+    // As many as must succeed: a deadline ends the waiting for the others, an abort is an abort.
+    for (event, decision) in [
+        (Event::Expired { reason: "late".to_owned() }, Decision::Succeeded),
+        (abort(), Decision::Aborted { reason: "enough".to_owned() }),
+    ] {
+        let mut script = Script::new(Terms { min_successes: 2, ..terms(3) }, 3);
+        script.submitted(0);
+        script.lines();
+        script.machine.handle(&event).unwrap();
+        let found = [0, 2].map(OriginalIndex).into_iter().collect();
+        let found = Event::Settled { array: 0, succeeded: found, failures: Vec::new(), ended: false };
+        script.machine.handle(&found).unwrap();
+        assert_eq!(script.machine.next_action(), Some(Action::Record(Event::Decided { decision })));
+    }
+}
+
+#[test]
+fn nothing_waits_once_the_outcome_is_decided() {
+    let mut script = Script::new(Terms { concurrency: 4, ..terms(9) }, 9);
+    script.submitted(0);
+    assert_eq!((script.machine.summary().waiting, script.machine.summary().dropped), (5, 0));
+    script.lines();
+    script.feed(abort());
+    script.lines();
+    let summary = script.machine.summary();
+    assert_eq!((summary.phase, summary.queued, summary.waiting, summary.dropped), (Phase::Aborting, 4, 0, 5));
+    script.feed(ended_unjudged(0));
+    script.lines();
+    let summary = script.machine.summary();
+    assert_eq!((summary.phase, summary.queued, summary.waiting, summary.dropped), (Phase::Aborted, 0, 0, 9));
 }

@@ -107,6 +107,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         4 => (0_u32..3).prop_map(|array| Event::Submitted { array, job: "j".to_owned() }),
         1 => (0_u32..3).prop_map(|array| Event::SubmitUnknown { array }),
         1 => (0_u32..3).prop_map(|array| Event::NotSubmitted { array }),
+        1 => (0_u32..3).prop_map(|array| Event::Withheld { arrays: vec![array] }),
+        1 => (0_u32..3).prop_map(|array| Event::Intended { arrays: vec![array] }),
         6 => settled.prop_map(|(array, succeeded, failed, recoverable, ended)| {
             let mut failures = fatal(&[]);
             failures[0].indices = failed;
@@ -116,6 +118,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::AbortRequested { reason: "enough".to_owned() }),
         1 => Just(Event::Decided { decision: Decision::Succeeded }),
         1 => any_ranges().prop_map(|indices| Event::Reused { indices, source: Source::Cache }),
+        1 => (any_ranges(), "[xy]").prop_map(|(indices, by)| Event::Held { indices, by }),
+        1 => any_ranges().prop_map(|indices| Event::Freed { indices }),
         1 => Just(Event::Finished),
     ]
 }
@@ -131,7 +135,8 @@ proptest! {
                 prop_assert_eq!(&machine, &before);
             }
             let summary = machine.summary();
-            let counted = summary.running + summary.settling + summary.queued + summary.waiting;
+            let ended = summary.waiting + summary.dropped + summary.held;
+            let counted = summary.running + summary.settling + summary.queued + ended;
             prop_assert!(counted + summary.succeeded + summary.failed >= summary.size);
             machine.next_action();
         }

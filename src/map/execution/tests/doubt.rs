@@ -44,6 +44,47 @@ fn an_unknown_submission_that_never_arrived_is_made_again() {
     assert_eq!(script.machine.arrays().len(), 1);
 }
 
+/// Whoever has seen a refusal, or has never asked, leaves no doubt to the next driver; and each call has its intent.
+#[test]
+fn what_was_withheld_is_submitted_by_the_next_driver_without_a_look() {
+    let mut script = Script::new(terms(20_000), 20_000);
+    script.machine.handle(&Event::Withheld { arrays: vec![0, 1] }).unwrap();
+    script.journal.push(Event::Withheld { arrays: vec![0, 1] });
+    script.crash();
+    assert_snapshot!(script.lines(), @r"
+    plan 0: [0-9999] x3
+    plan 1: [10000-19999] x3
+    submit 0
+    submit 1
+    -- another driver --
+    intend [0, 1]
+    submit 0
+    submit 1
+    ");
+    // From here on it is in doubt again.
+    script.crash();
+    assert_snapshot!(script.lines(), @r"
+    -- another driver --
+    look up 0
+    look up 1
+    ");
+}
+
+#[test]
+fn what_was_withheld_is_over_when_the_outcome_is_decided() {
+    let mut script = Script::new(terms(5), 5);
+    script.machine.handle(&Event::Withheld { arrays: vec![0] }).unwrap();
+    script.feed(Event::Refused { message: "no such queue".to_owned() });
+    assert_snapshot!(script.lines(), @r"
+    plan 0: [0-4] x3
+    submit 0
+    decide refused: no such queue
+    finished
+    finish refused: no such queue
+    ");
+    assert!(!script.machine.was_unsure(), "nobody need wait for what may come late");
+}
+
 #[test]
 fn an_action_that_could_not_be_carried_out_comes_again() {
     let mut script = Script::new(terms(5), 5);

@@ -36,7 +36,7 @@ fn the_third_failure_of_ten_is_one_too_many() {
     terminate 0 (job-0)
     terminate 1 (job-1)
     ");
-    assert_eq!(script.machine.summary().phase, Phase::Failed);
+    assert_eq!(script.machine.summary().phase, Phase::Failing);
     script.feed(ended_unjudged(1));
     assert_snapshot!(script.lines(), @"");
     script.feed(ended_unjudged(0));

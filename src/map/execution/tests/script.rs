@@ -49,6 +49,17 @@ impl Script {
         script
     }
 
+    /// A new execution whose first record has these events.
+    pub fn beginning(terms: Terms, size: u64, events: impl IntoIterator<Item = Event>) -> Self {
+        let mut script = Script { machine: Execution::new(terms, packs(size)), journal: Vec::new(), lines: Vec::new() };
+        for event in events {
+            script.machine.handle(&event).expect("it fits a beginning");
+            script.journal.push(event);
+        }
+        script.drain();
+        script
+    }
+
     /// Feeds an event and takes every action that follows.
     pub fn feed(&mut self, event: Event) -> &mut Self {
         self.machine.handle(&event).unwrap_or_else(|error| panic!("{error}\n{}", self.lines()));
@@ -172,6 +183,7 @@ fn line(action: &Action) -> String {
         }
         Action::Record(Event::Decided { decision }) => format!("decide {}", outcome(decision)),
         Action::Record(Event::Finished) => "finished".to_owned(),
+        Action::Record(Event::Intended { arrays }) => format!("intend {arrays:?}"),
         Action::Record(event) => format!("record {event:?}"),
         Action::Submit { array } => format!("submit {array}"),
         Action::LookUp { array } => format!("look up {array}"),

@@ -320,6 +320,7 @@ impl Sim {
 
     fn carry_out(&mut self, action: Action) {
         match action {
+            Action::Submit { array } if self.dice.percent(5) => self.take_in(Event::Withheld { arrays: vec![array] }),
             Action::Submit { array } => {
                 let arrived = self.dice.percent(85);
                 if arrived {
@@ -400,6 +401,10 @@ impl Sim {
 
     /// Never more places taken than there are, by the truth and not by the counts.
     fn check(&self) {
+        let arrays = &self.machine.arrays;
+        assert_eq!(arrays.tally(), arrays.count(), "the sums are those of the arrays");
+        let forgotten = arrays.forgotten(self.machine.decision().is_some());
+        assert!(forgotten.is_empty(), "nothing that is to be done is forgotten");
         let held = |(number, array): (u32, &crate::map::execution::Array)| match self.jobs.get(number as usize) {
             Some(Some(job)) => job.children.iter().filter(|child| !child.ended).count() as u32,
             _ => array.members.len(),
@@ -415,6 +420,6 @@ impl Sim {
 /// The machine without what only polls know, and without the doubt of a new driver.
 pub fn durable(machine: &Execution) -> Execution {
     let mut machine = machine.clone();
-    machine.arrays.open.values_mut().for_each(crate::map::execution::Array::forget_observations);
+    machine.arrays.change_all(crate::map::execution::Array::forget_observations);
     machine
 }

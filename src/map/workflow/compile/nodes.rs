@@ -1,0 +1,202 @@
+//! The nodes of one workflow: which there are, what each runs, and what cannot run here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::super::super::spec::{Fault, suggest};
+use super::super::graph::{END_NODE, START_NODE};
+use super::{ReadNode, Reader, Runs, key};
+use crate::idl::core::array_node::SuccessCriteria;
+use crate::idl::core::node::Target;
+use crate::idl::core::workflow_node::Reference;
+use crate::idl::core::{
+    ArrayNode, Identifier, Node, TaskNode, TaskTemplate, TypedInterface, Variable, VariableMap, WorkflowTemplate,
+    task_node,
+};
+use crate::idl::types::{collection, optional};
+
+/// The longest id of a node within its workflow.
+const MAX_SPEC_ID: usize = 100;
+
+/// What a node cannot be, and what to write instead.
+struct Refusal {
+    problem: String,
+    fix: String,
+}
+
+fn refusal<T>(problem: impl Into<String>, fix: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { problem: problem.into(), fix: fix.into() })
+}
+
+impl<'a> Reader<'a> {
+    /// The nodes of a workflow, without their edges. Those that cannot run are left out, and told.
+    pub(super) fn nodes(&mut self, template: &'a WorkflowTemplate) -> Vec<ReadNode<'a>> {
+        let mut seen = BTreeSet::new();
+        let mut nodes = Vec::new();
+        for node in template.nodes.iter().filter(|node| node.id != START_NODE && node.id != END_NODE) {
+            if !seen.insert(&node.id) {
+                self.fault(template, node, "another node has the same id", "give each its own node_name");
+                continue;
+            }
+            match self.runs(node) {
+                Ok((runs, interface)) => {
+                    let (upstream, downstream) = (Vec::new(), Vec::new());
+                    nodes.push(ReadNode { source: node, runs, interface, upstream, downstream });
+                }
+                Err(Refusal { problem, fix }) => self.fault(template, node, problem, fix),
+            }
+        }
+        if let Some(handler) = &template.failure_node {
+            let fix = "take on_failure from the workflow; clean up in a task that can fail, or watch the execution from outside";
+            self.fault(template, handler, "batchmap runs no failure handlers", fix);
+        }
+        nodes
+    }
+
+    /// What a node runs, and the types that go in and out.
+    fn runs(&self, node: &'a Node) -> Result<(Runs<'a>, Arc<TypedInterface>), Refusal> {
+        check_id(&node.id)?;
+        if !node.output_aliases.is_empty() {
+            return refusal("it renames its outputs (aliases)", "use the outputs under their own names");
+        }
+        match &node.target {
+            Some(Target::TaskNode(task)) => {
+                let task = self.task(task)?;
+                Ok((Runs::Task(task), Arc::new(task.interface.clone().unwrap_or_default())))
+            }
+            Some(Target::ArrayNode(array)) => self.array(array),
+            Some(Target::WorkflowNode(workflow)) => match &workflow.reference {
+                Some(Reference::SubWorkflowRef(id)) => self.sub_workflow(node, id),
+                Some(Reference::LaunchplanRef(id)) => launch_plan(id),
+                None => refusal("it refers to no workflow", "register it again with pyflyte"),
+            },
+            Some(Target::BranchNode(_)) => refusal(
+                "it is a branch (conditional), and batchmap runs no branches",
+                "decide within a task: call the function that is meant, or return early",
+            ),
+            Some(Target::GateNode(_)) => refusal(
+                "it is a gate (approve, wait_for_input, sleep), and batchmap waits for nobody",
+                "split the workflow there, and start the second part by hand",
+            ),
+            None => refusal("it runs nothing", "register it again with pyflyte"),
+        }
+    }
+
+    fn task(&self, node: &TaskNode) -> Result<&'a TaskTemplate, Refusal> {
+        let Some(task_node::Reference::ReferenceId(id)) = &node.reference else {
+            return refusal("it refers to no task", "register it again with pyflyte");
+        };
+        let Some(task) = self.tasks.get(&key(id)).copied() else {
+            let problem = format!("the task {} of version {} is not there", id.name, id.version);
+            return refusal(problem, "register the task first: pyflyte register does so");
+        };
+        if task.metadata.as_ref().is_some_and(|metadata| metadata.is_eager) {
+            return refusal(
+                "it is eager: it would start executions from inside its container",
+                "make it a @workflow, or start the executions from outside",
+            );
+        }
+        Ok(task)
+    }
+
+    fn array(&self, array: &'a ArrayNode) -> Result<(Runs<'a>, Arc<TypedInterface>), Refusal> {
+        let inner = array.node.as_deref().and_then(|node| node.target.as_ref());
+        match inner {
+            Some(Target::TaskNode(task)) => {
+                let task = self.task(task)?;
+                let own = task.interface.clone().unwrap_or_default();
+                // flytekit's map_task registers the task with its lists; only other arrays have those of one element.
+                let lists = array.is_original_sub_node_interface == Some(true);
+                let interface = if lists { listed(own, array) } else { own };
+                Ok((Runs::Array(task), Arc::new(interface)))
+            }
+            Some(Target::WorkflowNode(workflow)) => {
+                let what = match &workflow.reference {
+                    Some(Reference::LaunchplanRef(_)) => "a launch plan",
+                    _ => "a sub-workflow",
+                };
+                let problem = format!("it maps over {what}, and batchmap maps over tasks");
+                refusal(problem, "map over a task; what the workflow does for one element can be one task")
+            }
+            Some(_) => refusal("it maps over a node that is no task", "map over a task"),
+            None => refusal("it maps over nothing", "register it again with pyflyte"),
+        }
+    }
+
+    fn sub_workflow(&self, node: &Node, id: &'a Identifier) -> Result<(Runs<'a>, Arc<TypedInterface>), Refusal> {
+        let Some(template) = self.workflows.get(&key(id)) else {
+            let problem = format!("the sub-workflow {} of version {} is not there", id.name, id.version);
+            return refusal(problem, "register it together with this one: pyflyte register does so");
+        };
+        if own_retries(node) > 0 {
+            let fix = "put the retries on the tasks in it";
+            return refusal("it has retries, and a sub-workflow is not run again as a whole", fix);
+        }
+        Ok((Runs::Workflow(key(id)), Arc::new(template.interface.clone().unwrap_or_default())))
+    }
+
+    /// A fault of a workflow's outputs.
+    pub(super) fn outputs_fault(&mut self, template: &WorkflowTemplate, problem: String, fix: String) {
+        let name = template.id.as_ref().map_or("", |id| &id.name);
+        self.faults.0.push(Fault::missing(format!("outputs of workflow {name}"), problem, fix));
+    }
+}
+
+fn launch_plan<T>(id: &Identifier) -> Result<T, Refusal> {
+    let problem = format!("it runs the launch plan {}, and batchmap runs none within a workflow", id.name);
+    refusal(problem, "call the workflow itself: it then runs as a sub-workflow")
+}
+
+fn check_id(id: &str) -> Result<(), Refusal> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if id.is_empty() || id.len() > MAX_SPEC_ID || !id.chars().all(plain) {
+        let problem = "its id must be letters, digits, '-', '_' and '.'";
+        return refusal(problem, format!("give it a node_name of 1 to {MAX_SPEC_ID} of them"));
+    }
+    Ok(())
+}
+
+/// The interface of an array over a task of one element: lists of what is not bound, and lists of what comes out.
+fn listed(interface: TypedInterface, array: &ArrayNode) -> TypedInterface {
+    let all_count = match array.success_criteria {
+        Some(SuccessCriteria::MinSuccessRatio(ratio)) => ratio >= 1.0,
+        Some(SuccessCriteria::MinSuccesses(_)) => false,
+        None => true,
+    };
+    let list = |variable: Variable, may_fail: bool| {
+        let element = variable.r#type.unwrap_or_default();
+        let element = if may_fail { optional(element) } else { element };
+        Variable { r#type: Some(collection(element)), ..variable }
+    };
+    let input = |(name, variable): (String, Variable)| {
+        let bound = array.bound_inputs.contains(&name);
+        (name, if bound { variable } else { list(variable, false) })
+    };
+    let inputs = interface.inputs.unwrap_or_default().variables.into_iter().map(input).collect();
+    let outputs = interface.outputs.unwrap_or_default().variables.into_iter();
+    let outputs = outputs.map(|(name, variable)| (name, list(variable, !all_count))).collect();
+    TypedInterface {
+        inputs: Some(VariableMap { variables: inputs }),
+        outputs: Some(VariableMap { variables: outputs }),
+    }
+}
+
+fn own_retries(node: &Node) -> u32 {
+    let retries = node.metadata.as_ref().and_then(|metadata| metadata.retries.as_ref());
+    retries.map_or(0, |retries| retries.retries)
+}
+
+/// How often the node itself is run again. A task's retries are made by its map execution, child by child; an array's
+/// outer node has none of its own unless somebody has set them.
+pub(super) fn retries(node: &ReadNode<'_>) -> u32 {
+    match node.runs {
+        Runs::Array(_) => own_retries(node.source),
+        Runs::Task(_) | Runs::Workflow(_) => 0,
+    }
+}
+
+/// What to do about an output or input that a binding names and that is not there.
+pub(super) fn suggest_variable(name: &str, known: Option<&VariableMap>) -> String {
+    let none = VariableMap::default();
+    suggest(name, known.unwrap_or(&none).variables.keys().map(String::as_str))
+}

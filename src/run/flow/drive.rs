@@ -1,0 +1,345 @@
+//! The driver of one workflow's execution: take an action, do it, write down what came of it.
+//!
+//! ```text
+//!            ┌──── Flow::next_action ◄──── handle ◄── journal ◄── check ◄──┐
+//!            ▼                                                             │
+//!   bind inputs, drive a node, stop one, bind outputs: each a task ── its answer
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::Host;
+use super::log::{Log, LogError};
+use super::node::{self, Job, NodeEnd as Driven};
+use super::values::Values;
+use super::view::{FlowView, Stored};
+use crate::aws::store::StoreError;
+use crate::idl::core::LiteralMap;
+use crate::idl::record::FlowRecord;
+use crate::map::flyte::{self, Shape};
+use crate::map::policy::Origin;
+use crate::map::summary::Summary;
+use crate::map::workflow::event::Cached;
+use crate::map::workflow::{Flow, FlowAction, FlowEvent, FlowOutcome, IllegalEvent, NodeEnd, NodeError};
+use crate::run::driver::Control;
+use crate::run::launch;
+
+/// How long to wait after S3 was out of reach.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// What somebody wants of a running execution.
+#[derive(Clone, Debug)]
+pub(super) enum Request {
+    /// Its end.
+    Abort {
+        /// The asker's words.
+        cause: String,
+        /// The asker.
+        principal: String,
+    },
+    /// That this server leaves it, with all that runs, to the next one.
+    Leave,
+}
+
+/// Why an execution is not driven on by this server.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FlowError {
+    /// Its journal.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A journal that does not fit the workflow.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+}
+
+/// The counts of the nodes that run here.
+pub(super) type Progress = Arc<Mutex<BTreeMap<String, watch::Receiver<Option<Summary>>>>>;
+
+/// What a task brings back.
+enum Answer {
+    /// An event, in answer to an action.
+    Event(FlowEvent),
+    /// The action could not be carried out.
+    Not(FlowAction, StoreError),
+    /// It may be tried again now.
+    Again(FlowAction),
+    /// Another server drives the node, or this one was told to leave it.
+    Left,
+}
+
+/// The driver of one execution.
+pub(super) struct FlowDriver {
+    host: Arc<Host>,
+    values: Arc<Values>,
+    record: Arc<FlowRecord>,
+    options: Arc<flyte::Options>,
+    flow: Flow,
+    log: Log,
+    tasks: JoinSet<Answer>,
+    /// The way to those who drive a map execution here, by its id.
+    controls: BTreeMap<String, mpsc::Sender<Control>>,
+    progress: Progress,
+    view: watch::Sender<Arc<FlowView>>,
+}
+
+impl FlowDriver {
+    /// Takes an execution on: from its beginning, or where another server has left it.
+    ///
+    /// # Errors
+    /// When another server was faster, or the journal cannot be written.
+    pub(super) async fn take(
+        host: Arc<Host>,
+        stored: Stored,
+        progress: Progress,
+        view: watch::Sender<Arc<FlowView>>,
+    ) -> Result<FlowDriver, FlowError> {
+        let Stored { record, mut flow, records, .. } = stored;
+        let id = record.id.clone().unwrap_or_default();
+        let root = host.root.flow(&id);
+        // Two lives of one server are two writers.
+        let writer = format!("{}-{:016x}", host.server, crate::run::random());
+        let log = Log::after(host.ports.store.clone(), root.clone(), writer, &records);
+        flow.resume();
+        let values = Arc::new(Values::new(host.ports.store.clone(), root, record.clone()));
+        let options = Arc::new(super::options::options(&record));
+        let controls = BTreeMap::new();
+        let mut driver =
+            FlowDriver { values, options, record, flow, log, tasks: JoinSet::new(), controls, progress, view, host };
+        driver.take_in(FlowEvent::Taken { server: driver.host.server.clone() }).await?;
+        Ok(driver)
+    }
+
+    /// Drives the execution to its end; nothing when this server was told to leave it.
+    ///
+    /// # Errors
+    /// When another server has taken it over, or its journal cannot be gone on with.
+    pub(super) async fn run(
+        mut self,
+        requests: &mut mpsc::Receiver<Request>,
+    ) -> Result<Option<FlowOutcome>, FlowError> {
+        loop {
+            while let Some(action) = self.flow.next_action() {
+                match action {
+                    FlowAction::Record(event) => self.take_in(event).await?,
+                    FlowAction::Finish(outcome) => return Ok(Some(outcome)),
+                    action => self.begin(action),
+                }
+            }
+            tokio::select! {
+                biased;
+                request = requests.recv() => match request {
+                    Some(Request::Abort { cause, principal }) => {
+                        let event = FlowEvent::AbortRequested { cause, principal };
+                        if self.flow.check(&event).is_ok() {
+                            self.take_in(event).await?;
+                        }
+                    }
+                    Some(Request::Leave) | None => {
+                        self.leave().await;
+                        return Ok(None);
+                    }
+                },
+                Some(answer) = self.tasks.join_next() => match answer {
+                    Ok(Answer::Event(event)) => self.answered(event).await?,
+                    Ok(Answer::Not(action, error)) => match lasting(&action, &error) {
+                        Some(event) => self.answered(event).await?,
+                        None => {
+                            tracing::warn!(%error, ?action, "trying again");
+                            self.tasks.spawn_local(async move {
+                                tokio::time::sleep(PAUSE).await;
+                                Answer::Again(action)
+                            });
+                        }
+                    },
+                    Ok(Answer::Again(action)) => self.flow.ask_again(&action),
+                    // Its node goes on elsewhere: so does the execution, and our next record will find that out.
+                    Ok(Answer::Left) => {}
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(_) => return Ok(None),
+                    },
+                },
+            }
+        }
+    }
+
+    /// Takes in what a task has brought, unless it has come too late.
+    async fn answered(&mut self, event: FlowEvent) -> Result<(), FlowError> {
+        if let FlowEvent::NodeEnded { node, .. } = &event {
+            self.progress.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        }
+        match self.flow.check(&event) {
+            Ok(()) => self.take_in(event).await,
+            Err(late) => {
+                tracing::debug!(%late, "an answer is not wanted any more");
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes an event down, however long S3 is out of reach, and goes on from it.
+    async fn take_in(&mut self, event: FlowEvent) -> Result<(), FlowError> {
+        let now = loop {
+            match self.log.append(self.host.ports.clock.now_ms(), vec![event.clone()]).await {
+                Ok(now) => break now,
+                Err(LogError::Store(error @ StoreError::Unreachable { .. })) => {
+                    tracing::warn!(%error, "trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.flow.handle(now, &event)?;
+        let (record, flow) = (self.record.clone(), self.flow.clone());
+        let server = Some(self.host.server.clone());
+        self.view.send_replace(Arc::new(FlowView { record, flow, progress: BTreeMap::new(), server, updated_ms: now }));
+        Ok(())
+    }
+
+    /// Lets go of every node; what AWS Batch holds goes on.
+    async fn leave(&mut self) {
+        for control in self.controls.values() {
+            // One whose driver has ended needs no word.
+            let _ = control.send(Control::Detach).await;
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Begins to carry out an action.
+    fn begin(&mut self, action: FlowAction) {
+        match action {
+            FlowAction::StartNode { ref node, attempt } => {
+                let (values, flow) = (self.values.clone(), self.flow.graph().clone());
+                let (node, host, recovers) = (node.clone(), self.host.clone(), self.record.recovers.clone());
+                self.tasks.spawn_local(async move {
+                    let id = launch::new_id(host.ports.clock.now_ms());
+                    match values.start(&flow, &node, attempt, id, recovers.map(|old| host.root.flow(&old))).await {
+                        Ok(event) => Answer::Event(event),
+                        Err(error) => Answer::Not(action, error),
+                    }
+                });
+            }
+            FlowAction::BindOutputs { ref node } => {
+                let (values, graph, node) = (self.values.clone(), self.flow.graph().clone(), node.clone());
+                self.tasks.spawn_local(async move {
+                    match values.bind_outputs(&graph, node.as_deref()).await {
+                        Ok(event) => Answer::Event(event),
+                        Err(error) => Answer::Not(action, error),
+                    }
+                });
+            }
+            FlowAction::DriveNode { node, attempt, execution } => self.drive(node, attempt, execution),
+            FlowAction::AbortNode { node, attempt, execution } => self.stop(node, attempt, execution),
+            FlowAction::Record(_) | FlowAction::Finish(_) => {}
+        }
+    }
+
+    fn drive(&mut self, node: String, attempt: u32, execution: String) {
+        let (control, mut controlled) = mpsc::channel(4);
+        let (counts, watched) = watch::channel(None);
+        self.controls.insert(execution.clone(), control);
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), watched);
+        let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
+        let graph = self.flow.graph().clone();
+        self.tasks.spawn_local(async move {
+            let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
+            let inputs = match values.inputs(&node).await {
+                Ok(inputs) => inputs,
+                Err(error) => return Answer::Not(action, error),
+            };
+            let job = match job(&graph, &node, &inputs, &options, execution) {
+                Ok(job) => job,
+                Err(end) => return Answer::Event(FlowEvent::NodeEnded { node, attempt, end }),
+            };
+            let cached = job.task.policy.cache.is_some();
+            let end = match node::run(&host, &job, &mut controlled, &counts).await {
+                Driven::Left => return Answer::Left,
+                Driven::Succeeded { outputs, cached: hit } => match values.keep(&node, &outputs).await {
+                    Ok(()) => NodeEnd::Succeeded { cached: cache_word(cached, hit) },
+                    Err(error) => return Answer::Not(action, error),
+                },
+                Driven::Failed { code, message, origin } => {
+                    NodeEnd::Failed(NodeError { code, message, origin, recoverable: false })
+                }
+                Driven::Aborted => NodeEnd::Aborted { reason: "it was terminated".to_owned() },
+            };
+            Answer::Event(FlowEvent::NodeEnded { node, attempt, end })
+        });
+    }
+
+    fn stop(&mut self, node: String, attempt: u32, execution: String) {
+        let reason = match self.flow.abort() {
+            Some((cause, _)) => format!("the workflow is aborted: {cause}"),
+            None => "another node of the workflow has failed".to_owned(),
+        };
+        let control = self.controls.get(&execution).cloned();
+        let host = self.host.clone();
+        self.tasks.spawn_local(async move {
+            let asked = Control::Abort { reason: reason.clone() };
+            // Whoever drives it here answers for it.
+            if let Some(control) = control
+                && control.send(asked).await.is_ok()
+            {
+                return Answer::Left;
+            }
+            match node::stop(&host, &execution, &reason).await {
+                Driven::Left => Answer::Left,
+                _ => Answer::Event(FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Aborted { reason } }),
+            }
+        });
+    }
+}
+
+/// What an error of S3 means for an action, where waiting does not help.
+fn lasting(action: &FlowAction, error: &StoreError) -> Option<FlowEvent> {
+    if matches!(error, StoreError::Unreachable { .. }) {
+        return None;
+    }
+    let error = NodeError {
+        code: "Storage".to_owned(),
+        message: error.to_string(),
+        origin: Origin::System,
+        recoverable: false,
+    };
+    match action {
+        FlowAction::StartNode { node, attempt } | FlowAction::DriveNode { node, attempt, .. } => {
+            Some(FlowEvent::NodeEnded { node: node.clone(), attempt: *attempt, end: NodeEnd::Failed(error) })
+        }
+        FlowAction::BindOutputs { node } => Some(FlowEvent::OutputsBound { node: node.clone(), error: Some(error) }),
+        FlowAction::AbortNode { .. } | FlowAction::Record(_) | FlowAction::Finish(_) => None,
+    }
+}
+
+fn cache_word(cached: bool, hit: bool) -> Cached {
+    match (cached, hit) {
+        (false, _) => Cached::Off,
+        (true, false) => Cached::Populated,
+        (true, true) => Cached::Hit,
+    }
+}
+
+/// What a node is to run.
+fn job(
+    graph: &crate::map::workflow::Graph,
+    node: &str,
+    inputs: &LiteralMap,
+    options: &flyte::Options,
+    execution: String,
+) -> Result<Job, NodeEnd> {
+    let failed = |code: &str, message: String| {
+        NodeEnd::Failed(NodeError { code: code.to_owned(), message, origin: Origin::User, recoverable: false })
+    };
+    let known = graph.node(node).and_then(|node| Some((node, node.task()?)));
+    let Some((node, template)) = known else {
+        return Err(failed("Unknown", format!("the workflow has no node {node} that runs a task")));
+    };
+    let task = flyte::map_task(template, node.source(), inputs, options)
+        .map_err(|refused| failed(refused.code, refused.to_string()))?;
+    let mapped = flyte::shape(template, node.source()) == Shape::List;
+    Ok(Job { task, execution, mapped })
+}

@@ -1,0 +1,380 @@
+//! The host of many executions: it begins them, shows them, ends them, and takes up what nobody drives any more.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use prost::Message;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{LocalPoolHandle, TaskTracker};
+
+use super::drive::{FlowDriver, FlowError, Progress, Request};
+use super::lease::{self, Lease};
+use super::log::LogError;
+use super::view::{self, FlowView, Stored, ViewError};
+use super::{Values, created_ms};
+use crate::aws::batch::Definition;
+use crate::aws::store::StoreError;
+use crate::idl::core::WorkflowExecutionIdentifier;
+use crate::idl::record::FlowRecord;
+use crate::map::layout::flyte::FlyteRoot;
+use crate::map::task::MapTask;
+use crate::run::Ports;
+use crate::run::bound::Results;
+use crate::run::driver::Patience;
+use crate::run::result;
+use crate::run::source::Stores;
+
+/// How long a mark without a journal may be a server's that has just begun.
+const JUST_BEGUN_MS: u64 = 30_000;
+
+/// Makes the job definition of a task, or says what is wrong with it in a sentence.
+pub type Definitions = Arc<dyn Fn(&MapTask) -> Result<Definition, String> + Send + Sync>;
+
+/// What all executions of a server share.
+pub struct Host {
+    /// The outside world.
+    pub ports: Ports,
+    /// The prefix of every key.
+    pub prefix: String,
+    /// The keys of workflows and their executions.
+    pub root: FlyteRoot,
+    /// This server's name: no other's, and no earlier one's.
+    pub server: String,
+    /// Name or ARN of the default queue.
+    pub queue: String,
+    /// Name or ARN of the interruptible queue, where there is one.
+    pub interruptible_queue: Option<String>,
+    /// How tasks become job definitions.
+    pub definitions: Definitions,
+    /// How drivers wait.
+    pub patience: Patience,
+    /// How servers share the work.
+    pub lease: Lease,
+}
+
+impl Host {
+    /// The stores of inputs that lie elsewhere: a node's are all literals, so none is asked for.
+    pub(super) fn stores(&self) -> Stores {
+        let store = self.ports.store.clone();
+        Arc::new(move |_| store.clone())
+    }
+
+    /// The outputs of earlier executions.
+    pub(super) fn results(&self) -> Arc<dyn Results> {
+        Arc::new(result::Stored { store: self.ports.store.clone(), prefix: self.prefix.clone() })
+    }
+}
+
+/// Why an execution was not begun. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// There is one of that name.
+    #[error("execution {0} exists already: give another name")]
+    Exists(String),
+    /// What it is to run cannot be read back.
+    #[error(transparent)]
+    Unusable(#[from] ViewError),
+    /// S3.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The server is being stopped.
+    #[error("this server is being stopped: call again, for another one to answer")]
+    Stopping,
+}
+
+/// An execution's project, domain and name.
+type Key = (String, String, String);
+
+/// An execution that is driven here.
+struct Live {
+    view: watch::Receiver<Arc<FlowView>>,
+    progress: Progress,
+    requests: mpsc::Sender<Request>,
+}
+
+struct Shared {
+    host: Arc<Host>,
+    live: Mutex<BTreeMap<Key, Live>>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    pool: LocalPoolHandle,
+}
+
+/// The executions of a server.
+pub struct Flows {
+    shared: Arc<Shared>,
+    warden: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn key(id: &WorkflowExecutionIdentifier) -> Key {
+    (id.project.clone(), id.domain.clone(), id.name.clone())
+}
+
+impl Flows {
+    /// Begins to host: takes up what no living server drives, now and from time to time.
+    pub fn open(host: Host) -> Flows {
+        let (live, stopping, tasks) = (Mutex::default(), CancellationToken::new(), TaskTracker::new());
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let pool = LocalPoolHandle::new(threads);
+        let shared = Arc::new(Shared { host: Arc::new(host), live, stopping, tasks, pool });
+        let warden = Mutex::new(Some(tokio::spawn(shared.clone().watch())));
+        Flows { shared, warden }
+    }
+
+    /// Begins an execution. It exists when this returns, and is driven to its end by this server or another one.
+    ///
+    /// # Errors
+    /// When it exists already, or S3 cannot be used; then nothing of it is left.
+    pub async fn create(&self, record: FlowRecord) -> Result<(), CreateError> {
+        let host = &self.shared.host;
+        if self.shared.stopping.is_cancelled() {
+            return Err(CreateError::Stopping);
+        }
+        let id = record.id.clone().unwrap_or_default();
+        view::graph(&record)?;
+        let (store, root) = (host.ports.store.as_ref(), host.root.flow(&id));
+        // Marks before the record that they are of: one without it is swept away, a record without them would be lost.
+        let marks = [host.root.running(&id), host.root.index_entry(&id, created_ms(&record))];
+        if store.get(&root.spec()).await.is_ok() {
+            return Err(CreateError::Exists(id.name));
+        }
+        for mark in &marks {
+            store.put(mark, Bytes::new()).await?;
+        }
+        match store.put_new(&root.spec(), Bytes::from(record.encode_to_vec())).await {
+            Ok(()) => {}
+            Err(StoreError::AlreadyExists { .. }) => {
+                let there = view::read_record(store, &root, &id).await?;
+                if *there != record {
+                    return Err(CreateError::Exists(id.name));
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.shared.clone().begin(id).await.map_err(CreateError::Unusable)
+    }
+
+    /// An execution as it stands.
+    ///
+    /// # Errors
+    /// When there is none, or what is stored of it cannot be read.
+    pub async fn view(&self, id: &WorkflowExecutionIdentifier) -> Result<Arc<FlowView>, ViewError> {
+        if let Some(view) = self.shared.live_view(id) {
+            return Ok(view);
+        }
+        Ok(Arc::new(self.stored(id).await?.view()))
+    }
+
+    async fn stored(&self, id: &WorkflowExecutionIdentifier) -> Result<Stored, ViewError> {
+        let host = &self.shared.host;
+        view::read(host.ports.store.as_ref(), &host.root.flow(id), id).await
+    }
+
+    /// The values of an execution.
+    pub fn values(&self, record: &Arc<FlowRecord>) -> Values {
+        let host = &self.shared.host;
+        let id = record.id.clone().unwrap_or_default();
+        Values::new(host.ports.store.clone(), host.root.flow(&id), record.clone())
+    }
+
+    /// What all executions share.
+    pub fn host(&self) -> &Arc<Host> {
+        &self.shared.host
+    }
+
+    /// Asks for the end of an execution; one that is over stays as it is. Where another server drives it, this one takes
+    /// it over.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be taken over.
+    pub async fn abort(&self, id: &WorkflowExecutionIdentifier, cause: &str, principal: &str) -> Result<(), ViewError> {
+        let request = Request::Abort { cause: cause.to_owned(), principal: principal.to_owned() };
+        if self.shared.ask(id, request.clone()).await {
+            return Ok(());
+        }
+        if self.stored(id).await?.flow.finished().is_some() {
+            return Ok(());
+        }
+        self.shared.clone().begin(id.clone()).await?;
+        self.shared.ask(id, request).await;
+        Ok(())
+    }
+
+    /// Executions that are driven here.
+    pub fn driven(&self) -> usize {
+        self.shared.live().len()
+    }
+
+    /// Stops hosting: nothing new is begun, what runs goes on in AWS Batch, and another server may take it up at once.
+    pub async fn stop(&self) {
+        let shared = &self.shared;
+        shared.stopping.cancel();
+        let warden = self.warden.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(warden) = warden {
+            let _ = warden.await;
+        }
+        let leaving: Vec<_> = shared.live().values().map(|live| live.requests.clone()).collect();
+        for requests in leaving {
+            // One that has just ended needs no word.
+            let _ = requests.send(Request::Leave).await;
+        }
+        shared.tasks.close();
+        shared.tasks.wait().await;
+        let host = &shared.host;
+        if let Err(error) = lease::leave(host.ports.store.as_ref(), &host.root, &host.server).await {
+            tracing::warn!(%error, "other servers have to wait for this one's sign of life to lapse");
+        }
+    }
+}
+
+impl Shared {
+    fn live(&self) -> MutexGuard<'_, BTreeMap<Key, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn live_view(&self, id: &WorkflowExecutionIdentifier) -> Option<Arc<FlowView>> {
+        let live = self.live();
+        let live = live.get(&key(id))?;
+        let view = live.view.borrow().clone();
+        let progress = live.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = progress.iter().filter_map(|(node, counts)| Some((node.clone(), counts.borrow().clone()?)));
+        Some(Arc::new(FlowView { progress: counts.collect(), ..(*view).clone() }))
+    }
+
+    /// Passes a request on to whoever drives the execution here.
+    async fn ask(&self, id: &WorkflowExecutionIdentifier, request: Request) -> bool {
+        let requests = self.live().get(&key(id)).map(|live| live.requests.clone());
+        match requests {
+            Some(requests) => requests.send(request).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// Drives an execution here, from where its journal ends. Returns when it is known that it can be.
+    async fn begin(self: Arc<Self>, id: WorkflowExecutionIdentifier) -> Result<(), ViewError> {
+        let host = &self.host;
+        let stored = view::read(host.ports.store.as_ref(), &host.root.flow(&id), &id).await?;
+        if stored.flow.finished().is_some() {
+            self.clean(&id).await;
+            return Ok(());
+        }
+        let (requests, mut requested) = mpsc::channel(16);
+        let progress = Progress::default();
+        let first = FlowView {
+            record: stored.record.clone(),
+            flow: stored.flow.clone(),
+            progress: BTreeMap::new(),
+            server: stored.server(),
+            updated_ms: stored.records.last().map_or_else(|| created_ms(&stored.record), |record| record.now_ms),
+        };
+        let (show, view) = watch::channel(Arc::new(first));
+        {
+            let mut live = self.live();
+            // Somebody else of this server was faster.
+            if live.contains_key(&key(&id)) || self.stopping.is_cancelled() {
+                return Ok(());
+            }
+            live.insert(key(&id), Live { view, progress: progress.clone(), requests });
+        }
+        let shared = self.clone();
+        // Pinned to a thread: a driver's futures hold what may not move between threads.
+        let driven = self.pool.spawn_pinned(move || async move {
+            let ended = shared.drive(stored, progress, show, &mut requested).await;
+            shared.live().remove(&key(&id));
+            match ended {
+                Ok(true) => shared.clean(&id).await,
+                Ok(false) => {}
+                Err(FlowError::Log(error @ LogError::Overtaken { .. })) => tracing::info!(execution = id.name, %error),
+                Err(error) => tracing::error!(execution = id.name, %error, "this execution cannot be driven on here"),
+            }
+        });
+        self.tasks.spawn(async move {
+            if let Err(error) = driven.await {
+                tracing::error!(%error, "the driver of an execution broke");
+            }
+        });
+        Ok(())
+    }
+
+    /// Whether the execution has ended.
+    async fn drive(
+        &self,
+        stored: Stored,
+        progress: Progress,
+        show: watch::Sender<Arc<FlowView>>,
+        requested: &mut mpsc::Receiver<Request>,
+    ) -> Result<bool, FlowError> {
+        let driver = FlowDriver::take(self.host.clone(), stored, progress, show).await?;
+        Ok(driver.run(requested).await?.is_some())
+    }
+
+    /// Takes the mark away from an execution that is over.
+    async fn clean(&self, id: &WorkflowExecutionIdentifier) {
+        let mark = self.host.root.running(id);
+        if let Err(error) = self.host.ports.store.delete_many(&[mark]).await {
+            // The next look finds it over, and tries again.
+            tracing::warn!(%error, "the mark of an execution that is over stays for now");
+        }
+    }
+
+    /// Gives signs of life and looks for executions that nobody drives, until the host is stopped.
+    async fn watch(self: Arc<Self>) {
+        let mut turn = tokio::time::interval(self.host.lease.beat);
+        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                _ = turn.tick() => {}
+            }
+            if let Err(error) = self.clone().look().await {
+                tracing::warn!(%error, "cannot look for executions that nobody drives");
+            }
+        }
+    }
+
+    async fn look(self: Arc<Self>) -> Result<(), StoreError> {
+        let (store, root) = (self.host.ports.store.as_ref(), &self.host.root);
+        lease::beat(store, root, &self.host.server).await?;
+        let mut servers = None;
+        let mut after: Option<String> = None;
+        loop {
+            let page = store.list(&root.all_running(), after.as_deref()).await?;
+            for mark in &page.objects {
+                let Some(id) = root.marked(&mark.key).filter(|id| !self.live().contains_key(&key(id))) else { continue };
+                if servers.is_none() {
+                    servers = Some((lease::servers(store, root, self.host.lease.lapse).await?, store.now().await?));
+                }
+                let Some((alive, now)) = &servers else { continue };
+                let old = now.saturating_sub(mark.modified_ms) > JUST_BEGUN_MS || self.host.lease.lapse.is_zero();
+                let orphaned = match view::owner(store, &root.flow(&id)).await {
+                    Ok(Some(server)) => !alive.contains(&server),
+                    Ok(None) => old,
+                    Err(error) => {
+                        tracing::warn!(execution = id.name, %error, "cannot tell who drives this execution");
+                        continue;
+                    }
+                };
+                if orphaned {
+                    self.clone().adopt(id, old).await;
+                }
+            }
+            after = page.objects.into_iter().last().map(|object| object.key);
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes up an execution that nobody drives; one that was never completely made leaves only its mark, which goes.
+    async fn adopt(self: Arc<Self>, id: WorkflowExecutionIdentifier, old: bool) {
+        match self.clone().begin(id.clone()).await {
+            Ok(()) => tracing::info!(execution = id.name, "taken up"),
+            Err(ViewError::Unknown { .. }) if old => self.clean(&id).await,
+            Err(ViewError::Unknown { .. }) => {}
+            Err(error) => tracing::error!(execution = id.name, %error, "this execution cannot be taken up"),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Executions of workflows: one driver each, and a map execution for every node.
+//!
+//! ```text
+//! Flows ─► one task a workflow (drive) ─► one task a node (node) ─► run::driver, as for any map
+//!   ▲                │ journal (log)
+//!   └─ warden: signs of life (lease), and what nobody drives any more
+//! ```
+
+mod drive;
+mod host;
+mod lease;
+mod log;
+mod node;
+mod options;
+mod values;
+mod view;
+
+pub use host::{CreateError, Flows, Host};
+pub use lease::Lease;
+pub use log::LogError;
+pub use values::Values;
+pub use view::{FlowView, ViewError, created_ms};

@@ -1,0 +1,316 @@
+//! One node: a map execution, from its literals to its outputs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::Host;
+use crate::aws::batch::BatchError;
+use crate::aws::store::StoreError;
+use crate::idl::core::{Literal, LiteralMap};
+use crate::idl::make;
+use crate::map::event::{Decision, Source};
+use crate::map::layout::Root;
+use crate::map::policy::Origin;
+use crate::map::ranges::Ranges;
+use crate::map::summary::Summary;
+use crate::map::task::MapTask;
+use crate::run::driver::{Control, DriveError, Driver, Ended};
+use crate::run::journal::JournalError;
+use crate::run::launch::{self, LaunchError, Names};
+use crate::run::result::{self, ResultError};
+use crate::run::stage::{self, StageError, StageOptions};
+use crate::run::{cache, definition, recover};
+
+/// How long a node waits before it is taken up again after AWS was out of reach for too long.
+const PAUSE: Duration = Duration::from_secs(15);
+
+/// Outputs of one node, in bytes as literals: they are held in memory where they are bound to other nodes' inputs.
+const LARGEST: u64 = 256 << 20;
+
+/// What a node is to do.
+pub(super) struct Job {
+    /// Its task, with literals for inputs.
+    pub task: MapTask,
+    /// The id of its map execution: written to the journal before anything is done, so that whoever takes over finds it.
+    pub execution: String,
+    /// Whether its outputs are lists of what its subtasks put out, or those of its only subtask.
+    pub mapped: bool,
+}
+
+/// How a node ended.
+#[derive(Debug)]
+pub(super) enum NodeEnd {
+    /// With these outputs.
+    Succeeded {
+        /// One literal for each declared output.
+        outputs: LiteralMap,
+        /// Whether every subtask's came from the cache.
+        cached: bool,
+    },
+    /// Not.
+    Failed {
+        /// A short name of what went wrong.
+        code: String,
+        /// What went wrong, folded by index range.
+        message: String,
+        /// Who is to blame.
+        origin: Origin,
+    },
+    /// Because it was asked to.
+    Aborted,
+    /// It goes on without this server.
+    Left,
+}
+
+/// Why a node's end is not known.
+#[derive(Debug, thiserror::Error)]
+enum NodeError {
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    #[error(transparent)]
+    Result(#[from] ResultError),
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Task(String),
+}
+
+/// What an error means for its node.
+enum Meaning {
+    /// Another server drives it.
+    Overtaken,
+    /// It may pass.
+    Passing,
+    /// It will not, and it is somebody's fault.
+    Lasting(Origin),
+}
+
+impl NodeError {
+    fn meaning(&self) -> Meaning {
+        match self {
+            NodeError::Launch(LaunchError::Journal(JournalError::Overtaken { .. }))
+            | NodeError::Drive(DriveError::Journal(JournalError::Overtaken { .. })) => Meaning::Overtaken,
+            NodeError::Drive(error) if error.is_transient() => Meaning::Passing,
+            NodeError::Launch(LaunchError::Store(error) | LaunchError::Journal(JournalError::Store(error)))
+            | NodeError::Stage(StageError::Store(error))
+            | NodeError::Result(ResultError::Store(error))
+            | NodeError::Store(error) => match error {
+                StoreError::Unreachable { .. } => Meaning::Passing,
+                _ => Meaning::Lasting(Origin::System),
+            },
+            NodeError::Batch(BatchError::Refused { .. }) => Meaning::Lasting(Origin::System),
+            NodeError::Batch(_) => Meaning::Passing,
+            NodeError::Stage(StageError::Faults(_)) | NodeError::Task(_) => Meaning::Lasting(Origin::User),
+            _ => Meaning::Lasting(Origin::System),
+        }
+    }
+}
+
+/// Runs a node to its end, taking up what an earlier server has begun of it. AWS's outages are waited for.
+pub(super) async fn run(
+    host: &Host,
+    job: &Job,
+    control: &mut mpsc::Receiver<Control>,
+    progress: &watch::Sender<Option<Summary>>,
+) -> NodeEnd {
+    loop {
+        let error = match attempt(host, job, control, progress).await {
+            Ok(end) => return end,
+            Err(error) => error,
+        };
+        match error.meaning() {
+            Meaning::Overtaken => return NodeEnd::Left,
+            Meaning::Passing => tracing::warn!(execution = job.execution, %error, "trying again"),
+            Meaning::Lasting(origin) => {
+                let code = if origin == Origin::User { "BadTask" } else { "SystemError" };
+                return NodeEnd::Failed { code: code.to_owned(), message: error.to_string(), origin };
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            message = control.recv() => match message {
+                Some(Control::Detach) | None => return NodeEnd::Left,
+                Some(Control::Abort { .. }) => return NodeEnd::Aborted,
+            },
+        }
+    }
+}
+
+/// Ends a node's map execution that nobody drives here. Nothing is launched for it.
+pub(super) async fn stop(host: &Host, execution: &str, reason: &str) -> NodeEnd {
+    let root = Root::new(&host.prefix, execution);
+    loop {
+        let error = match end_now(host, &root, reason).await {
+            Ok(end) => return end,
+            Err(error) => error,
+        };
+        match error.meaning() {
+            Meaning::Overtaken => return NodeEnd::Left,
+            Meaning::Passing => tracing::warn!(execution, %error, "trying again"),
+            Meaning::Lasting(_) => {
+                // The workflow ends all the same; what Batch may hold of it is found by its name.
+                tracing::error!(execution, %error, "a node could not be ended");
+                return NodeEnd::Aborted;
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn end_now(host: &Host, root: &Root, reason: &str) -> Result<NodeEnd, NodeError> {
+    let mut driver = match launch::take_over(&host.ports, root, host.patience).await {
+        Ok(driver) => driver,
+        Err(LaunchError::Unknown { .. } | LaunchError::NeverBegun { .. }) => return Ok(NodeEnd::Aborted),
+        Err(error) => return Err(error.into()),
+    };
+    if driver.execution().decision().is_none() {
+        driver.abort_first(reason)?;
+    }
+    let (_open, mut nobody) = mpsc::channel(1);
+    driver.run(&mut nobody).await?;
+    Ok(NodeEnd::Aborted)
+}
+
+async fn attempt(
+    host: &Host,
+    job: &Job,
+    control: &mut mpsc::Receiver<Control>,
+    progress: &watch::Sender<Option<Summary>>,
+) -> Result<NodeEnd, NodeError> {
+    let root = Root::new(&host.prefix, &job.execution);
+    let Some(mut driver) = driver(host, job, &root).await? else {
+        return Ok(NodeEnd::Succeeded { outputs: empty(job), cached: false });
+    };
+    // Asked while it was being launched: nothing is to be submitted first.
+    match control.try_recv() {
+        Ok(Control::Detach) => return Ok(NodeEnd::Left),
+        Ok(Control::Abort { reason }) if driver.execution().decision().is_none() => driver.abort_first(&reason)?,
+        _ => {}
+    }
+    let mut counts = driver.progress();
+    progress.send_replace(Some(counts.borrow_and_update().clone()));
+    let ended = tokio::select! {
+        ended = driver.run(control) => ended?,
+        never = pass_on(counts, progress) => match never {},
+    };
+    match ended {
+        Ended::Detached => Ok(NodeEnd::Left),
+        Ended::Finished(decision) => {
+            let summary = driver.execution().summary();
+            progress.send_replace(Some(summary.clone()));
+            end_of(host, job, &root, &driver, &decision, &summary).await
+        }
+    }
+}
+
+/// Passes the counts on for as long as the driver runs.
+async fn pass_on(
+    mut counts: watch::Receiver<Summary>,
+    progress: &watch::Sender<Option<Summary>>,
+) -> std::convert::Infallible {
+    while counts.changed().await.is_ok() {
+        progress.send_replace(Some(counts.borrow_and_update().clone()));
+    }
+    std::future::pending().await
+}
+
+/// The driver of a node's map execution, wherever an earlier server has left it; nothing where its lists are empty.
+async fn driver(host: &Host, job: &Job, root: &Root) -> Result<Option<Driver>, NodeError> {
+    let store = &host.ports.store;
+    let record = match launch::read_record(store, root).await {
+        Ok(record) => match launch::take_over(&host.ports, root, host.patience).await {
+            Ok(driver) => return Ok(Some(driver)),
+            Err(LaunchError::NeverBegun { .. }) => record,
+            Err(error) => return Err(error.into()),
+        },
+        Err(LaunchError::Unknown { .. }) => {
+            let options = StageOptions { dry_run: false, stores: host.stores(), results: host.results(), stdin: None };
+            stage::stage(&job.task, store, root, options).await?.record
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if record.size == 0 {
+        return Ok(None);
+    }
+    let hits = cache::look_up(store.as_ref(), root, &record, &Ranges::default()).await?;
+    let reused = recover::events(BTreeMap::from([(Source::Cache, hits)]));
+    let definition = if launch::has_work(&record, &reused)? {
+        let definition = (host.definitions)(&job.task).map_err(NodeError::Task)?;
+        definition::ensure(host.ports.batch.as_ref(), definition).await?
+    } else {
+        String::new()
+    };
+    let queue = host.queue.clone();
+    let names = Names { definition, queue, interruptible_queue: host.interruptible_queue.clone() };
+    Ok(Some(launch::begin_reusing(&host.ports, root, record, names, host.patience, reused).await?))
+}
+
+/// The outputs of a map over nothing.
+fn empty(job: &Job) -> LiteralMap {
+    LiteralMap { literals: job.task.outputs.keys().map(|name| (name.clone(), make::collection(Vec::new()))).collect() }
+}
+
+async fn end_of(
+    host: &Host,
+    job: &Job,
+    root: &Root,
+    driver: &Driver,
+    decision: &Decision,
+    summary: &Summary,
+) -> Result<NodeEnd, NodeError> {
+    Ok(match decision {
+        Decision::Succeeded => {
+            let spool = result::collect(host.ports.store.as_ref(), root, driver.record(), driver.execution()).await?;
+            if spool.bytes() > LARGEST {
+                let message = format!(
+                    "its outputs have {} bytes, and at most {LARGEST} are bound to other nodes: put large values into files",
+                    spool.bytes()
+                );
+                return Err(NodeError::Task(message));
+            }
+            let cached = summary.cached > 0 && summary.cached == driver.record().size;
+            NodeEnd::Succeeded { outputs: outputs(&spool, job.mapped)?, cached }
+        }
+        Decision::Aborted { .. } => NodeEnd::Aborted,
+        _ => failed(job, summary),
+    })
+}
+
+/// The spooled rows as lists, or the only row as it is.
+fn outputs(spool: &result::Spool, mapped: bool) -> Result<LiteralMap, NodeError> {
+    let mut lists: Vec<Vec<Literal>> = vec![Vec::new(); spool.names().len()];
+    let mut rows = spool.read()?;
+    while let Some(row) = rows.next_row()? {
+        for (list, body) in lists.iter_mut().zip(row) {
+            // What the spool holds was encoded by this process.
+            list.push(prost::Message::decode(body.as_slice()).map_err(|error| NodeError::Task(error.to_string()))?);
+        }
+    }
+    let literal = |mut list: Vec<Literal>| if mapped { make::collection(list) } else { list.pop().unwrap_or_else(make::none) };
+    Ok(LiteralMap { literals: spool.names().iter().cloned().zip(lists.into_iter().map(literal)).collect() })
+}
+
+/// The failures of a node's subtasks, as its own.
+fn failed(job: &Job, summary: &Summary) -> NodeEnd {
+    let Some(first) = summary.failures.first() else {
+        let message = summary.reason.clone().unwrap_or_else(|| "the execution failed".to_owned());
+        return NodeEnd::Failed { code: "Failed".to_owned(), message, origin: Origin::System };
+    };
+    let lines = summary.failures.iter().map(|folded| match job.mapped {
+        true => format!("{}: {}: {}", folded.indices, folded.code, folded.message),
+        false => folded.message.clone(),
+    });
+    let mut lines: Vec<String> = lines.collect();
+    if job.mapped {
+        lines.extend(summary.reason.clone());
+    }
+    NodeEnd::Failed { code: first.code.clone(), message: lines.join("\n"), origin: first.origin }
+}

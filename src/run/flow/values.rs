@@ -1,0 +1,145 @@
+//! What nodes are given and leave: bound, stored and read back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::aws::store::{Store, StoreError};
+use crate::idl::core::{Binding, LiteralMap};
+use crate::idl::record::FlowRecord;
+use crate::map::layout::flyte::FlowRoot;
+use crate::map::policy::Origin;
+use crate::map::workflow::{FlowEvent, Graph, NodeEnd, NodeError, Scope, references, resolve};
+
+/// The values of one execution.
+pub struct Values {
+    store: Arc<dyn Store>,
+    root: FlowRoot,
+    record: Arc<FlowRecord>,
+}
+
+impl Values {
+    /// The values under `root`.
+    pub fn new(store: Arc<dyn Store>, root: FlowRoot, record: Arc<FlowRecord>) -> Self {
+        Values { store, root, record }
+    }
+
+    /// The inputs that a node was given.
+    ///
+    /// # Errors
+    /// When S3 fails; [`StoreError::NotFound`] where it has none.
+    pub async fn inputs(&self, node: &str) -> Result<LiteralMap, StoreError> {
+        self.read(&self.root.inputs(node)).await
+    }
+
+    /// The outputs that a node has left; the workflow's own where `node` is empty.
+    ///
+    /// # Errors
+    /// As [`Values::inputs`].
+    pub async fn outputs(&self, node: &str) -> Result<LiteralMap, StoreError> {
+        self.read(&self.root.outputs(node)).await
+    }
+
+    /// Stores a node's outputs.
+    pub(super) async fn keep(&self, node: &str, outputs: &LiteralMap) -> Result<(), StoreError> {
+        self.store.put(&self.root.outputs(node), Bytes::from(outputs.encode_to_vec())).await
+    }
+
+    async fn read(&self, key: &str) -> Result<LiteralMap, StoreError> {
+        let body = self.store.get(key).await?;
+        LiteralMap::decode(body).map_err(|error| StoreError::Refused {
+            operation: "GetObject",
+            bucket: self.store.bucket().to_owned(),
+            key: key.to_owned(),
+            code: "Damaged".to_owned(),
+            message: error.to_string(),
+        })
+    }
+
+    /// Binds a node's inputs and stores them; `execution` is the id of the map execution that is to run it. Where `old`
+    /// has the node's outputs, they are taken.
+    pub(super) async fn start(
+        &self,
+        graph: &Graph,
+        name: &str,
+        attempt: u32,
+        execution: String,
+        old: Option<FlowRoot>,
+    ) -> Result<FlowEvent, StoreError> {
+        let node = name.to_owned();
+        let Some(known) = graph.node(name) else {
+            let end = NodeEnd::Failed(unknown(name));
+            return Ok(FlowEvent::NodeEnded { node, attempt, end });
+        };
+        let inputs = match self.bind(graph, graph.scope_around(known), known.bindings()).await? {
+            Ok(inputs) => inputs,
+            Err(error) => return Ok(FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Failed(error) }),
+        };
+        self.store.put(&self.root.inputs(name), Bytes::from(inputs.encode_to_vec())).await?;
+        if let Some(old) = old.filter(|_| !known.is_parent())
+            && let Some(outputs) = self.left_by(&old, name).await?
+        {
+            self.store.put(&self.root.outputs(name), outputs).await?;
+            let source = self.record.recovers.as_ref().map(|id| id.name.clone()).unwrap_or_default();
+            return Ok(FlowEvent::NodeReused { node, source });
+        }
+        Ok(FlowEvent::NodeStarted { node, attempt, execution: Some(execution).filter(|_| !known.is_parent()) })
+    }
+
+    /// The outputs that a node has left in an earlier execution.
+    async fn left_by(&self, old: &FlowRoot, node: &str) -> Result<Option<Bytes>, StoreError> {
+        match self.store.get(&old.outputs(node)).await {
+            Ok(body) => Ok(Some(body)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Binds the outputs of a sub-workflow, or of the workflow, and stores them.
+    pub(super) async fn bind_outputs(&self, graph: &Graph, node: Option<&str>) -> Result<FlowEvent, StoreError> {
+        let name = node.map(str::to_owned);
+        let Some(scope) = graph.scope_of(node) else {
+            let error = Some(unknown(node.unwrap_or_default()));
+            return Ok(FlowEvent::OutputsBound { node: name, error });
+        };
+        let error = match self.bind(graph, scope, scope.outputs()).await? {
+            Ok(outputs) => {
+                self.keep(node.unwrap_or_default(), &outputs).await?;
+                None
+            }
+            Err(error) => Some(error),
+        };
+        Ok(FlowEvent::OutputsBound { node: name, error })
+    }
+
+    /// The literals that bindings within `scope` stand for.
+    async fn bind(
+        &self,
+        graph: &Graph,
+        scope: &Scope,
+        bindings: &[Binding],
+    ) -> Result<Result<LiteralMap, NodeError>, StoreError> {
+        let mut known: BTreeMap<String, LiteralMap> = BTreeMap::new();
+        for (node, _) in references(bindings) {
+            let literals = match (graph.source_id(scope, &node), graph.owner_id(scope)) {
+                (Some(id), _) => self.outputs(&id).await?,
+                (None, Some(owner)) => self.inputs(owner).await?,
+                (None, None) => self.record.inputs.clone().unwrap_or_default(),
+            };
+            known.insert(node, literals);
+        }
+        let bound = resolve(bindings, |node, var| known.get(node)?.literals.get(var));
+        Ok(bound.map_err(|error| error.node_error()))
+    }
+}
+
+fn unknown(node: &str) -> NodeError {
+    NodeError {
+        code: "Unknown".to_owned(),
+        message: format!("the workflow has no node {node:?}"),
+        origin: Origin::System,
+        recoverable: false,
+    }
+}

@@ -1,0 +1,136 @@
+//! Uploads and downloads: addresses on this server's own port that stand for objects of the bucket.
+//!
+//! They are signed, so that whoever has one can use it for its time and its object alone, and they hold no `?`: flytekit
+//! takes one for a pattern. Any server of the bucket takes what another one has signed.
+
+mod http;
+mod sign;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tonic::Status;
+
+pub(super) use self::http::routes;
+use self::sign::{Action, Signer};
+use super::status;
+use crate::aws::store::Store;
+use crate::idl::service::{
+    CreateDownloadLocationRequest, CreateDownloadLocationResponse, CreateUploadLocationRequest,
+    CreateUploadLocationResponse,
+};
+use crate::map::layout::flyte::{FlyteRoot, escape};
+
+/// How long an address holds when the client does not say.
+const LIFE: Duration = Duration::from_secs(3600);
+
+/// How long it holds at most.
+const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Characters of a file's name.
+const LONGEST_NAME: usize = 255;
+
+/// The way to and from the bucket for clients that know only this server.
+pub struct Data {
+    store: Arc<dyn Store>,
+    root: FlyteRoot,
+    signer: Signer,
+}
+
+impl Data {
+    /// Opens the bucket's own secret, or makes it.
+    ///
+    /// # Errors
+    /// When the bucket cannot be used.
+    pub async fn open(store: Arc<dyn Store>, root: FlyteRoot) -> Result<Data, Status> {
+        let signer = Signer::open(store.as_ref(), &root).await?;
+        Ok(Data { store, root, signer })
+    }
+
+    /// CreateUploadLocation. `server` is `http://HOST:PORT`, as the client reaches this server.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT when the request says neither where to put the file nor what is in it.
+    pub fn upload_location(
+        &self,
+        request: &CreateUploadLocationRequest,
+        server: &str,
+    ) -> Result<CreateUploadLocationResponse, Status> {
+        for (name, value) in [("project", &request.project), ("domain", &request.domain)] {
+            if value.is_empty() {
+                return Err(status::invalid(format!("{name} is empty: name the one that the file is for")));
+            }
+        }
+        for (name, value) in [("filename", &request.filename), ("filename_root", &request.filename_root)] {
+            if value.chars().count() > LONGEST_NAME {
+                return Err(status::invalid(format!("{name} has more than {LONGEST_NAME} characters")));
+            }
+        }
+        let md5 = hex(&request.content_md5);
+        if !md5.is_empty() && md5.len() != 32 {
+            let found = request.content_md5.len();
+            return Err(status::invalid(format!("content_md5 has {found} bytes: an MD5 digest has 16")));
+        }
+        let folder = match request.filename_root.as_str() {
+            "" if md5.is_empty() => {
+                return Err(status::invalid("content_md5 and filename_root are both missing: give one of them"));
+            }
+            "" => md5.clone(),
+            root => escape(root),
+        };
+        let file = match request.filename.as_str() {
+            "" => format!("{:016x}", crate::run::random()),
+            name => escape(name),
+        };
+        let key = format!("{}{folder}/{file}", self.root.uploads(&request.project, &request.domain));
+        let expires = expires(request.expires_in.as_ref());
+        let path = self.signer.path(&Action::Upload { md5 }, expires, &key);
+        Ok(CreateUploadLocationResponse {
+            signed_url: format!("{server}{path}"),
+            native_url: format!("s3://{}/{key}", self.store.bucket()),
+            expires_at: Some(expires.into()),
+            headers: Default::default(),
+        })
+    }
+
+    /// CreateDownloadLocation.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT when the address is none of this bucket.
+    pub fn download_location(
+        &self,
+        request: &CreateDownloadLocationRequest,
+        server: &str,
+    ) -> Result<CreateDownloadLocationResponse, Status> {
+        let key = request.native_url.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+        let key = key.filter(|(bucket, _)| *bucket == self.store.bucket()).map(|(_, key)| key).ok_or_else(|| {
+            let bucket = self.store.bucket();
+            status::invalid(format!("native_url is {:?}: give an address in s3://{bucket}/", request.native_url))
+        })?;
+        let expires = expires(request.expires_in.as_ref());
+        let signed_url = vec![self.address(key, expires, server)];
+        Ok(CreateDownloadLocationResponse { signed_url: signed_url.concat(), expires_at: Some(expires.into()) })
+    }
+
+    /// An address to read an object from.
+    pub fn address(&self, key: &str, expires: SystemTime, server: &str) -> String {
+        format!("{server}{}", self.signer.path(&Action::Download, expires, key))
+    }
+
+    /// When an address that is made now and asked for nothing else loses its force.
+    pub fn soon() -> SystemTime {
+        SystemTime::now() + LIFE
+    }
+}
+
+/// The end of an address's time, to the second.
+fn expires(asked: Option<&prost_types::Duration>) -> SystemTime {
+    let life = asked.and_then(|asked| Duration::try_from(*asked).ok()).filter(|life| !life.is_zero()).unwrap_or(LIFE);
+    let end = SystemTime::now() + life.min(LONGEST_LIFE);
+    let seconds = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,213 @@
+//! Launch plans. One version of each name may be active; the mark that says which is the only thing here that changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tonic::Status;
+
+use super::{Entities, misplaced};
+use crate::aws::store::StoreError;
+use crate::idl::admin::{
+    ActiveLaunchPlanListRequest, ActiveLaunchPlanRequest, LaunchPlan, LaunchPlanClosure, LaunchPlanCreateRequest,
+    LaunchPlanCreateResponse, LaunchPlanList, LaunchPlanSpec, LaunchPlanState, LaunchPlanUpdateRequest,
+    LaunchPlanUpdateResponse, ObjectGetRequest, ResourceListRequest,
+};
+use crate::idl::core::{Identifier, Parameter, ParameterMap, TypedInterface, parameter};
+use crate::idl::record::Registered;
+use crate::idl::record::registered::Spec;
+use crate::map::layout::flyte::{Kind, unescape};
+use crate::service::registry::filter::{self, Filter};
+use crate::service::registry::list::every;
+use crate::service::registry::{identified, shown};
+use crate::service::status;
+
+impl Entities {
+    /// CreateLaunchPlan.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT when its workflow is not registered, or its inputs are not the workflow's.
+    pub async fn create_launch_plan(&self, request: LaunchPlanCreateRequest) -> Result<LaunchPlanCreateResponse, Status> {
+        let id = identified(Kind::LaunchPlan, request.id)?;
+        let spec = request.spec.ok_or_else(|| status::invalid("spec is missing: give the launch plan"))?;
+        let interface = self.interface(&spec).await?;
+        let known = interface.inputs.unwrap_or_default().variables;
+        let defaults = spec.default_inputs.iter().flat_map(|inputs| inputs.parameters.keys());
+        let fixed = spec.fixed_inputs.iter().flat_map(|inputs| inputs.literals.keys());
+        if let Some(unknown) = defaults.chain(fixed).find(|name| !known.contains_key(*name)) {
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            return Err(status::invalid(format!(
+                "input {unknown} of launch plan {} is none of its workflow's: there are {}",
+                shown(&id),
+                names.join(", ")
+            )));
+        }
+        let entity = Registered { id: Some(id), spec: Some(Spec::LaunchPlan(spec)), ..Default::default() };
+        self.registry.put(Kind::LaunchPlan, entity).await?;
+        Ok(LaunchPlanCreateResponse {})
+    }
+
+    /// GetLaunchPlan.
+    ///
+    /// # Errors
+    /// NOT_FOUND when it is not registered.
+    pub async fn get_launch_plan(&self, request: ObjectGetRequest) -> Result<LaunchPlan, Status> {
+        let id = identified(Kind::LaunchPlan, request.id)?;
+        let entity = self.registry.get(Kind::LaunchPlan, &id).await?;
+        let active = self.active_version(&id.project, &id.domain, &id.name).await?;
+        self.launch_plan(&entity, active.as_deref()).await
+    }
+
+    /// ListLaunchPlans.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT when the request cannot be understood.
+    pub async fn list_launch_plans(&self, request: ResourceListRequest) -> Result<LaunchPlanList, Status> {
+        let filter = Filter::parse(&request.filters, &["name", "version", "project", "domain", "state"])?;
+        if !filter.asks("state") {
+            let (page, token) = self.registry.list(Kind::LaunchPlan, &request).await?;
+            return Ok(LaunchPlanList { launch_plans: self.launch_plans(&page).await?, token });
+        }
+        // The state is not in the keys, so all are read.
+        let all = ResourceListRequest { limit: 0, token: String::new(), ..request.clone() };
+        let (all, _) = self.registry.list(Kind::LaunchPlan, &all).await?;
+        let mut plans = self.launch_plans(&all).await?;
+        plans.retain(|plan| {
+            let state = plan.closure.as_ref().map_or(0, |closure| closure.state);
+            let value = if state == i32::from(LaunchPlanState::Active) { "1" } else { "0" };
+            filter.admits(|field| (field == "state").then_some(value))
+        });
+        let (launch_plans, token) = filter::page(plans, request.limit, &request.token)?;
+        Ok(LaunchPlanList { launch_plans, token })
+    }
+
+    /// GetActiveLaunchPlan.
+    ///
+    /// # Errors
+    /// NOT_FOUND when no version is active, which clients take for a reason to look for the newest.
+    pub async fn get_active_launch_plan(&self, request: ActiveLaunchPlanRequest) -> Result<LaunchPlan, Status> {
+        let id = request.id.ok_or_else(|| status::invalid("id is missing: give project, domain and name"))?;
+        match self.active_version(&id.project, &id.domain, &id.name).await? {
+            Some(version) => {
+                let id = Identifier { project: id.project, domain: id.domain, name: id.name, version, ..Default::default() };
+                self.get_launch_plan(ObjectGetRequest { id: Some(id) }).await
+            }
+            None => Err(status::not_found(format!("no version of launch plan {} is active", id.name))),
+        }
+    }
+
+    /// ListActiveLaunchPlans.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT when the request cannot be understood.
+    pub async fn list_active_launch_plans(&self, request: ActiveLaunchPlanListRequest) -> Result<LaunchPlanList, Status> {
+        filter::order(request.sort_by.as_ref())?;
+        let prefix = self.registry.root().actives(&request.project, &request.domain);
+        let marks = every(self.registry.store().as_ref(), &prefix).await?;
+        let names = marks.iter().filter_map(|mark| unescape(mark.key.strip_prefix(&prefix)?)).collect();
+        let (names, token) = filter::page(names, request.limit, &request.token)?;
+        let mut launch_plans = Vec::new();
+        for name in names {
+            let id = crate::idl::admin::NamedEntityIdentifier {
+                project: request.project.clone(),
+                domain: request.domain.clone(),
+                name,
+                ..Default::default()
+            };
+            match self.get_active_launch_plan(ActiveLaunchPlanRequest { id: Some(id) }).await {
+                Ok(plan) => launch_plans.push(plan),
+                // Made inactive in between.
+                Err(error) if error.code() == tonic::Code::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(LaunchPlanList { launch_plans, token })
+    }
+
+    /// UpdateLaunchPlan: makes a version the active one, or none. Schedules are told back and not followed.
+    ///
+    /// # Errors
+    /// NOT_FOUND when it is not registered.
+    pub async fn update_launch_plan(&self, request: LaunchPlanUpdateRequest) -> Result<LaunchPlanUpdateResponse, Status> {
+        let state = request.state();
+        let id = identified(Kind::LaunchPlan, request.id)?;
+        self.registry.get(Kind::LaunchPlan, &id).await?;
+        let (store, key) = (self.registry.store(), self.registry.root().active(&id.project, &id.domain, &id.name));
+        match state {
+            LaunchPlanState::Active => {
+                store.put(&key, Bytes::from(id.version.into_bytes())).await.map_err(status::store)?;
+            }
+            LaunchPlanState::Inactive => {
+                if self.active_version(&id.project, &id.domain, &id.name).await?.as_deref() == Some(&id.version) {
+                    store.delete_many(&[key]).await.map_err(status::store)?;
+                }
+            }
+        }
+        Ok(LaunchPlanUpdateResponse {})
+    }
+
+    async fn active_version(&self, project: &str, domain: &str, name: &str) -> Result<Option<String>, Status> {
+        let key = self.registry.root().active(project, domain, name);
+        match self.registry.store().get(&key).await {
+            Ok(body) => String::from_utf8(body.into()).map(Some).map_err(|error| status::damaged(&key, error)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(status::store(error)),
+        }
+    }
+
+    async fn launch_plans(&self, entities: &[Arc<Registered>]) -> Result<Vec<LaunchPlan>, Status> {
+        let mut plans = Vec::with_capacity(entities.len());
+        let mut active: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for entity in entities {
+            let id = entity.id.clone().unwrap_or_default();
+            if !active.contains_key(&id.name) {
+                let version = self.active_version(&id.project, &id.domain, &id.name).await?;
+                active.insert(id.name.clone(), version);
+            }
+            plans.push(self.launch_plan(entity, active[&id.name].as_deref()).await?);
+        }
+        Ok(plans)
+    }
+
+    async fn launch_plan(&self, entity: &Registered, active: Option<&str>) -> Result<LaunchPlan, Status> {
+        let Some(Spec::LaunchPlan(spec)) = &entity.spec else { return Err(misplaced(entity)) };
+        let interface = self.interface(spec).await?;
+        let version = entity.id.as_ref().map(|id| id.version.as_str());
+        let state = if version == active { LaunchPlanState::Active } else { LaunchPlanState::Inactive };
+        let closure = LaunchPlanClosure {
+            state: state.into(),
+            expected_inputs: Some(expected(spec, &interface)),
+            expected_outputs: interface.outputs,
+            created_at: entity.created_at,
+            updated_at: entity.created_at,
+        };
+        Ok(LaunchPlan { id: entity.id.clone(), spec: Some(spec.clone()), closure: Some(closure) })
+    }
+
+    /// The interface of a launch plan's workflow.
+    async fn interface(&self, spec: &LaunchPlanSpec) -> Result<TypedInterface, Status> {
+        let id = spec.workflow_id.clone();
+        let id = id.ok_or_else(|| status::invalid("spec.workflow_id is missing: name the workflow"))?;
+        let workflow = self.registry.get(Kind::Workflow, &id).await.map_err(|error| match error.code() {
+            tonic::Code::NotFound => status::invalid(format!(
+                "spec.workflow_id names workflow {}, which is not registered: register it first",
+                shown(&id)
+            )),
+            _ => error,
+        })?;
+        let Some(Spec::Workflow(workflow)) = &workflow.spec else { return Err(misplaced(&workflow)) };
+        Ok(workflow.template.as_ref().and_then(|template| template.interface.clone()).unwrap_or_default())
+    }
+}
+
+/// The inputs that an execution of a launch plan may give: those that are not fixed, each with its default or required.
+pub(in crate::service) fn expected(spec: &LaunchPlanSpec, interface: &TypedInterface) -> ParameterMap {
+    let fixed = |name: &String| spec.fixed_inputs.as_ref().is_some_and(|fixed| fixed.literals.contains_key(name));
+    let default = |name: &String| spec.default_inputs.as_ref()?.parameters.get(name)?.behavior.clone();
+    let inputs = interface.inputs.iter().flat_map(|inputs| &inputs.variables).filter(|(name, _)| !fixed(name));
+    let parameters = inputs.map(|(name, variable)| {
+        let behavior = default(name).or(Some(parameter::Behavior::Required(true)));
+        (name.clone(), Parameter { var: Some(variable.clone()), behavior })
+    });
+    ParameterMap { parameters: parameters.collect() }
+}

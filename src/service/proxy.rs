@@ -1,0 +1,52 @@
+//! DataProxyService: where clients put files, and what addresses of values stand for.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::admin::server_url;
+use super::data::Data;
+use super::executions::Executions;
+use super::rpc::data_proxy_service_server::DataProxyService;
+use super::status;
+use crate::idl::service::{
+    CreateDownloadLinkRequest, CreateDownloadLinkResponse, CreateDownloadLocationRequest,
+    CreateDownloadLocationResponse, CreateUploadLocationRequest, CreateUploadLocationResponse, GetDataRequest,
+    GetDataResponse,
+};
+
+/// The service.
+pub(super) struct Proxy {
+    pub(super) data: Arc<Data>,
+    pub(super) executions: Arc<Executions>,
+}
+
+#[tonic::async_trait]
+impl DataProxyService for Proxy {
+    async fn create_upload_location(
+        &self,
+        request: Request<CreateUploadLocationRequest>,
+    ) -> Result<Response<CreateUploadLocationResponse>, Status> {
+        let server = server_url(&request);
+        self.data.upload_location(request.get_ref(), &server).map(Response::new)
+    }
+
+    async fn create_download_location(
+        &self,
+        request: Request<CreateDownloadLocationRequest>,
+    ) -> Result<Response<CreateDownloadLocationResponse>, Status> {
+        let server = server_url(&request);
+        self.data.download_location(request.get_ref(), &server).map(Response::new)
+    }
+
+    async fn create_download_link(
+        &self,
+        _: Request<CreateDownloadLinkRequest>,
+    ) -> Result<Response<CreateDownloadLinkResponse>, Status> {
+        Err(status::unimplemented("decks are not kept"))
+    }
+
+    async fn get_data(&self, request: Request<GetDataRequest>) -> Result<Response<GetDataResponse>, Status> {
+        self.executions.get_data(request.into_inner()).await.map(Response::new)
+    }
+}

@@ -1,0 +1,95 @@
+//! Listing entities. A listing reads keys and dates; only the entities of the page itself are fetched.
+
+use std::sync::Arc;
+
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use tonic::Status;
+
+use super::Registry;
+use super::filter::{self, Filter, Key};
+use crate::aws::store::Listed;
+use crate::idl::admin::{NamedEntityIdentifier, ResourceListRequest};
+use crate::idl::record::Registered;
+use crate::map::layout::flyte::{Kind, unescape};
+use crate::service::status;
+
+/// Entities fetched at once.
+const AT_ONCE: usize = 16;
+
+/// One entity of a listing, not yet read.
+#[derive(Clone, Debug)]
+struct Entry {
+    key: String,
+    name: String,
+    version: String,
+    modified_ms: u64,
+}
+
+/// A page of entities, and the token of the next one.
+pub type Entities = (Vec<Arc<Registered>>, String);
+
+impl Registry {
+    /// The entities that a request asks for: all versions of one name, or of all names of a domain.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT when the request cannot be understood.
+    pub async fn list(&self, kind: Kind, request: &ResourceListRequest) -> Result<Entities, Status> {
+        let of = request.id.clone().unwrap_or_default();
+        let filter = Filter::parse(&request.filters, &["name", "version", "project", "domain", "state"])?;
+        let (key, descending) = filter::order(request.sort_by.as_ref())?;
+        let mut entries = self.entries(kind, &of).await?;
+        entries.retain(|entry| {
+            filter.admits(|field| match field {
+                "name" => Some(&entry.name),
+                "version" => Some(&entry.version),
+                "project" => Some(&of.project),
+                "domain" => Some(&of.domain),
+                // Whoever knows the states has to look.
+                _ => None,
+            })
+        });
+        match key {
+            Key::Created => entries.sort_by(|a, b| a.modified_ms.cmp(&b.modified_ms).then_with(|| a.key.cmp(&b.key))),
+            Key::Name => entries.sort_by(|a, b| a.key.cmp(&b.key)),
+        }
+        if descending {
+            entries.reverse();
+        }
+        let (page, next) = filter::page(entries, request.limit, &request.token)?;
+        let reads: Vec<_> = page.into_iter().map(|entry| self.at(entry.key).boxed()).collect();
+        Ok((futures::stream::iter(reads).buffered(AT_ONCE).try_collect().await?, next))
+    }
+
+    async fn entries(&self, kind: Kind, of: &NamedEntityIdentifier) -> Result<Vec<Entry>, Status> {
+        if of.project.is_empty() || of.domain.is_empty() {
+            return Err(status::invalid("id is incomplete: give project and domain"));
+        }
+        let all = self.root.entities(kind, &of.project, &of.domain);
+        let prefix = match of.name.as_str() {
+            "" => all.clone(),
+            name => self.root.versions(kind, &of.project, &of.domain, name),
+        };
+        let objects = every(self.store.as_ref(), &prefix).await?;
+        let entry = |object: Listed| {
+            let (name, version) = object.key.strip_prefix(&all)?.split_once('/')?;
+            let (name, version) = (unescape(name)?, unescape(version)?);
+            Some(Entry { name, version, modified_ms: object.modified_ms, key: object.key })
+        };
+        Ok(objects.into_iter().filter_map(entry).collect())
+    }
+}
+
+/// All objects under a prefix.
+pub(crate) async fn every(
+    store: &dyn crate::aws::store::Store,
+    prefix: &str,
+) -> Result<Vec<Listed>, Status> {
+    let mut all: Vec<Listed> = Vec::new();
+    loop {
+        let page = store.list(prefix, all.last().map(|last| last.key.as_str())).await.map_err(status::store)?;
+        all.extend(page.objects);
+        if !page.more {
+            return Ok(all);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! One port for gRPC and plain HTTP.
+//!
+//! ```text
+//! bind(addr) ─► Bound: the address is known ─► serve(router) ─► Serving ─► stop()
+//! ```
+
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+
+use super::status;
+
+/// How a client reaches this server, as its request says: `http://HOST:PORT`.
+#[derive(Clone, Debug)]
+pub(super) struct ServerUrl(pub String);
+
+/// An address taken, and not served yet: connections wait.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+/// A server at work.
+#[derive(Debug)]
+pub struct Serving {
+    addr: SocketAddr,
+    stopping: CancellationToken,
+    task: JoinHandle<io::Result<()>>,
+}
+
+/// Takes an address; port 0 takes a free one.
+///
+/// # Errors
+/// When it cannot be had.
+pub async fn bind(addr: SocketAddr) -> io::Result<Bound> {
+    let listener = TcpListener::bind(addr).await?;
+    let addr = listener.local_addr()?;
+    Ok(Bound { listener, addr })
+}
+
+impl Bound {
+    /// The address.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Begins to serve.
+    pub fn serve(self, router: Router) -> Serving {
+        let stopping = CancellationToken::new();
+        let stopped = stopping.clone().cancelled_owned();
+        let serving = axum::serve(self.listener, router).with_graceful_shutdown(stopped);
+        Serving { addr: self.addr, stopping, task: tokio::spawn(serving.into_future()) }
+    }
+}
+
+impl Serving {
+    /// The address.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Takes no new connection, lets requests under way end, and returns when they have.
+    ///
+    /// # Errors
+    /// When serving had failed.
+    pub async fn stop(self) -> io::Result<()> {
+        self.stopping.cancel();
+        self.task.await.map_err(io::Error::other)?
+    }
+}
+
+/// Around every request: tells handlers how the client reaches this server, turns a panic into INTERNAL, and gives what
+/// is not served a sentence.
+pub(super) async fn guard(mut request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let grpc = is_grpc(request.headers().get(CONTENT_TYPE));
+    let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
+    let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok().map(str::to_owned));
+    request.extensions_mut().insert(ServerUrl(format!("http://{}", host.unwrap_or_default())));
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) if grpc => explained(response, &path),
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!(path, "a request broke its handler");
+            let message = "batchmap has a fault of its own here; the server's log says more";
+            if grpc {
+                status::status(Code::Internal, message).into_http::<Body>()
+            } else {
+                (StatusCode::INTERNAL_SERVER_ERROR, format!("{message}\n")).into_response()
+            }
+        }
+    }
+}
+
+fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// What is not served is answered UNIMPLEMENTED without a word by the generated code.
+fn explained(response: Response, path: &str) -> Response {
+    let headers = response.headers();
+    let unimplemented = headers.get("grpc-status").is_some_and(|code| code.as_bytes() == b"12");
+    if unimplemented && headers.get("grpc-message").is_none_or(HeaderValue::is_empty) {
+        return status::unimplemented(format!("batchmap does not serve {}", path.trim_start_matches('/'))).into_http::<Body>();
+    }
+    response
+}
