@@ -31,7 +31,10 @@ fn domains() -> Vec<Domain> {
 
 #[tonic::async_trait]
 impl AdminService for Admin {
-    async fn create_task(&self, request: Request<admin::TaskCreateRequest>) -> Result<Response<admin::TaskCreateResponse>, Status> {
+    async fn create_task(
+        &self,
+        request: Request<admin::TaskCreateRequest>,
+    ) -> Result<Response<admin::TaskCreateResponse>, Status> {
         self.entities.create_task(request.into_inner()).await.map(Response::new)
     }
 
@@ -39,97 +42,166 @@ impl AdminService for Admin {
         self.entities.get_task(request.into_inner()).await.map(Response::new)
     }
 
-    async fn list_tasks(&self, request: Request<admin::ResourceListRequest>) -> Result<Response<admin::TaskList>, Status> {
+    async fn list_tasks(
+        &self,
+        request: Request<admin::ResourceListRequest>,
+    ) -> Result<Response<admin::TaskList>, Status> {
         self.entities.list_tasks(request.into_inner()).await.map(Response::new)
     }
 
-    async fn create_workflow(&self, request: Request<admin::WorkflowCreateRequest>) -> Result<Response<admin::WorkflowCreateResponse>, Status> {
+    async fn create_workflow(
+        &self,
+        request: Request<admin::WorkflowCreateRequest>,
+    ) -> Result<Response<admin::WorkflowCreateResponse>, Status> {
         self.entities.create_workflow(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_workflow(&self, request: Request<admin::ObjectGetRequest>) -> Result<Response<admin::Workflow>, Status> {
+    async fn get_workflow(
+        &self,
+        request: Request<admin::ObjectGetRequest>,
+    ) -> Result<Response<admin::Workflow>, Status> {
         self.entities.get_workflow(request.into_inner()).await.map(Response::new)
     }
 
-    async fn list_workflows(&self, request: Request<admin::ResourceListRequest>) -> Result<Response<admin::WorkflowList>, Status> {
+    async fn list_workflows(
+        &self,
+        request: Request<admin::ResourceListRequest>,
+    ) -> Result<Response<admin::WorkflowList>, Status> {
         self.entities.list_workflows(request.into_inner()).await.map(Response::new)
     }
 
-    async fn create_launch_plan(&self, request: Request<admin::LaunchPlanCreateRequest>) -> Result<Response<admin::LaunchPlanCreateResponse>, Status> {
+    async fn create_launch_plan(
+        &self,
+        request: Request<admin::LaunchPlanCreateRequest>,
+    ) -> Result<Response<admin::LaunchPlanCreateResponse>, Status> {
         self.entities.create_launch_plan(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_launch_plan(&self, request: Request<admin::ObjectGetRequest>) -> Result<Response<admin::LaunchPlan>, Status> {
+    async fn get_launch_plan(
+        &self,
+        request: Request<admin::ObjectGetRequest>,
+    ) -> Result<Response<admin::LaunchPlan>, Status> {
         self.entities.get_launch_plan(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_active_launch_plan(&self, request: Request<admin::ActiveLaunchPlanRequest>) -> Result<Response<admin::LaunchPlan>, Status> {
+    async fn get_active_launch_plan(
+        &self,
+        request: Request<admin::ActiveLaunchPlanRequest>,
+    ) -> Result<Response<admin::LaunchPlan>, Status> {
         self.entities.get_active_launch_plan(request.into_inner()).await.map(Response::new)
     }
 
-    async fn list_active_launch_plans(&self, request: Request<admin::ActiveLaunchPlanListRequest>) -> Result<Response<admin::LaunchPlanList>, Status> {
+    async fn list_active_launch_plans(
+        &self,
+        request: Request<admin::ActiveLaunchPlanListRequest>,
+    ) -> Result<Response<admin::LaunchPlanList>, Status> {
         self.entities.list_active_launch_plans(request.into_inner()).await.map(Response::new)
     }
 
-    async fn list_launch_plans(&self, request: Request<admin::ResourceListRequest>) -> Result<Response<admin::LaunchPlanList>, Status> {
+    async fn list_launch_plans(
+        &self,
+        request: Request<admin::ResourceListRequest>,
+    ) -> Result<Response<admin::LaunchPlanList>, Status> {
         self.entities.list_launch_plans(request.into_inner()).await.map(Response::new)
     }
 
-    async fn update_launch_plan(&self, request: Request<admin::LaunchPlanUpdateRequest>) -> Result<Response<admin::LaunchPlanUpdateResponse>, Status> {
+    async fn update_launch_plan(
+        &self,
+        request: Request<admin::LaunchPlanUpdateRequest>,
+    ) -> Result<Response<admin::LaunchPlanUpdateResponse>, Status> {
         self.entities.update_launch_plan(request.into_inner()).await.map(Response::new)
     }
 
-    async fn create_execution(&self, request: Request<admin::ExecutionCreateRequest>) -> Result<Response<admin::ExecutionCreateResponse>, Status> {
+    async fn create_execution(
+        &self,
+        request: Request<admin::ExecutionCreateRequest>,
+    ) -> Result<Response<admin::ExecutionCreateResponse>, Status> {
         self.executions.create_execution(request.into_inner()).await.map(Response::new)
     }
 
-    async fn relaunch_execution(&self, request: Request<admin::ExecutionRelaunchRequest>) -> Result<Response<admin::ExecutionCreateResponse>, Status> {
+    async fn relaunch_execution(
+        &self,
+        request: Request<admin::ExecutionRelaunchRequest>,
+    ) -> Result<Response<admin::ExecutionCreateResponse>, Status> {
         self.executions.relaunch_execution(request.into_inner()).await.map(Response::new)
     }
 
-    async fn recover_execution(&self, request: Request<admin::ExecutionRecoverRequest>) -> Result<Response<admin::ExecutionCreateResponse>, Status> {
+    async fn recover_execution(
+        &self,
+        request: Request<admin::ExecutionRecoverRequest>,
+    ) -> Result<Response<admin::ExecutionCreateResponse>, Status> {
         self.executions.recover_execution(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_execution(&self, request: Request<admin::WorkflowExecutionGetRequest>) -> Result<Response<admin::Execution>, Status> {
+    async fn get_execution(
+        &self,
+        request: Request<admin::WorkflowExecutionGetRequest>,
+    ) -> Result<Response<admin::Execution>, Status> {
         self.executions.get_execution(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_execution_data(&self, request: Request<admin::WorkflowExecutionGetDataRequest>) -> Result<Response<admin::WorkflowExecutionGetDataResponse>, Status> {
+    async fn get_execution_data(
+        &self,
+        request: Request<admin::WorkflowExecutionGetDataRequest>,
+    ) -> Result<Response<admin::WorkflowExecutionGetDataResponse>, Status> {
         let server = server_url(&request);
         self.executions.get_execution_data(request.into_inner(), &server).await.map(Response::new)
     }
 
-    async fn list_executions(&self, request: Request<admin::ResourceListRequest>) -> Result<Response<admin::ExecutionList>, Status> {
+    async fn list_executions(
+        &self,
+        request: Request<admin::ResourceListRequest>,
+    ) -> Result<Response<admin::ExecutionList>, Status> {
         self.executions.list_executions(request.into_inner()).await.map(Response::new)
     }
 
-    async fn terminate_execution(&self, request: Request<admin::ExecutionTerminateRequest>) -> Result<Response<admin::ExecutionTerminateResponse>, Status> {
+    async fn terminate_execution(
+        &self,
+        request: Request<admin::ExecutionTerminateRequest>,
+    ) -> Result<Response<admin::ExecutionTerminateResponse>, Status> {
         self.executions.terminate_execution(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_node_execution(&self, request: Request<admin::NodeExecutionGetRequest>) -> Result<Response<admin::NodeExecution>, Status> {
+    async fn get_node_execution(
+        &self,
+        request: Request<admin::NodeExecutionGetRequest>,
+    ) -> Result<Response<admin::NodeExecution>, Status> {
         self.executions.get_node_execution(request.into_inner()).await.map(Response::new)
     }
 
-    async fn list_node_executions(&self, request: Request<admin::NodeExecutionListRequest>) -> Result<Response<admin::NodeExecutionList>, Status> {
+    async fn list_node_executions(
+        &self,
+        request: Request<admin::NodeExecutionListRequest>,
+    ) -> Result<Response<admin::NodeExecutionList>, Status> {
         self.executions.list_node_executions(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_node_execution_data(&self, request: Request<admin::NodeExecutionGetDataRequest>) -> Result<Response<admin::NodeExecutionGetDataResponse>, Status> {
+    async fn get_node_execution_data(
+        &self,
+        request: Request<admin::NodeExecutionGetDataRequest>,
+    ) -> Result<Response<admin::NodeExecutionGetDataResponse>, Status> {
         let server = server_url(&request);
         self.executions.get_node_execution_data(request.into_inner(), &server).await.map(Response::new)
     }
 
-    async fn get_task_execution(&self, request: Request<admin::TaskExecutionGetRequest>) -> Result<Response<admin::TaskExecution>, Status> {
+    async fn get_task_execution(
+        &self,
+        request: Request<admin::TaskExecutionGetRequest>,
+    ) -> Result<Response<admin::TaskExecution>, Status> {
         self.executions.get_task_execution(request.into_inner()).await.map(Response::new)
     }
 
-    async fn list_task_executions(&self, request: Request<admin::TaskExecutionListRequest>) -> Result<Response<admin::TaskExecutionList>, Status> {
+    async fn list_task_executions(
+        &self,
+        request: Request<admin::TaskExecutionListRequest>,
+    ) -> Result<Response<admin::TaskExecutionList>, Status> {
         self.executions.list_task_executions(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_task_execution_data(&self, request: Request<admin::TaskExecutionGetDataRequest>) -> Result<Response<admin::TaskExecutionGetDataResponse>, Status> {
+    async fn get_task_execution_data(
+        &self,
+        request: Request<admin::TaskExecutionGetDataRequest>,
+    ) -> Result<Response<admin::TaskExecutionGetDataResponse>, Status> {
         let server = server_url(&request);
         self.executions.get_task_execution_data(request.into_inner(), &server).await.map(Response::new)
     }

@@ -13,9 +13,9 @@ mod data;
 mod entities;
 mod executions;
 mod lesser;
+mod proxy;
 mod registry;
 pub mod server;
-mod proxy;
 mod status;
 
 use std::sync::Arc;

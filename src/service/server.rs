@@ -115,7 +115,8 @@ fn explained(response: Response, path: &str) -> Response {
     let headers = response.headers();
     let unimplemented = headers.get("grpc-status").is_some_and(|code| code.as_bytes() == b"12");
     if unimplemented && headers.get("grpc-message").is_none_or(HeaderValue::is_empty) {
-        return status::unimplemented(format!("batchmap does not serve {}", path.trim_start_matches('/'))).into_http::<Body>();
+        return status::unimplemented(format!("batchmap does not serve {}", path.trim_start_matches('/')))
+            .into_http::<Body>();
     }
     response
 }

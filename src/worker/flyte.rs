@@ -125,7 +125,11 @@ impl Told<'_> {
             Piece::OutputPrefix if kind == Kind::Container => address(root.subtask(index)),
             Piece::OutputPrefix => shown(&self.workspace.outputs),
             Piece::RawOutputPrefix => match self.fetched.record.flyte.as_ref().map(|flyte| &flyte.raw_output_prefix) {
-                Some(prefix) if !prefix.is_empty() => format!("{prefix}/{}/{:010}/{attempt}", root.id(), index.0),
+                Some(prefix) if !prefix.is_empty() => {
+                    let own = root.raw_attempt(index, attempt, &self.setting.worker);
+                    let below = own.strip_prefix(&root.raw()).unwrap_or(&own).trim_end_matches('/');
+                    format!("{prefix}/{}/{below}", root.id())
+                }
                 _ => address(root.raw_attempt(index, attempt, &self.setting.worker)),
             },
             Piece::CheckpointPrefix => address(root.checkpoint(index, attempt)),

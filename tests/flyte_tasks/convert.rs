@@ -164,6 +164,7 @@ fn an_execution_overrules_tasks() {
     let task = flyte::map_task(&fixture.template, &fixture.node, &fixture.inputs, &options).unwrap();
     assert!(!task.policy.interruptible);
     assert!(task.policy.cache.as_ref().unwrap().overwrite);
+    assert!(!task.policy.cache.as_ref().unwrap().serialize);
     assert_eq!(task.policy.concurrency.map(u32::from), Some(7));
     assert_eq!(task.batch.tags["team"], "a");
     let Entrypoint::Flyte(flyte) = &task.entrypoint else { panic!("{:?}", task.entrypoint) };

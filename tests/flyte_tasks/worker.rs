@@ -9,6 +9,7 @@ use batchmap::idl::core::{ContainerError, ErrorDocument, Literal};
 use batchmap::idl::record::Flyte;
 use batchmap::idl::record::flyte::{Kind, Runner};
 use batchmap::map::exit::{EXIT_DOCUMENT, EXIT_OUTPUT, EXIT_RECOVERABLE, EXIT_SYSTEM};
+use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::ENV_PROCESS;
 use prost::Message;
 use serde_json::json;
@@ -61,7 +62,7 @@ fn templates_are_flytes() {
         "",
     ];
     let outcome = flyte(Kind::Single).shell(&script, &arguments);
-    let raw = root().raw_attempt(batchmap::map::index::OriginalIndex(0), "000000-01");
+    let raw = root().raw_attempt(OriginalIndex(0), "000000-01", "job:0");
     let raw = format!("s3://bucket/{}", raw.trim_end_matches('/'));
     let checkpoint = "s3://bucket/p/executions/e1/subtasks/0000000000/checkpoint/000000-01";
     let expected = format!("{raw}|{checkpoint}|\"\"|10|{{{{.Names}}}}||");
@@ -70,7 +71,7 @@ fn templates_are_flytes() {
     elsewhere.record.flyte.as_mut().unwrap().raw_output_prefix = "s3://files/raw".to_owned();
     let outcome = elsewhere.shell(&script, &arguments);
     let printed = String::from_utf8_lossy(&outcome.stdout).into_owned();
-    assert!(printed.contains("s3://files/raw/e1/0000000000/000000-01|"), "{printed}");
+    assert!(printed.contains("s3://files/raw/e1/0000000000/000000-01.job|"), "{printed}");
 }
 
 #[test]

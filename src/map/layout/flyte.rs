@@ -276,7 +276,8 @@ mod tests {
         for name in ["e", "x-1", "odd name/.."] {
             assert_eq!(root.marked(&root.running(&execution(name))), Some(execution(name)));
         }
-        for key in ["a/flyte/running/p/d", "a/flyte/running/p/d/e/f", "a/flyte/executions/p/d/e", "flyte/running/p/d/e"] {
+        for key in ["a/flyte/running/p/d", "a/flyte/running/p/d/e/f", "a/flyte/executions/p/d/e", "flyte/running/p/d/e"]
+        {
             assert_eq!(root.marked(key), None, "{key}");
         }
     }

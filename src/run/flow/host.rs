@@ -343,7 +343,9 @@ impl Shared {
         loop {
             let page = store.list(&root.all_running(), after.as_deref()).await?;
             for mark in &page.objects {
-                let Some(id) = root.marked(&mark.key).filter(|id| !self.live().contains_key(&key(id))) else { continue };
+                let Some(id) = root.marked(&mark.key).filter(|id| !self.live().contains_key(&key(id))) else {
+                    continue;
+                };
                 if servers.is_none() {
                     servers = Some((lease::servers(store, root, self.host.lease.lapse).await?, store.now().await?));
                 }

@@ -38,7 +38,11 @@ pub(super) async fn leave(store: &dyn Store, root: &FlyteRoot, server: &str) -> 
 }
 
 /// The servers whose signs are younger than `lapse`.
-pub(super) async fn servers(store: &dyn Store, root: &FlyteRoot, lapse: Duration) -> Result<BTreeSet<String>, StoreError> {
+pub(super) async fn servers(
+    store: &dyn Store,
+    root: &FlyteRoot,
+    lapse: Duration,
+) -> Result<BTreeSet<String>, StoreError> {
     let prefix = root.servers();
     let now = store.now().await?;
     let mut live = BTreeSet::new();

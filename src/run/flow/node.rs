@@ -294,7 +294,8 @@ fn outputs(spool: &result::Spool, mapped: bool) -> Result<LiteralMap, NodeError>
             list.push(prost::Message::decode(body.as_slice()).map_err(|error| NodeError::Task(error.to_string()))?);
         }
     }
-    let literal = |mut list: Vec<Literal>| if mapped { make::collection(list) } else { list.pop().unwrap_or_else(make::none) };
+    let literal =
+        |mut list: Vec<Literal>| if mapped { make::collection(list) } else { list.pop().unwrap_or_else(make::none) };
     Ok(LiteralMap { literals: spool.names().iter().cloned().zip(lists.into_iter().map(literal)).collect() })
 }
 

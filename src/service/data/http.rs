@@ -4,13 +4,13 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Router;
 use futures::{StreamExt, stream};
 use md5::{Digest, Md5};
 
@@ -45,11 +45,17 @@ async fn upload(State(data): State<Arc<Data>>, Path(path): Signed, headers: Head
         Err((code, message)) => return refuse(code, &message),
     };
     if !due.is_empty() && due != hex(&found) {
-        let message = format!("the body's MD5 is {}, and the address is for {due}: send the file that it was asked for", hex(&found));
+        let message = format!(
+            "the body's MD5 is {}, and the address is for {due}: send the file that it was asked for",
+            hex(&found)
+        );
         return refuse(StatusCode::BAD_REQUEST, &message);
     }
     if said.is_some_and(|said| said != base64::encode(&found)) {
-        return refuse(StatusCode::BAD_REQUEST, "Content-MD5 is not the body's: it was damaged on its way; send it again");
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "Content-MD5 is not the body's: it was damaged on its way; send it again",
+        );
     }
     match data.store.upload(&key, file.path()).await {
         Ok(()) => StatusCode::OK.into_response(),
@@ -61,7 +67,8 @@ async fn upload(State(data): State<Arc<Data>>, Path(path): Signed, headers: Head
 async fn spool(body: Body) -> Result<(tempfile::NamedTempFile, Vec<u8>), (StatusCode, String)> {
     let disk = |error: std::io::Error| {
         let folder = std::env::temp_dir();
-        let message = format!("cannot keep the upload in {}: {error}; make room there, or set TMPDIR", folder.display());
+        let message =
+            format!("cannot keep the upload in {}: {error}; make room there, or set TMPDIR", folder.display());
         (StatusCode::INSUFFICIENT_STORAGE, message)
     };
     let mut file = tempfile::NamedTempFile::new().map_err(disk)?;

@@ -71,9 +71,7 @@ impl Signer {
         match store.put_new(&key, Bytes::copy_from_slice(&secret)).await {
             Ok(()) => Ok(Signer { secret }),
             // Another server was first, or this one was and did not hear of it.
-            Err(StoreError::AlreadyExists { .. }) => {
-                Signer::read(&key, &store.get(&key).await.map_err(status::store)?)
-            }
+            Err(StoreError::AlreadyExists { .. }) => Signer::read(&key, &store.get(&key).await.map_err(status::store)?),
             Err(error) => Err(status::store(error)),
         }
     }

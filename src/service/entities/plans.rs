@@ -27,7 +27,10 @@ impl Entities {
     ///
     /// # Errors
     /// INVALID_ARGUMENT when its workflow is not registered, or its inputs are not the workflow's.
-    pub async fn create_launch_plan(&self, request: LaunchPlanCreateRequest) -> Result<LaunchPlanCreateResponse, Status> {
+    pub async fn create_launch_plan(
+        &self,
+        request: LaunchPlanCreateRequest,
+    ) -> Result<LaunchPlanCreateResponse, Status> {
         let id = identified(Kind::LaunchPlan, request.id)?;
         let spec = request.spec.ok_or_else(|| status::invalid("spec is missing: give the launch plan"))?;
         let interface = self.interface(&spec).await?;
@@ -89,7 +92,8 @@ impl Entities {
         let id = request.id.ok_or_else(|| status::invalid("id is missing: give project, domain and name"))?;
         match self.active_version(&id.project, &id.domain, &id.name).await? {
             Some(version) => {
-                let id = Identifier { project: id.project, domain: id.domain, name: id.name, version, ..Default::default() };
+                let id =
+                    Identifier { project: id.project, domain: id.domain, name: id.name, version, ..Default::default() };
                 self.get_launch_plan(ObjectGetRequest { id: Some(id) }).await
             }
             None => Err(status::not_found(format!("no version of launch plan {} is active", id.name))),
@@ -100,7 +104,10 @@ impl Entities {
     ///
     /// # Errors
     /// INVALID_ARGUMENT when the request cannot be understood.
-    pub async fn list_active_launch_plans(&self, request: ActiveLaunchPlanListRequest) -> Result<LaunchPlanList, Status> {
+    pub async fn list_active_launch_plans(
+        &self,
+        request: ActiveLaunchPlanListRequest,
+    ) -> Result<LaunchPlanList, Status> {
         filter::order(request.sort_by.as_ref())?;
         let prefix = self.registry.root().actives(&request.project, &request.domain);
         let marks = every(self.registry.store().as_ref(), &prefix).await?;
@@ -128,7 +135,10 @@ impl Entities {
     ///
     /// # Errors
     /// NOT_FOUND when it is not registered.
-    pub async fn update_launch_plan(&self, request: LaunchPlanUpdateRequest) -> Result<LaunchPlanUpdateResponse, Status> {
+    pub async fn update_launch_plan(
+        &self,
+        request: LaunchPlanUpdateRequest,
+    ) -> Result<LaunchPlanUpdateResponse, Status> {
         let state = request.state();
         let id = identified(Kind::LaunchPlan, request.id)?;
         self.registry.get(Kind::LaunchPlan, &id).await?;

@@ -22,10 +22,13 @@ impl Entities {
     pub async fn create_task(&self, request: TaskCreateRequest) -> Result<TaskCreateResponse, Status> {
         let id = identified(Kind::Task, request.id)?;
         let mut spec = request.spec.ok_or_else(|| status::invalid("spec is missing: give the task"))?;
-        let template = spec.template.as_mut().ok_or_else(|| status::invalid("spec.template is missing: give the task"))?;
+        let template =
+            spec.template.as_mut().ok_or_else(|| status::invalid("spec.template is missing: give the task"))?;
         template.id = Some(id.clone());
         flyte::check_task(template).map_err(|faults| status::faults(&faults))?;
-        self.registry.put(Kind::Task, Registered { id: Some(id), spec: Some(Spec::Task(spec)), ..Default::default() }).await?;
+        self.registry
+            .put(Kind::Task, Registered { id: Some(id), spec: Some(Spec::Task(spec)), ..Default::default() })
+            .await?;
         Ok(TaskCreateResponse {})
     }
 

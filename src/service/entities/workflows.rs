@@ -40,7 +40,12 @@ impl Entities {
         let template = template.ok_or_else(|| status::invalid("spec.template is missing: give the workflow"))?;
         template.id = Some(id.clone());
         let compiled = self.compile(&spec).await?;
-        let entity = Registered { id: Some(id), spec: Some(Spec::Workflow(spec)), compiled: Some(compiled), ..Default::default() };
+        let entity = Registered {
+            id: Some(id),
+            spec: Some(Spec::Workflow(spec)),
+            compiled: Some(compiled),
+            ..Default::default()
+        };
         self.registry.put(Kind::Workflow, entity).await?;
         Ok(WorkflowCreateResponse {})
     }
@@ -53,7 +58,10 @@ impl Entities {
         let id = identified(Kind::Workflow, request.id)?;
         let entity = self.registry.get(Kind::Workflow, &id).await?;
         Ok(Workflow {
-            closure: Some(WorkflowClosure { compiled_workflow: entity.compiled.clone(), created_at: entity.created_at }),
+            closure: Some(WorkflowClosure {
+                compiled_workflow: entity.compiled.clone(),
+                created_at: entity.created_at,
+            }),
             ..summary(&entity)?
         })
     }
@@ -69,7 +77,8 @@ impl Entities {
 
     /// The workflow with all it refers to, checked.
     async fn compile(&self, spec: &WorkflowSpec) -> Result<CompiledWorkflowClosure, Status> {
-        let compiled = |template: &WorkflowTemplate| CompiledWorkflow { template: Some(template.clone()), connections: None };
+        let compiled =
+            |template: &WorkflowTemplate| CompiledWorkflow { template: Some(template.clone()), connections: None };
         let templates = || spec.template.iter().chain(&spec.sub_workflows);
         let mut wanted: BTreeMap<String, (Identifier, String)> = BTreeMap::new();
         let mut nodes = 0;

@@ -69,7 +69,10 @@ impl Executions {
     ///
     /// # Errors
     /// As [`Executions::create_execution`].
-    pub async fn relaunch_execution(&self, request: ExecutionRelaunchRequest) -> Result<ExecutionCreateResponse, Status> {
+    pub async fn relaunch_execution(
+        &self,
+        request: ExecutionRelaunchRequest,
+    ) -> Result<ExecutionCreateResponse, Status> {
         let mut record = self.again(request.id.as_ref(), request.name, ExecutionMode::Relaunch).await?;
         if let Some(spec) = record.spec.as_mut() {
             spec.overwrite_cache |= request.overwrite_cache;
@@ -146,7 +149,12 @@ impl Executions {
             let template = task.template.clone().unwrap_or_default();
             let interface = template.interface.clone().unwrap_or_default();
             let (expected, plan) = (expected(&LaunchPlanSpec::default(), &interface), LaunchPlanSpec::default());
-            return Ok(Launch { workflow: wrapped(id, template, interface), expected, fixed: LiteralMap::default(), plan });
+            return Ok(Launch {
+                workflow: wrapped(id, template, interface),
+                expected,
+                fixed: LiteralMap::default(),
+                plan,
+            });
         }
         *id = identified(Kind::LaunchPlan, Some(id.clone()))?;
         let entity = registry.get(Kind::LaunchPlan, id).await?;

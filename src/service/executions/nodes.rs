@@ -50,7 +50,10 @@ impl Executions {
             nodes.reverse();
         }
         let (page, token) = filter::page(nodes, request.limit, &request.token)?;
-        Ok(NodeExecutionList { node_executions: page.iter().map(|node| self.node_execution(&view, node)).collect(), token })
+        Ok(NodeExecutionList {
+            node_executions: page.iter().map(|node| self.node_execution(&view, node)).collect(),
+            token,
+        })
     }
 
     /// The execution that a node's id names, as it stands.

@@ -81,12 +81,7 @@ fn failure(node: Option<&str>, error: &NodeError) -> ExecutionError {
 /// An error as clients see it.
 pub(super) fn execution_error(error: &NodeError) -> ExecutionError {
     let kind = if error.origin == Origin::User { ErrorKind::User } else { ErrorKind::System };
-    ExecutionError {
-        code: error.code.clone(),
-        message: error.message.clone(),
-        kind: kind.into(),
-        ..Default::default()
-    }
+    ExecutionError { code: error.code.clone(), message: error.message.clone(), kind: kind.into(), ..Default::default() }
 }
 
 fn phase(phase: FlowPhase) -> Phase {

@@ -36,7 +36,8 @@ impl Executions {
     /// # Errors
     /// NOT_FOUND when there is none.
     pub async fn get_task_execution(&self, request: TaskExecutionGetRequest) -> Result<TaskExecution, Status> {
-        let id = request.id.ok_or_else(|| status::invalid("id is missing: name the node, its execution and the attempt"))?;
+        let id =
+            request.id.ok_or_else(|| status::invalid("id is missing: name the node, its execution and the attempt"))?;
         let (node_id, view) = self.node_view(id.node_execution_id).await?;
         let node = node_of(&view, &node_id.node_id)?;
         let attempt = attempts(&view, &node).into_iter().find(|attempt| attempt.number == id.retry_attempt);

@@ -70,7 +70,8 @@ impl Executions {
         request: TaskExecutionGetDataRequest,
         server: &str,
     ) -> Result<TaskExecutionGetDataResponse, Status> {
-        let id = request.id.ok_or_else(|| status::invalid("id is missing: name the node, its execution and the attempt"))?;
+        let id =
+            request.id.ok_or_else(|| status::invalid("id is missing: name the node, its execution and the attempt"))?;
         let (id, view) = self.node_view(id.node_execution_id).await?;
         let ((full_inputs, inputs), (full_outputs, outputs)) = self.node_data(&view, &id.node_id, server).await?;
         Ok(TaskExecutionGetDataResponse { inputs, outputs, full_inputs, full_outputs, ..Default::default() })

@@ -104,7 +104,9 @@ pub fn order(sort: Option<&Sort>) -> Result<(Key, bool), Status> {
     let key = match sort.key.as_str() {
         "created_at" | "execution_created_at" | "started_at" | "updated_at" => Key::Created,
         "name" | "version" | "execution_name" => Key::Name,
-        other => return Err(status::invalid(format!("sort_by.key is {other:?}: created_at and name can be sorted by"))),
+        other => {
+            return Err(status::invalid(format!("sort_by.key is {other:?}: created_at and name can be sorted by")));
+        }
     };
     Ok((key, sort.direction() == Direction::Descending))
 }

@@ -80,10 +80,7 @@ impl Registry {
 }
 
 /// All objects under a prefix.
-pub(crate) async fn every(
-    store: &dyn crate::aws::store::Store,
-    prefix: &str,
-) -> Result<Vec<Listed>, Status> {
+pub(crate) async fn every(store: &dyn crate::aws::store::Store, prefix: &str) -> Result<Vec<Listed>, Status> {
     let mut all: Vec<Listed> = Vec::new();
     loop {
         let page = store.list(prefix, all.last().map(|last| last.key.as_str())).await.map_err(status::store)?;

@@ -164,7 +164,10 @@ fn taken(kind: Kind, id: &Identifier, there: Option<&Spec>, given: Option<&Spec>
         }
         _ => "; give it another version, or another name",
     };
-    status::invalid(format!("{name} {shown} is registered already, with another content{}{hint}", differing(there, given)))
+    status::invalid(format!(
+        "{name} {shown} is registered already, with another content{}{hint}",
+        differing(there, given)
+    ))
 }
 
 /// Which part of a task is not the same.
