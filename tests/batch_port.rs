@@ -61,6 +61,8 @@ fn request(size: u32) -> SubmitRequest {
         retry_rules: vec![rule(Some("75"), None, true), rule(None, Some("*"), false)],
         timeout_seconds: Some(90),
         tags: BTreeMap::from([("run".into(), "x".into())]),
+        propagate_tags: false,
+        scheduling_priority: None,
     }
 }
 

@@ -35,6 +35,10 @@ pub struct SubmitRequest {
     pub timeout_seconds: Option<u32>,
     /// Tags of the job.
     pub tags: BTreeMap<String, String>,
+    /// Whether they go to the ECS task too.
+    pub propagate_tags: bool,
+    /// In a fair-share queue only: 0..=9999, the definition's own when absent.
+    pub scheduling_priority: Option<u32>,
 }
 
 /// One row of `evaluateOnExit`. Patterns may end in `*`.

@@ -17,11 +17,7 @@ pub struct Definitions {
 impl Definitions {
     /// Those of a session.
     pub fn of(session: &Session) -> Self {
-        Definitions {
-            target: session.target.clone(),
-            platform: session.platform(),
-            embedded: session.is_embedded(),
-        }
+        Definitions { target: session.target.clone(), platform: session.platform(), embedded: session.is_embedded() }
     }
 
     /// The definition of a task with this image (the configured one when absent) and these resources, and what the
@@ -45,9 +41,11 @@ impl Definitions {
             // An endpoint named by hand is an emulator: whether it needs an image is its affair.
             (None, false) if target.is_emulated() => NO_IMAGE.to_owned(),
             (None, false) => {
-                return Err("image is missing: on AWS children run in containers; give --image, BATCHMAP_IMAGE, `image` \
+                return Err(
+                    "image is missing: on AWS children run in containers; give --image, BATCHMAP_IMAGE, `image` \
                             in batchmap.toml or in the specification, with batchmap in it"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
         };
         let definition = Definition {

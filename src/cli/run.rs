@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::config::TargetArgs;
-use super::finish::{self, ShowArgs};
 use super::definitions::Definitions;
+use super::finish::{self, ShowArgs};
 use super::session::{Access, Session};
 use super::task_args::TaskArgs;
 use super::{Exit, Failure, queues};

@@ -106,7 +106,11 @@ impl MapTask {
 
     /// Whether a list is written out and holds nothing: then there is nothing to run. Of lists elsewhere it is not known.
     pub fn is_empty(&self) -> bool {
-        let empty = |source: &Source| matches!(source, Source::Mapped(MappedSource::Inline(list)) if list.is_empty());
+        let empty = |source: &Source| match source {
+            Source::Mapped(MappedSource::Inline(list)) => list.is_empty(),
+            Source::Mapped(MappedSource::Literals(list)) => list.is_empty(),
+            _ => false,
+        };
         self.inputs.values().any(|input| empty(&input.source))
     }
 }

@@ -101,6 +101,8 @@ impl Template {
             retry_rules: retry_rules(),
             timeout_seconds: timeout_seconds(record),
             tags,
+            propagate_tags: record.batch.as_ref().is_some_and(|batch| batch.propagate_tags),
+            scheduling_priority: record.batch.as_ref().and_then(|batch| batch.scheduling_priority),
         }
     }
 }
@@ -189,6 +191,28 @@ mod tests {
         assert_eq!(request.environment["BATCHMAP_PLACE"], "range:0:0:0");
         assert_eq!(request.environment["BATCHMAP_WIDTH"], "12");
         assert!(request.retry_rules.last().is_some_and(|rule| !rule.retry && rule.on_reason.as_deref() == Some("*")));
+    }
+
+    #[test]
+    fn a_flyte_command_stays_in_the_record_and_its_batch_options_go_along() {
+        use crate::idl::record::{BatchOptions, Flyte};
+        let options = BatchOptions {
+            propagate_tags: true,
+            scheduling_priority: Some(3),
+            tags: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
+            ..BatchOptions::default()
+        };
+        let record = TaskRecord {
+            // Batch takes no empty argument.
+            command: ["pyflyte-map-execute", "vars", ""].map(str::to_owned).into(),
+            flyte: Some(Flyte::default()),
+            batch: Some(options),
+            ..Default::default()
+        };
+        let request = request(&record);
+        assert_eq!(request.command, ["batchmap", "worker"]);
+        assert_eq!((request.propagate_tags, request.scheduling_priority), (true, Some(3)));
+        assert_eq!((request.tags["team"].as_str(), request.tags["batchmap:execution"].as_str()), ("a", "id"));
     }
 
     #[test]

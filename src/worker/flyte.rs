@@ -78,7 +78,10 @@ impl Told<'_> {
         command: &[String],
         inherited: BTreeMap<OsString, OsString>,
     ) -> Result<Invocation, Failure> {
-        let render = |argument: &String| template::render(argument, |piece| self.flyte_piece(kind, piece));
+        let render = |argument: &String| {
+            let argument = self.relocated(argument);
+            template::render(&argument, |piece| self.flyte_piece(kind, piece))
+        };
         let mut argv = command.iter().map(render).collect::<Result<Vec<_>, _>>()?;
         let mut environment = self.environment(inherited);
         if kind == Kind::Map {
@@ -95,6 +98,20 @@ impl Told<'_> {
             environment.insert("PYTHONPATH".into(), path);
         }
         Ok(Invocation { argv, environment, directory: self.workspace.work.clone() })
+    }
+
+    /// An argument with the directories that the task names as those that a process of this machine has in their place.
+    fn relocated(&self, argument: &str) -> String {
+        let mut argument = argument.to_owned();
+        if self.workspace.work.is_some() {
+            let record = &self.fetched.record;
+            for (named, own) in
+                [(&record.input_dir, &self.workspace.inputs), (&record.output_dir, &self.workspace.outputs)]
+            {
+                argument = replaced(&argument, named.trim_end_matches('/'), &own.to_string_lossy());
+            }
+        }
+        argument
     }
 
     fn flyte_piece(&self, kind: Kind, piece: &Piece) -> Result<String, Failure> {
@@ -145,6 +162,22 @@ fn unpack_here(argv: &mut [String]) {
     {
         ".".clone_into(&mut argv[at + 1]);
     }
+}
+
+/// `text` with the path `from` as `to`, wherever it is not the beginning of another name.
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    if from.is_empty() {
+        return text.to_owned();
+    }
+    let (mut replaced, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(from) {
+        let after = &rest[at + from.len()..];
+        let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+        replaced.push_str(&rest[..at]);
+        replaced.push_str(if after.starts_with(goes_on) { from } else { to });
+        rest = after;
+    }
+    replaced + rest
 }
 
 /// Whether children are processes of this machine.
@@ -245,6 +278,18 @@ pub(super) fn deck(directory: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_paths_are_replaced() {
+        for (text, expected) in [
+            ("echo > /var/outputs/y", "echo > /own/y"),
+            ("/var/outputs", "/own"),
+            ("/var/outputs2 /var/outputs.d \"/var/outputs\"", "/var/outputs2 /var/outputs.d \"/own\""),
+        ] {
+            assert_eq!(replaced(text, "/var/outputs", "/own"), expected);
+        }
+        assert_eq!(replaced("x", "", "/own"), "x");
+    }
 
     #[test]
     fn code_is_unpacked_into_the_own_directory_only_by_fast_execute() {

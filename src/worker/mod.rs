@@ -195,12 +195,15 @@ impl Child {
         let fetched = fetch::fetch(self.store.as_ref(), &self.setting, &mut self.index).await?;
         let parent = args.environment.get(OsStr::new("TMPDIR")).filter(|path| !path.is_empty());
         let parent = parent.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-        let mut workspace = Workspace::make(&fetched.record, &parent)?;
         let flyte = flyte::kind(&fetched.record)?;
         let mut environment = args.environment;
-        if flyte.is_some() && flyte::is_process(&environment) {
-            environment.insert("TMPDIR".into(), workspace.work_apart(&parent)?.into());
-        }
+        let workspace = if flyte.is_some() && flyte::is_process(&environment) {
+            let (workspace, temporary) = Workspace::apart(&fetched.record, &parent)?;
+            environment.insert("TMPDIR".into(), temporary.into());
+            workspace
+        } else {
+            Workspace::make(&fetched.record, &parent)?
+        };
         let texts = match flyte {
             Some(kind @ (Kind::Single | Kind::Map)) => {
                 flyte::write_inputs(kind, &fetched, &workspace)?;

@@ -42,14 +42,14 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// Gives the command a directory of its own to start in, and returns another for its temporary files. A container
-    /// has its own already, with the image's files in it.
-    pub(super) fn work_apart(&mut self, parent: &Path) -> Result<PathBuf, Failure> {
-        if self.temporary.is_none() {
-            self.temporary = Some(Temporary::make(parent)?);
-        }
-        self.work = Some(self.directory("", "work")?);
-        self.directory("", "tmp")
+    /// Makes all directories apart from what other commands on this machine have, also those that the record names, and
+    /// one for the command to start in. Returned beside it is one for its temporary files.
+    pub(super) fn apart(record: &TaskRecord, parent: &Path) -> Result<(Self, PathBuf), Failure> {
+        let unnamed = TaskRecord { input_dir: String::new(), output_dir: String::new(), ..record.clone() };
+        let mut workspace = Workspace::make(&unnamed, parent)?;
+        workspace.work = Some(workspace.directory("", "work")?);
+        let temporary = workspace.directory("", "tmp")?;
+        Ok((workspace, temporary))
     }
 
     fn directory(&self, named: &str, otherwise: &str) -> Result<PathBuf, Failure> {

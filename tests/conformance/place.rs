@@ -118,6 +118,8 @@ impl Place {
             retry_rules: Vec::new(),
             timeout_seconds: None,
             tags: BTreeMap::new(),
+            propagate_tags: false,
+            scheduling_priority: None,
         }
     }
 

@@ -27,6 +27,8 @@ fn submission(number: u32) -> SubmitRequest {
         retry_rules: Vec::new(),
         timeout_seconds: None,
         tags: BTreeMap::new(),
+        propagate_tags: false,
+        scheduling_priority: None,
     }
 }
 

@@ -73,6 +73,8 @@ impl Batch for SdkBatch {
             .retry_strategy(jobs::retry_strategy(request))
             .set_timeout(timeout)
             .set_tags((!request.tags.is_empty()).then(|| request.tags.clone().into_iter().collect()))
+            .set_propagate_tags(request.propagate_tags.then_some(true))
+            .set_scheduling_priority_override(request.scheduling_priority.and_then(|it| i32::try_from(it).ok()))
             .customize()
             .config_override(bounded)
             .interceptor(call.clone());

@@ -31,8 +31,7 @@ impl Execution {
         }
     }
 
-    /// A deadline outranks enough successes: who wants to stop at enough says so ([`Completion::Satisfied`]); otherwise the
-    /// execution succeeds when all have settled, and by the deadline they had not.
+    /// A deadline ends the waiting: with enough successes by then the execution has succeeded, else it has failed.
     fn outcome(&self) -> Option<Decision> {
         let (needed, size) = (self.terms.min_successes, self.outcomes.size());
         let (succeeded, outstanding) = (self.outcomes.succeeded(), self.outcomes.outstanding());

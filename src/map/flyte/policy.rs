@@ -144,5 +144,7 @@ fn cache(source: &Source, options: &Options, faults: &mut Faults) -> Option<Cach
         source.said(|node| node.cache_serializable_value.map(|CacheSerializableValue::CacheSerializable(value)| value));
     let serialize = serialize.unwrap_or(task.cache_serializable);
     let ignored: BTreeSet<String> = task.cache_ignore_input_vars.into_iter().collect();
-    Some(Cache { version, ignored, overwrite: options.overwrite_cache, serialize, by_command: false })
+    let overwrite = options.overwrite_cache;
+    // Who overwrites runs everything, and has nothing to wait for.
+    Some(Cache { version, ignored, overwrite, by_command: false, serialize: serialize && !overwrite })
 }
