@@ -122,6 +122,18 @@ impl From<crate::run::result::ResultError> for Failure {
     }
 }
 
+impl From<crate::run::begin::BeginError> for Failure {
+    fn from(error: crate::run::begin::BeginError) -> Self {
+        use crate::run::begin::BeginError as E;
+        match error {
+            E::Definition(problem) => Failure::input(problem),
+            E::Batch(error) => error.into(),
+            E::Store(error) => error.into(),
+            E::Launch(error) => error.into(),
+        }
+    }
+}
+
 impl From<crate::aws::store::StoreError> for Failure {
     fn from(error: crate::aws::store::StoreError) -> Self {
         Failure::aws(error.to_string())

@@ -16,9 +16,10 @@ use crate::map::layout::Root;
 use crate::map::ranges::Ranges;
 use crate::map::spec::Faults;
 use crate::map::task::{MapTask, Resources};
-use crate::run::launch::{self, Names};
+use crate::run::begin::{self, Queues};
+use crate::run::launch;
+use crate::run::now_ms;
 use crate::run::stage::{self, StageError, StageOptions, Staged};
-use crate::run::{cache, definition, now_ms, recover};
 
 /// Arguments of `batchmap run`.
 #[derive(Debug, clap::Args)]
@@ -97,26 +98,13 @@ pub async fn begin_and_drive(
     root: &Root,
     record: TaskRecord,
     definition: Definition,
-    mut reused: BTreeMap<Source, Ranges>,
+    reused: BTreeMap<Source, Ranges>,
     show: &ShowArgs,
 ) -> Result<Exit, Failure> {
-    let known = Ranges::union_of(reused.values());
-    let claimed = cache::consult(&session.ports.store, root, &record, &known, session.patience.pace).await?;
-    reused.insert(Source::Cache, claimed.hits.clone());
-    let mut reused = recover::events(reused);
-    reused.extend(claimed.held());
-    let definition = if launch::has_work(&record, &reused)? {
-        definition::ensure(session.ports.batch.as_ref(), definition).await?
-    } else {
-        String::new()
-    };
-    let names = Names {
-        definition,
-        queue: session.target.queue.clone(),
-        interruptible_queue: session.target.interruptible_queue.clone(),
-    };
-    let driver = launch::begin_reusing(&session.ports, root, record, names, session.patience, reused).await?;
-    let mut driver = driver.waiting_for(claimed.waits);
+    let target = &session.target;
+    let queues = Queues { default: target.queue.clone(), interruptible: target.interruptible_queue.clone() };
+    let begun = begin::begin(&session.ports, root, record, || Ok(definition), &queues, session.patience, reused);
+    let mut driver = begun.await?;
     finish::drive(session, root, &mut driver, show).await
 }
 

@@ -15,6 +15,7 @@ use crate::map::layout::flyte::FlyteRoot;
 use crate::map::task::MapTask;
 use crate::run;
 use crate::run::Ports;
+use crate::run::begin::Queues;
 use crate::run::flow::{Host, Lease};
 use crate::service::{Service, server};
 
@@ -135,8 +136,10 @@ fn host(session: &Session) -> Host {
         prefix: session.prefix.clone(),
         root: FlyteRoot::new(&session.prefix),
         server: format!("{}-{:016x}", std::process::id(), run::random()),
-        queue: session.target.queue.clone(),
-        interruptible_queue: session.target.interruptible_queue.clone(),
+        queues: Queues {
+            default: session.target.queue.clone(),
+            interruptible: session.target.interruptible_queue.clone(),
+        },
         definitions: Arc::new(make),
         patience: session.patience,
         // The embedded endpoint's folder is locked: no other server can be at work on it.

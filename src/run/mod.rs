@@ -1,5 +1,6 @@
 //! Make it happen: stage, submit, observe, settle, collect, journal.
 
+pub mod begin;
 pub mod bound;
 pub mod cache;
 mod clock;

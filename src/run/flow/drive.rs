@@ -17,9 +17,9 @@ use super::Host;
 use super::log::{Log, LogError};
 use super::node::{self, Job, NodeEnd as Driven};
 use super::values::Values;
-use super::view::{FlowView, Stored};
+use super::view::{self, FlowView, Stored, ViewError};
 use crate::aws::store::StoreError;
-use crate::idl::core::LiteralMap;
+use crate::idl::core::{LiteralMap, WorkflowExecutionIdentifier};
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::{self, Shape};
 use crate::map::policy::Origin;
@@ -245,15 +245,19 @@ impl FlowDriver {
         self.controls.insert(execution.clone(), control);
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), watched);
         let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
-        let graph = self.flow.graph().clone();
+        let (graph, recovers) = (self.flow.graph().clone(), self.record.recovers.clone());
         self.tasks.spawn_local(async move {
             let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
             let inputs = match values.inputs(&node).await {
                 Ok(inputs) => inputs,
                 Err(error) => return Answer::Not(action, error),
             };
+            let earlier = match recovers {
+                Some(old) => earlier(&host, &values, &old, &node, &inputs).await,
+                None => None,
+            };
             let job = match job(&graph, &node, &inputs, &options, execution) {
-                Ok(job) => job,
+                Ok(job) => Job { earlier, ..job },
                 Err(end) => return Answer::Event(FlowEvent::NodeEnded { node, attempt, end }),
             };
             let cached = job.task.policy.cache.is_some();
@@ -341,5 +345,28 @@ fn job(
     let task = flyte::map_task(template, node.source(), inputs, options)
         .map_err(|refused| failed(refused.code, refused.to_string()))?;
     let mapped = flyte::shape(template, node.source()) == Shape::List;
-    Ok(Job { task, execution, mapped })
+    Ok(Job { task, execution, mapped, earlier: None })
+}
+
+/// The map execution of the same node in the execution that this one recovers, where it was given the same.
+async fn earlier(
+    host: &Host,
+    values: &Values,
+    old: &WorkflowExecutionIdentifier,
+    node: &str,
+    inputs: &LiteralMap,
+) -> Option<String> {
+    let root = host.root.flow(old);
+    let found = async {
+        if !values.same_inputs(&root, node, inputs).await? {
+            return Ok(None);
+        }
+        let old = view::read(host.ports.store.as_ref(), &root, old).await?;
+        Ok::<_, ViewError>(old.flow.node(node).and_then(|node| node.execution.map(str::to_owned)))
+    };
+    found.await.unwrap_or_else(|error| {
+        // What cannot be taken over is run.
+        tracing::warn!(node, %error, "cannot read what the earlier execution has brought");
+        None
+    })
 }

@@ -22,6 +22,7 @@ use crate::idl::record::FlowRecord;
 use crate::map::layout::flyte::FlyteRoot;
 use crate::map::task::MapTask;
 use crate::run::Ports;
+use crate::run::begin::Queues;
 use crate::run::bound::Results;
 use crate::run::driver::Patience;
 use crate::run::result;
@@ -43,10 +44,8 @@ pub struct Host {
     pub root: FlyteRoot,
     /// This server's name: no other's, and no earlier one's.
     pub server: String,
-    /// Name or ARN of the default queue.
-    pub queue: String,
-    /// Name or ARN of the interruptible queue, where there is one.
-    pub interruptible_queue: Option<String>,
+    /// Where jobs go.
+    pub queues: Queues,
     /// How tasks become job definitions.
     pub definitions: Definitions,
     /// How drivers wait.

@@ -10,18 +10,18 @@ use crate::aws::batch::BatchError;
 use crate::aws::store::StoreError;
 use crate::idl::core::{Literal, LiteralMap};
 use crate::idl::make;
-use crate::map::event::{Decision, Source};
+use crate::map::event::Decision;
 use crate::map::layout::Root;
 use crate::map::policy::Origin;
-use crate::map::ranges::Ranges;
 use crate::map::summary::Summary;
 use crate::map::task::MapTask;
+use crate::run::begin::{self, BeginError};
 use crate::run::driver::{Control, DriveError, Driver, Ended};
 use crate::run::journal::JournalError;
-use crate::run::launch::{self, LaunchError, Names};
+use crate::run::launch::{self, LaunchError};
+use crate::run::recover::{self, RecoverError, Recovered};
 use crate::run::result::{self, ResultError};
 use crate::run::stage::{self, StageError, StageOptions};
-use crate::run::{cache, definition, recover};
 
 /// How long a node waits before it is taken up again after AWS was out of reach for too long.
 const PAUSE: Duration = Duration::from_secs(15);
@@ -37,6 +37,8 @@ pub(super) struct Job {
     pub execution: String,
     /// Whether its outputs are lists of what its subtasks put out, or those of its only subtask.
     pub mapped: bool,
+    /// The map execution of the same node, given the same, in the execution that this one recovers.
+    pub earlier: Option<String>,
 }
 
 /// How a node ended.
@@ -76,7 +78,7 @@ enum NodeError {
     #[error(transparent)]
     Result(#[from] ResultError),
     #[error(transparent)]
-    Batch(#[from] BatchError),
+    Begin(#[from] BeginError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{0}")]
@@ -96,21 +98,35 @@ enum Meaning {
 impl NodeError {
     fn meaning(&self) -> Meaning {
         match self {
-            NodeError::Launch(LaunchError::Journal(JournalError::Overtaken { .. }))
-            | NodeError::Drive(DriveError::Journal(JournalError::Overtaken { .. })) => Meaning::Overtaken,
+            NodeError::Drive(DriveError::Journal(JournalError::Overtaken { .. })) => Meaning::Overtaken,
             NodeError::Drive(error) if error.is_transient() => Meaning::Passing,
-            NodeError::Launch(LaunchError::Store(error) | LaunchError::Journal(JournalError::Store(error)))
-            | NodeError::Stage(StageError::Store(error))
+            NodeError::Launch(error) | NodeError::Begin(BeginError::Launch(error)) => of_launch(error),
+            NodeError::Stage(StageError::Store(error))
             | NodeError::Result(ResultError::Store(error))
-            | NodeError::Store(error) => match error {
-                StoreError::Unreachable { .. } => Meaning::Passing,
-                _ => Meaning::Lasting(Origin::System),
-            },
-            NodeError::Batch(BatchError::Refused { .. }) => Meaning::Lasting(Origin::System),
-            NodeError::Batch(_) => Meaning::Passing,
-            NodeError::Stage(StageError::Faults(_)) | NodeError::Task(_) => Meaning::Lasting(Origin::User),
+            | NodeError::Begin(BeginError::Store(error))
+            | NodeError::Store(error) => of_store(error),
+            NodeError::Begin(BeginError::Batch(BatchError::Refused { .. })) => Meaning::Lasting(Origin::System),
+            NodeError::Begin(BeginError::Batch(_)) => Meaning::Passing,
+            NodeError::Stage(StageError::Faults(_))
+            | NodeError::Task(_)
+            | NodeError::Begin(BeginError::Definition(_)) => Meaning::Lasting(Origin::User),
             _ => Meaning::Lasting(Origin::System),
         }
+    }
+}
+
+fn of_launch(error: &LaunchError) -> Meaning {
+    match error {
+        LaunchError::Journal(JournalError::Overtaken { .. }) => Meaning::Overtaken,
+        LaunchError::Store(error) | LaunchError::Journal(JournalError::Store(error)) => of_store(error),
+        _ => Meaning::Lasting(Origin::System),
+    }
+}
+
+fn of_store(error: &StoreError) -> Meaning {
+    match error {
+        StoreError::Unreachable { .. } => Meaning::Passing,
+        _ => Meaning::Lasting(Origin::System),
     }
 }
 
@@ -225,34 +241,58 @@ async fn pass_on(
 /// The driver of a node's map execution, wherever an earlier server has left it; nothing where its lists are empty.
 async fn driver(host: &Host, job: &Job, root: &Root) -> Result<Option<Driver>, NodeError> {
     let store = &host.ports.store;
-    let record = match launch::read_record(store, root).await {
+    let written = match launch::read_record(store, root).await {
         Ok(record) => match launch::take_over(&host.ports, root, host.patience).await {
             Ok(driver) => return Ok(Some(driver)),
-            Err(LaunchError::NeverBegun { .. }) => record,
+            Err(LaunchError::NeverBegun { .. }) => Some(record),
             Err(error) => return Err(error.into()),
         },
-        Err(LaunchError::Unknown { .. }) => {
-            let options = StageOptions { dry_run: false, stores: host.stores(), results: host.results(), stdin: None };
-            stage::stage(&job.task, store, root, options).await?.record
-        }
+        Err(LaunchError::Unknown { .. }) => None,
         Err(error) => return Err(error.into()),
+    };
+    let (record, reused) = match (recovered(host, job, root).await?, written) {
+        (Some(Recovered { record, reused, .. }), written) => (written.unwrap_or(record), reused),
+        (None, Some(record)) => (record, BTreeMap::new()),
+        (None, None) => {
+            let options = StageOptions { dry_run: false, stores: host.stores(), results: host.results(), stdin: None };
+            (stage::stage(&job.task, store, root, options).await?.record, BTreeMap::new())
+        }
     };
     if record.size == 0 {
         return Ok(None);
     }
-    let claimed = cache::consult(store, root, &record, &Ranges::default(), host.patience.pace).await?;
-    let mut reused = recover::events(BTreeMap::from([(Source::Cache, claimed.hits.clone())]));
-    reused.extend(claimed.held());
-    let definition = if launch::has_work(&record, &reused)? {
-        let definition = (host.definitions)(&job.task).map_err(NodeError::Task)?;
-        definition::ensure(host.ports.batch.as_ref(), definition).await?
-    } else {
-        String::new()
+    let definition = || (host.definitions)(&job.task);
+    let begun = begin::begin(&host.ports, root, record, definition, &host.queues, host.patience, reused);
+    Ok(Some(begun.await?))
+}
+
+/// What the same node has brought in an earlier execution, where it can be taken over; its record is written then.
+async fn recovered(host: &Host, job: &Job, root: &Root) -> Result<Option<Recovered>, NodeError> {
+    let Some(old) = job.earlier.as_ref().map(|id| root.sibling(id)) else { return Ok(None) };
+    let store = &host.ports.store;
+    let known = match launch::read(store, &old).await {
+        Ok(known) => known,
+        // Never launched, or removed since.
+        Err(LaunchError::Unknown { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
-    let queue = host.queue.clone();
-    let names = Names { definition, queue, interruptible_queue: host.interruptible_queue.clone() };
-    let driver = launch::begin_reusing(&host.ports, root, record, names, host.patience, reused).await?;
-    Ok(Some(driver.waiting_for(claimed.waits)))
+    let taken = async {
+        let mut recovered = recover::recover(store.as_ref(), &old, &known).await?;
+        // The task is the same, but it is told that it runs in another execution.
+        recovered.record.environment = job.task.environment.clone();
+        recover::write(store, root, &recovered.record).await?;
+        recover::confirm(store.as_ref(), root, &recovered.record).await?;
+        Ok::<_, RecoverError>(recovered)
+    };
+    match taken.await {
+        Ok(recovered) => Ok(Some(recovered)),
+        Err(RecoverError::Store(error)) => Err(error.into()),
+        // Then there is nothing to take, and all of it is run.
+        Err(error) => {
+            tracing::info!(execution = job.execution, %error, "nothing is taken over");
+            Ok(None)
+        }
+    }
 }
 
 /// The outputs of a map over nothing.

@@ -79,6 +79,7 @@ impl Values {
         };
         self.store.put(&self.root.inputs(name), Bytes::from(inputs.encode_to_vec())).await?;
         if let Some(old) = old.filter(|_| !known.is_parent())
+            && self.same_inputs(&old, name, &inputs).await?
             && let Some(outputs) = self.left_by(&old, name).await?
         {
             self.store.put(&self.root.outputs(name), outputs).await?;
@@ -86,6 +87,20 @@ impl Values {
             return Ok(FlowEvent::NodeReused { node, source });
         }
         Ok(FlowEvent::NodeStarted { node, attempt, execution: Some(execution).filter(|_| !known.is_parent()) })
+    }
+
+    /// Whether a node was given the same in an earlier execution: what it left is worth something only then.
+    pub(super) async fn same_inputs(
+        &self,
+        old: &FlowRoot,
+        node: &str,
+        inputs: &LiteralMap,
+    ) -> Result<bool, StoreError> {
+        match self.store.get(&old.inputs(node)).await {
+            Ok(body) => Ok(body == inputs.encode_to_vec()),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The outputs that a node has left in an earlier execution.
