@@ -11,6 +11,12 @@
 //!                       └───────────────────────────────────────────────────┘
 //! ```
 //!
+//! A Flyte workflow is driven in the same way, one map execution for each of its nodes:
+//!
+//! ```text
+//!  pyflyte ─► service/ ─► map::workflow (graph, machine) ─► run::flow (journal, values) ─► a map execution a node
+//! ```
+//!
 //! # Words
 //!
 //! | word | means |
@@ -22,6 +28,7 @@
 //! | [array](map::execution::Array), child, [`ChildIndex`](map::index::ChildIndex) | one submitted Batch job and its members |
 //! | [pack](map::pack) | consecutive elements of the staged inputs, in one object |
 //! | [verdict](map::policy::Verdict) | our judgement of a finished child |
+//! | [`Flow`](map::workflow::Flow), node | one execution of a Flyte workflow, and what it runs: a task, a map or a sub-workflow |
 //! | [`Event`](map::event::Event), [`Action`](map::execution::Action), [journal](run::journal) | what happened, what is to be done, and where the former is kept |
 //!
 //! # Rooms

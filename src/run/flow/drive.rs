@@ -32,6 +32,9 @@ use crate::run::launch;
 /// How long to wait after S3 was out of reach.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How long a server that is being stopped waits for steps under way.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What somebody wants of a running execution.
 #[derive(Clone, Debug)]
 pub(super) enum Request {
@@ -68,8 +71,10 @@ enum Answer {
     Not(FlowAction, StoreError),
     /// It may be tried again now.
     Again(FlowAction),
-    /// Another server drives the node, or this one was told to leave it.
-    Left,
+    /// Somebody else has taken over what the action is about.
+    Overtaken(FlowAction),
+    /// Nothing is to be said: this server leaves it, or another task answers.
+    Nothing,
 }
 
 /// The driver of one execution.
@@ -150,15 +155,15 @@ impl FlowDriver {
                         Some(event) => self.answered(event).await?,
                         None => {
                             tracing::warn!(%error, ?action, "trying again");
-                            self.tasks.spawn_local(async move {
-                                tokio::time::sleep(PAUSE).await;
-                                Answer::Again(action)
-                            });
+                            self.later(action);
                         }
                     },
                     Ok(Answer::Again(action)) => self.flow.ask_again(&action),
-                    // Its node goes on elsewhere: so does the execution, and our next record will find that out.
-                    Ok(Answer::Left) => {}
+                    Ok(Answer::Overtaken(action)) => {
+                        self.make_sure().await?;
+                        self.later(action);
+                    }
+                    Ok(Answer::Nothing) => {}
                     Err(error) => match error.try_into_panic() {
                         Ok(panic) => std::panic::resume_unwind(panic),
                         Err(_) => return Ok(None),
@@ -201,13 +206,37 @@ impl FlowDriver {
         Ok(())
     }
 
+    /// Lets an action be asked for again after a pause.
+    fn later(&mut self, action: FlowAction) {
+        self.tasks.spawn_local(async move {
+            tokio::time::sleep(PAUSE).await;
+            Answer::Again(action)
+        });
+    }
+
+    /// Makes sure that the execution is still this server's. A node's map execution that somebody else has taken over is
+    /// the next server's doing, or that of a person with `batchmap resume`, who does not mind following.
+    async fn make_sure(&self) -> Result<(), FlowError> {
+        match self.log.make_sure().await {
+            Err(LogError::Store(error)) => {
+                tracing::warn!(%error, "cannot tell whether another server drives this execution");
+                Ok(())
+            }
+            known => Ok(known?),
+        }
+    }
+
     /// Lets go of every node; what AWS Batch holds goes on.
     async fn leave(&mut self) {
         for control in self.controls.values() {
             // One whose driver has ended needs no word.
-            let _ = control.send(Control::Detach).await;
+            let _ = control.try_send(Control::Detach);
         }
-        while self.tasks.join_next().await.is_some() {}
+        let left = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(PATIENCE, left).await.is_err() {
+            tracing::warn!("some nodes are left in the middle of a step; the next server takes it up");
+            self.tasks.shutdown().await;
+        }
     }
 
     /// Begins to carry out an action.
@@ -262,7 +291,8 @@ impl FlowDriver {
             };
             let cached = job.task.policy.cache.is_some();
             let end = match node::run(&host, &job, &mut controlled, &counts).await {
-                Driven::Left => return Answer::Left,
+                Driven::Left => return Answer::Nothing,
+                Driven::Overtaken => return Answer::Overtaken(action),
                 Driven::Succeeded { outputs, cached: hit } => match values.keep(&node, &outputs).await {
                     Ok(()) => NodeEnd::Succeeded { cached: cache_word(cached, hit) },
                     Err(error) => return Answer::Not(action, error),
@@ -289,10 +319,10 @@ impl FlowDriver {
             if let Some(control) = control
                 && control.send(asked).await.is_ok()
             {
-                return Answer::Left;
+                return Answer::Nothing;
             }
             match node::stop(&host, &execution, &reason).await {
-                Driven::Left => Answer::Left,
+                Driven::Overtaken => Answer::Overtaken(FlowAction::AbortNode { node, attempt, execution }),
                 _ => Answer::Event(FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Aborted { reason } }),
             }
         });

@@ -100,6 +100,19 @@ impl Log {
         }
     }
 
+    /// Makes sure that no other server has gone on from here.
+    ///
+    /// # Errors
+    /// [`LogError::Overtaken`] when one has; otherwise when S3 fails.
+    pub async fn make_sure(&self) -> Result<(), LogError> {
+        let next = self.root.record(self.next);
+        match read_one(self.store.as_ref(), &next).await {
+            Ok(record) => Err(LogError::Overtaken { sequence: record.sequence, writer: record.writer }),
+            Err(LogError::Store(StoreError::NotFound { .. })) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn write(&self, record: &Record) -> Result<(), LogError> {
         let key = self.root.record(record.sequence);
         let body = serde_json::to_vec(record).expect("an event is plain data");

@@ -62,8 +62,10 @@ pub(super) enum NodeEnd {
     },
     /// Because it was asked to.
     Aborted,
-    /// It goes on without this server.
+    /// This server was told to leave it.
     Left,
+    /// Somebody else has taken its map execution over.
+    Overtaken,
 }
 
 /// Why a node's end is not known.
@@ -143,7 +145,7 @@ pub(super) async fn run(
             Err(error) => error,
         };
         match error.meaning() {
-            Meaning::Overtaken => return NodeEnd::Left,
+            Meaning::Overtaken => return NodeEnd::Overtaken,
             Meaning::Passing => tracing::warn!(execution = job.execution, %error, "trying again"),
             Meaning::Lasting(origin) => {
                 let code = if origin == Origin::User { "BadTask" } else { "SystemError" };
@@ -169,7 +171,7 @@ pub(super) async fn stop(host: &Host, execution: &str, reason: &str) -> NodeEnd 
             Err(error) => error,
         };
         match error.meaning() {
-            Meaning::Overtaken => return NodeEnd::Left,
+            Meaning::Overtaken => return NodeEnd::Overtaken,
             Meaning::Passing => tracing::warn!(execution, %error, "trying again"),
             Meaning::Lasting(_) => {
                 // The workflow ends all the same; what Batch may hold of it is found by its name.
