@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use prost::Message;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{LocalPoolHandle, TaskTracker};
 
-use super::drive::{FlowDriver, FlowError, Progress, Request};
+use super::drive::{FlowDriver, FlowError, Progress, Request, SharedFlow, locked};
 use super::lease::{self, Lease};
 use super::log::LogError;
 use super::view::{self, FlowView, Stored, ViewError};
@@ -89,7 +89,8 @@ type Key = (String, String, String);
 
 /// An execution that is driven here.
 struct Live {
-    view: watch::Receiver<Arc<FlowView>>,
+    record: Arc<FlowRecord>,
+    flow: SharedFlow,
     progress: Progress,
     requests: mpsc::Sender<Request>,
 }
@@ -235,12 +236,17 @@ impl Shared {
     }
 
     fn live_view(&self, id: &WorkflowExecutionIdentifier) -> Option<Arc<FlowView>> {
-        let live = self.live();
-        let live = live.get(&key(id))?;
-        let view = live.view.borrow().clone();
-        let progress = live.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let (record, flow, progress) = {
+            let live = self.live();
+            let live = live.get(&key(id))?;
+            (live.record.clone(), live.flow.clone(), live.progress.clone())
+        };
+        let flow = locked(&flow).clone();
+        let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = progress.iter().filter_map(|(node, counts)| Some((node.clone(), counts.borrow().clone()?)));
-        Some(Arc::new(FlowView { progress: counts.collect(), ..(*view).clone() }))
+        let updated_ms = flow.updated_ms().unwrap_or_else(|| created_ms(&record));
+        let server = flow.server().map(str::to_owned);
+        Some(Arc::new(FlowView { record, flow, progress: counts.collect(), server, updated_ms }))
     }
 
     /// Passes a request on to whoever drives the execution here.
@@ -262,26 +268,19 @@ impl Shared {
         }
         let (requests, mut requested) = mpsc::channel(16);
         let progress = Progress::default();
-        let first = FlowView {
-            record: stored.record.clone(),
-            flow: stored.flow.clone(),
-            progress: BTreeMap::new(),
-            server: stored.server(),
-            updated_ms: stored.records.last().map_or_else(|| created_ms(&stored.record), |record| record.now_ms),
-        };
-        let (show, view) = watch::channel(Arc::new(first));
+        let (record, flow) = (stored.record.clone(), Arc::new(Mutex::new(stored.flow.clone())));
         {
             let mut live = self.live();
             // Somebody else of this server was faster.
             if live.contains_key(&key(&id)) || self.stopping.is_cancelled() {
                 return Ok(());
             }
-            live.insert(key(&id), Live { view, progress: progress.clone(), requests });
+            live.insert(key(&id), Live { record, flow: flow.clone(), progress: progress.clone(), requests });
         }
         let shared = self.clone();
         // Pinned to a thread: a driver's futures hold what may not move between threads.
         let driven = self.pool.spawn_pinned(move || async move {
-            let ended = shared.drive(stored, progress, show, &mut requested).await;
+            let ended = shared.drive(stored, progress, flow, &mut requested).await;
             shared.live().remove(&key(&id));
             match ended {
                 Ok(true) => shared.clean(&id).await,
@@ -303,10 +302,10 @@ impl Shared {
         &self,
         stored: Stored,
         progress: Progress,
-        show: watch::Sender<Arc<FlowView>>,
+        flow: SharedFlow,
         requested: &mut mpsc::Receiver<Request>,
     ) -> Result<bool, FlowError> {
-        let driver = FlowDriver::take(self.host.clone(), stored, progress, show).await?;
+        let driver = FlowDriver::take(self.host.clone(), stored, progress, flow).await?;
         Ok(driver.run(requested).await?.is_some())
     }
 
