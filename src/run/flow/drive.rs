@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::Host;
 use super::log::{Log, LogError};
@@ -36,7 +37,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What somebody wants of a running execution.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Request {
     /// Its end.
     Abort {
@@ -44,6 +45,8 @@ pub(super) enum Request {
         cause: String,
         /// The asker.
         principal: String,
+        /// Told when it is in the journal, where no server forgets it.
+        heard: oneshot::Sender<()>,
     },
     /// That this server leaves it, with all that runs, to the next one.
     Leave,
@@ -58,7 +61,13 @@ pub(super) enum FlowError {
     /// A journal that does not fit the workflow.
     #[error(transparent)]
     Illegal(#[from] IllegalEvent),
+    /// Nothing more can be written, and this server is being stopped.
+    #[error("S3 is out of reach and this server is being stopped: another one goes on from what is written")]
+    Stopping,
 }
+
+/// An execution that is driven, for whoever asks how it stands.
+pub(super) type Shown = Arc<Mutex<FlowView>>;
 
 /// The counts of the nodes that run here.
 pub(super) type Progress = Arc<Mutex<BTreeMap<String, watch::Receiver<Option<Summary>>>>>;
@@ -89,7 +98,8 @@ pub(super) struct FlowDriver {
     /// The way to those who drive a map execution here, by its id.
     controls: BTreeMap<String, mpsc::Sender<Control>>,
     progress: Progress,
-    view: watch::Sender<Arc<FlowView>>,
+    shown: Shown,
+    stopping: CancellationToken,
 }
 
 impl FlowDriver {
@@ -100,8 +110,8 @@ impl FlowDriver {
     pub(super) async fn take(
         host: Arc<Host>,
         stored: Stored,
-        progress: Progress,
-        view: watch::Sender<Arc<FlowView>>,
+        (progress, shown): (Progress, Shown),
+        stopping: CancellationToken,
     ) -> Result<FlowDriver, FlowError> {
         let Stored { record, mut flow, records, .. } = stored;
         let id = record.id.clone().unwrap_or_default();
@@ -112,9 +122,9 @@ impl FlowDriver {
         flow.resume();
         let values = Arc::new(Values::new(host.ports.store.clone(), root, record.clone()));
         let options = Arc::new(super::options::options(&record));
-        let controls = BTreeMap::new();
+        let (tasks, controls) = (JoinSet::new(), BTreeMap::new());
         let mut driver =
-            FlowDriver { values, options, record, flow, log, tasks: JoinSet::new(), controls, progress, view, host };
+            FlowDriver { values, options, record, flow, log, tasks, controls, progress, shown, stopping, host };
         driver.take_in(FlowEvent::Taken { server: driver.host.server.clone() }).await?;
         Ok(driver)
     }
@@ -138,11 +148,13 @@ impl FlowDriver {
             tokio::select! {
                 biased;
                 request = requests.recv() => match request {
-                    Some(Request::Abort { cause, principal }) => {
+                    Some(Request::Abort { cause, principal, heard }) => {
                         let event = FlowEvent::AbortRequested { cause, principal };
                         if self.flow.check(&event).is_ok() {
                             self.take_in(event).await?;
                         }
+                        // An asker that has gone away need not hear it.
+                        let _ = heard.send(());
                     }
                     Some(Request::Leave) | None => {
                         self.leave().await;
@@ -177,6 +189,9 @@ impl FlowDriver {
     async fn answered(&mut self, event: FlowEvent) -> Result<(), FlowError> {
         if let FlowEvent::NodeEnded { node, .. } = &event {
             self.progress.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+            if let Some(execution) = self.flow.node(node).and_then(|node| node.execution) {
+                self.controls.remove(execution);
+            }
         }
         match self.flow.check(&event) {
             Ok(()) => self.take_in(event).await,
@@ -194,15 +209,20 @@ impl FlowDriver {
                 Ok(now) => break now,
                 Err(LogError::Store(error @ StoreError::Unreachable { .. })) => {
                     tracing::warn!(%error, "trying again");
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        () = self.stopping.cancelled() => return Err(FlowError::Stopping),
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
         };
         self.flow.handle(now, &event)?;
-        let (record, flow) = (self.record.clone(), self.flow.clone());
-        let server = Some(self.host.server.clone());
-        self.view.send_replace(Arc::new(FlowView { record, flow, progress: BTreeMap::new(), server, updated_ms: now }));
+        // The same event there as here: a copy of the machine for every event would cost as much as the workflow is large.
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.flow.handle(now, &event)?;
+        shown.server = Some(self.host.server.clone());
+        shown.updated_ms = now;
         Ok(())
     }
 
