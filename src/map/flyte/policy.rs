@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::container::Source;
 use super::{CONTAINER_ARRAY, Options, structs};
 use crate::idl::core::array_node::{ParallelismOption, SuccessCriteria};
