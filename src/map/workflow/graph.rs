@@ -201,6 +201,16 @@ impl GraphNode {
         &self.interface
     }
 
+    /// The nodes it waits for, by number in [`Graph::nodes`], ascending. All lie in its own scope.
+    pub fn upstream(&self) -> &[usize] {
+        &self.upstream
+    }
+
+    /// The nodes that wait for it, by number in [`Graph::nodes`], ascending. All lie in its own scope.
+    pub fn downstream(&self) -> &[usize] {
+        &self.downstream
+    }
+
     /// How often the node itself is run again after a recoverable failure. The retries of its task are not these: they
     /// are the business of the map execution that runs it.
     pub fn retries(&self) -> u32 {

@@ -26,3 +26,6 @@ pub use event::{FlowEvent, FlowOutcome, NodeEnd, NodeError};
 pub use flow::{Flow, FlowAction, FlowPhase, IllegalEvent, NodePhase, NodeView};
 pub use graph::{Graph, GraphNode, NodeKind, Scope};
 pub use inputs::inputs;
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ pub(super) fn fits(from: &LiteralType, to: &LiteralType) -> bool {
 }
 
 /// flytekit takes an integer for a float.
-fn is_widening(from: &LiteralType, to: &LiteralType) -> bool {
+pub(super) fn is_widening(from: &LiteralType, to: &LiteralType) -> bool {
     as_simple(from) == Some(SimpleType::Integer) && as_simple(to) == Some(SimpleType::Float)
 }
 

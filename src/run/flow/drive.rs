@@ -7,7 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,7 +18,7 @@ use super::Host;
 use super::log::{Log, LogError};
 use super::node::{self, Job, NodeEnd as Driven};
 use super::values::Values;
-use super::view::{self, FlowView, Stored, ViewError};
+use super::view::{self, Stored, ViewError};
 use crate::aws::store::StoreError;
 use crate::idl::core::{LiteralMap, WorkflowExecutionIdentifier};
 use crate::idl::record::FlowRecord;
@@ -66,11 +66,16 @@ pub(super) enum FlowError {
     Stopping,
 }
 
-/// An execution that is driven, for whoever asks how it stands.
-pub(super) type Shown = Arc<Mutex<FlowView>>;
-
 /// The counts of the nodes that run here.
 pub(super) type Progress = Arc<Mutex<BTreeMap<String, watch::Receiver<Option<Summary>>>>>;
+
+/// The machine, which those who ask look at as well. Nobody holds it for longer than a look or one event takes.
+pub(super) type SharedFlow = Arc<Mutex<Flow>>;
+
+/// The machine for a moment.
+pub(super) fn locked(flow: &SharedFlow) -> MutexGuard<'_, Flow> {
+    flow.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What a task brings back.
 enum Answer {
@@ -92,13 +97,12 @@ pub(super) struct FlowDriver {
     values: Arc<Values>,
     record: Arc<FlowRecord>,
     options: Arc<flyte::Options>,
-    flow: Flow,
+    flow: SharedFlow,
     log: Log,
     tasks: JoinSet<Answer>,
     /// The way to those who drive a map execution here, by its id.
     controls: BTreeMap<String, mpsc::Sender<Control>>,
     progress: Progress,
-    shown: Shown,
     stopping: CancellationToken,
 }
 
@@ -110,21 +114,20 @@ impl FlowDriver {
     pub(super) async fn take(
         host: Arc<Host>,
         stored: Stored,
-        (progress, shown): (Progress, Shown),
+        (progress, flow): (Progress, SharedFlow),
         stopping: CancellationToken,
     ) -> Result<FlowDriver, FlowError> {
-        let Stored { record, mut flow, records, .. } = stored;
+        let Stored { record, records, .. } = stored;
         let id = record.id.clone().unwrap_or_default();
         let root = host.root.flow(&id);
         // Two lives of one server are two writers.
         let writer = format!("{}-{:016x}", host.server, crate::run::random());
         let log = Log::after(host.ports.store.clone(), root.clone(), writer, &records);
-        flow.resume();
+        locked(&flow).resume();
         let values = Arc::new(Values::new(host.ports.store.clone(), root, record.clone()));
         let options = Arc::new(super::options::options(&record));
         let (tasks, controls) = (JoinSet::new(), BTreeMap::new());
-        let mut driver =
-            FlowDriver { values, options, record, flow, log, tasks, controls, progress, shown, stopping, host };
+        let mut driver = FlowDriver { values, options, record, flow, log, tasks, controls, progress, stopping, host };
         driver.take_in(FlowEvent::Taken { server: driver.host.server.clone() }).await?;
         Ok(driver)
     }
@@ -138,11 +141,14 @@ impl FlowDriver {
         requests: &mut mpsc::Receiver<Request>,
     ) -> Result<Option<FlowOutcome>, FlowError> {
         loop {
-            while let Some(action) = self.flow.next_action() {
+            loop {
+                // Its own statement: the lock is not held over what follows.
+                let action = self.flow().next_action();
                 match action {
-                    FlowAction::Record(event) => self.take_in(event).await?,
-                    FlowAction::Finish(outcome) => return Ok(Some(outcome)),
-                    action => self.begin(action),
+                    Some(FlowAction::Record(event)) => self.take_in(event).await?,
+                    Some(FlowAction::Finish(outcome)) => return Ok(Some(outcome)),
+                    Some(action) => self.begin(action),
+                    None => break,
                 }
             }
             tokio::select! {
@@ -150,7 +156,8 @@ impl FlowDriver {
                 request = requests.recv() => match request {
                     Some(Request::Abort { cause, principal, heard }) => {
                         let event = FlowEvent::AbortRequested { cause, principal };
-                        if self.flow.check(&event).is_ok() {
+                        let wanted = self.flow().check(&event).is_ok();
+                        if wanted {
                             self.take_in(event).await?;
                         }
                         // An asker that has gone away need not hear it.
@@ -170,7 +177,7 @@ impl FlowDriver {
                             self.later(action);
                         }
                     },
-                    Ok(Answer::Again(action)) => self.flow.ask_again(&action),
+                    Ok(Answer::Again(action)) => self.flow().ask_again(&action),
                     Ok(Answer::Overtaken(action)) => {
                         self.make_sure().await?;
                         self.later(action);
@@ -185,15 +192,21 @@ impl FlowDriver {
         }
     }
 
+    fn flow(&self) -> MutexGuard<'_, Flow> {
+        locked(&self.flow)
+    }
+
     /// Takes in what a task has brought, unless it has come too late.
     async fn answered(&mut self, event: FlowEvent) -> Result<(), FlowError> {
         if let FlowEvent::NodeEnded { node, .. } = &event {
             self.progress.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
-            if let Some(execution) = self.flow.node(node).and_then(|node| node.execution) {
-                self.controls.remove(execution);
+            let execution = self.flow().node(node).and_then(|node| node.execution.map(str::to_owned));
+            if let Some(execution) = execution {
+                self.controls.remove(&execution);
             }
         }
-        match self.flow.check(&event) {
+        let checked = self.flow().check(&event);
+        match checked {
             Ok(()) => self.take_in(event).await,
             Err(late) => {
                 tracing::debug!(%late, "an answer is not wanted any more");
@@ -217,12 +230,7 @@ impl FlowDriver {
                 Err(error) => return Err(error.into()),
             }
         };
-        self.flow.handle(now, &event)?;
-        // The same event there as here: a copy of the machine for every event would cost as much as the workflow is large.
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.flow.handle(now, &event)?;
-        shown.server = Some(self.host.server.clone());
-        shown.updated_ms = now;
+        self.flow().handle(now, &event)?;
         Ok(())
     }
 
@@ -263,7 +271,7 @@ impl FlowDriver {
     fn begin(&mut self, action: FlowAction) {
         match action {
             FlowAction::StartNode { ref node, attempt } => {
-                let (values, flow) = (self.values.clone(), self.flow.graph().clone());
+                let (values, flow) = (self.values.clone(), self.flow().graph().clone());
                 let (node, host, recovers) = (node.clone(), self.host.clone(), self.record.recovers.clone());
                 self.tasks.spawn_local(async move {
                     let id = launch::new_id(host.ports.clock.now_ms());
@@ -274,7 +282,7 @@ impl FlowDriver {
                 });
             }
             FlowAction::BindOutputs { ref node } => {
-                let (values, graph, node) = (self.values.clone(), self.flow.graph().clone(), node.clone());
+                let (values, graph, node) = (self.values.clone(), self.flow().graph().clone(), node.clone());
                 self.tasks.spawn_local(async move {
                     match values.bind_outputs(&graph, node.as_deref()).await {
                         Ok(event) => Answer::Event(event),
@@ -294,7 +302,7 @@ impl FlowDriver {
         self.controls.insert(execution.clone(), control);
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), watched);
         let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
-        let (graph, recovers) = (self.flow.graph().clone(), self.record.recovers.clone());
+        let (graph, recovers) = (self.flow().graph().clone(), self.record.recovers.clone());
         self.tasks.spawn_local(async move {
             let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
             let inputs = match values.inputs(&node).await {
@@ -327,7 +335,7 @@ impl FlowDriver {
     }
 
     fn stop(&mut self, node: String, attempt: u32, execution: String) {
-        let reason = match self.flow.abort() {
+        let reason = match self.flow().abort() {
             Some((cause, _)) => format!("the workflow is aborted: {cause}"),
             None => "another node of the workflow has failed".to_owned(),
         };

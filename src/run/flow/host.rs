@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{LocalPoolHandle, TaskTracker};
 
-use super::drive::{FlowDriver, FlowError, Progress, Request, Shown};
+use super::drive::{FlowDriver, FlowError, Progress, Request, SharedFlow, locked};
 use super::lease::{self, Lease};
 use super::log::LogError;
 use super::seen::Seen;
@@ -98,7 +98,8 @@ type Key = (String, String, String);
 
 /// An execution that is driven here.
 struct Live {
-    shown: Shown,
+    record: Arc<FlowRecord>,
+    flow: SharedFlow,
     progress: Progress,
     requests: mpsc::Sender<Request>,
 }
@@ -196,7 +197,7 @@ impl Flows {
     /// When there is none, or what is stored of it cannot be read.
     pub async fn view(&self, id: &WorkflowExecutionIdentifier) -> Result<Arc<FlowView>, ViewError> {
         if let Some(view) = self.shared.live_view(id) {
-            return Ok(Arc::new(view));
+            return Ok(view);
         }
         Ok(Arc::new(self.stored(id).await?.view()))
     }
@@ -277,16 +278,18 @@ impl Shared {
         self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn live_view(&self, id: &WorkflowExecutionIdentifier) -> Option<FlowView> {
-        let (shown, progress) = {
+    fn live_view(&self, id: &WorkflowExecutionIdentifier) -> Option<Arc<FlowView>> {
+        let (record, flow, progress) = {
             let live = self.live();
             let live = live.get(&key(id))?;
-            (live.shown.clone(), live.progress.clone())
+            (live.record.clone(), live.flow.clone(), live.progress.clone())
         };
-        let view = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let flow = locked(&flow).clone();
         let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = progress.iter().filter_map(|(node, counts)| Some((node.clone(), counts.borrow().clone()?)));
-        Some(FlowView { progress: counts.collect(), ..view })
+        let updated_ms = flow.updated_ms().unwrap_or_else(|| created_ms(&record));
+        let server = flow.server().map(str::to_owned);
+        Some(Arc::new(FlowView { record, flow, progress: counts.collect(), server, updated_ms }))
     }
 
     /// Asks whoever drives the execution here to end it; whether that is in its journal now.
@@ -310,21 +313,14 @@ impl Shared {
         }
         let (requests, mut requested) = mpsc::channel(16);
         let progress = Progress::default();
-        let first = FlowView {
-            record: stored.record.clone(),
-            flow: stored.flow.clone(),
-            progress: BTreeMap::new(),
-            server: stored.server(),
-            updated_ms: stored.records.last().map_or_else(|| created_ms(&stored.record), |record| record.now_ms),
-        };
-        let shown = Arc::new(Mutex::new(first));
+        let (record, flow) = (stored.record.clone(), Arc::new(Mutex::new(stored.flow.clone())));
         {
             let mut live = self.live();
             // Somebody else of this server was faster.
             if live.contains_key(&key(&id)) || self.stopping.is_cancelled() {
                 return Ok(());
             }
-            live.insert(key(&id), Live { shown: shown.clone(), progress: progress.clone(), requests });
+            live.insert(key(&id), Live { record, flow: flow.clone(), progress: progress.clone(), requests });
         }
         let shared = self.clone();
         // Pinned to a thread: a driver's futures hold what may not move between threads.
@@ -332,7 +328,7 @@ impl Shared {
             let ended = {
                 // Also when the driver breaks: what is not driven here is looked for.
                 let _driven = Driven { shared: &shared, key: key(&id) };
-                shared.drive(stored, (progress, shown), &mut requested).await
+                shared.drive(stored, (progress, flow), &mut requested).await
             };
             match ended {
                 Ok(true) => shared.clean(&id).await,
@@ -354,7 +350,7 @@ impl Shared {
     async fn drive(
         &self,
         stored: Stored,
-        shown: (Progress, Shown),
+        shown: (Progress, SharedFlow),
         requested: &mut mpsc::Receiver<Request>,
     ) -> Result<bool, FlowError> {
         let driver = FlowDriver::take(self.host.clone(), stored, shown, self.stopping.clone()).await?;

@@ -152,14 +152,16 @@ impl<'r, 'a> Known<'r, 'a> {
             return Err((format!("{name} does not exist"), suggest_variable(&promise.var, variables)));
         };
         let any = LiteralType::default();
-        let from = variable.r#type.as_ref().unwrap_or(&any);
-        let from = part(from, &promise.attr_path)
-            .map_err(|problem| (format!("{name}{problem}"), format!("it is of type {}", type_name(from))))?;
+        let declared = variable.r#type.as_ref().unwrap_or(&any);
+        let from = part(declared, &promise.attr_path)
+            .map_err(|problem| (format!("{name}{problem}"), format!("it is of type {}", type_name(declared))))?;
         let Some(from) = from else { return Ok(()) };
-        if types::fits(from, to) {
+        let steps = path::text(&promise.attr_path);
+        // flytekit takes an integer for a float, but not one that it has to unpack from a dataclass.
+        let packed = crosses_struct(declared, &promise.attr_path);
+        if types::fits(from, to) && !(packed && types::is_widening(from, to)) {
             return Ok(());
         }
-        let steps = path::text(&promise.attr_path);
         Err((format!("{name}{steps} is of type {}", type_name(from)), expected(to)))
     }
 }
@@ -189,6 +191,11 @@ fn part<'t>(from: &'t LiteralType, path: &[PromiseAttribute]) -> Result<Option<&
         current = next.map_err(|problem| format!("{}: {problem}", path::text(&path[..=taken])))?;
     }
     Ok(Some(current))
+}
+
+/// Whether `path` leads into a dataclass.
+fn crosses_struct(from: &LiteralType, path: &[PromiseAttribute]) -> bool {
+    (0..path.len()).any(|taken| part(from, &path[..taken]).is_ok_and(|within| within.is_none_or(is_structured)))
 }
 
 fn is_structured(literal_type: &LiteralType) -> bool {

@@ -16,6 +16,9 @@ use crate::idl::core::{
 /// The most faults that a refusal lists: it must fit into the headers of an answer.
 const MAX_FAULTS: usize = 25;
 
+/// Characters of each part of a fault.
+const MAX_TEXT: usize = 300;
+
 /// The most edges between nodes, those of sub-workflows counted every time they are run.
 const MAX_EDGES: usize = 1_000_000;
 
@@ -98,7 +101,7 @@ pub(super) fn compile(closure: &CompiledWorkflowClosure) -> Result<Graph, Faults
     if !reader.faults.0.is_empty() {
         return Err(shortened(reader.faults));
     }
-    Ok(lay_out(&reader, key(primary_id)))
+    lay_out(&reader, key(primary_id)).map_err(Faults::from)
 }
 
 /// The faults that an answer has room for.
@@ -108,7 +111,20 @@ fn shortened(mut faults: Faults) -> Faults {
         faults.0.truncate(MAX_FAULTS);
         faults.0.push(Fault::missing(format!("... and {more} more"), "", ""));
     }
+    for fault in &mut faults.0 {
+        for text in [&mut fault.field, &mut fault.problem, &mut fault.fix] {
+            cut(text);
+        }
+    }
     faults
+}
+
+/// Cuts a text to what one part of a fault may take: names are as long as who registers them likes.
+fn cut(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+        text.truncate(end);
+        text.push_str("...");
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -192,7 +208,7 @@ fn place(template: &WorkflowTemplate, node: &Node) -> String {
 }
 
 /// Lays out a workflow that was read without a fault, scope by scope, so that the nodes of each lie side by side.
-fn lay_out(reader: &Reader<'_>, primary: Key<'_>) -> Graph {
+fn lay_out(reader: &Reader<'_>, primary: Key<'_>) -> Result<Graph, Fault> {
     let mut shared = Shared::default();
     let mut graph = Graph { nodes: Vec::new(), scopes: Vec::new(), ids: BTreeMap::new() };
     let mut waiting = vec![(primary, None)];
@@ -212,7 +228,10 @@ fn lay_out(reader: &Reader<'_>, primary: Key<'_>) -> Graph {
                 }
             };
             let unique = unique_id(parent_id.as_deref(), &node.source.id);
-            graph.ids.insert(unique.clone(), number);
+            if graph.ids.insert(unique.clone(), number).is_some() {
+                let problem = format!("two nodes would be {unique}, one of them within a sub-workflow");
+                return Err(Fault::missing(place(read.template, node.source), problem, "give it another node_name"));
+            }
             graph.nodes.push(GraphNode {
                 id: unique,
                 scope,
@@ -229,7 +248,7 @@ fn lay_out(reader: &Reader<'_>, primary: Key<'_>) -> Graph {
         graph.scopes.push(Scope { owner, template, nodes: first..graph.nodes.len() });
         next += 1;
     }
-    graph
+    Ok(graph)
 }
 
 /// One copy of each template, however many nodes use it; by its address in the closure.

@@ -290,6 +290,3 @@ impl Flow {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
