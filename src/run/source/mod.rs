@@ -195,7 +195,7 @@ impl Elements {
             let next = &list[*taken..list.len().min(*taken + BATCH_ELEMENTS)];
             *taken += next.len();
             let items =
-                next.iter().map(|literal| Item { line: 0, value: Ok(Element::Literal(literal.clone().into())) });
+                next.iter().map(|literal| Item { line: 0, value: Ok(Element::Literal(Box::new(literal.clone()))) });
             self.buffer.extend(items);
             return Ok(!next.is_empty());
         }
