@@ -159,7 +159,7 @@ pub enum BoundSource {
     /// The value itself; a string is a path or an `s3://` address where the type is a blob.
     Value(Value),
     /// The value itself, as a literal; the input's type is given.
-    Literal(Literal),
+    Literal(Box<Literal>),
     /// An output of an earlier execution, whole.
     Execution {
         /// That execution's id.

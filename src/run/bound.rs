@@ -59,7 +59,7 @@ pub(super) async fn resolve(
         let own = bound.uploads.len();
         let found = match source {
             BoundSource::Value(value) => value_of(name, value, wanted, files, &mut bound.uploads),
-            BoundSource::Literal(literal) => Ok((wanted.cloned().unwrap_or_default(), literal.clone())),
+            BoundSource::Literal(literal) => Ok((wanted.cloned().unwrap_or_default(), (**literal).clone())),
             BoundSource::Execution { id, output } => {
                 let found = results.output(id, output.as_deref()).await;
                 let value = format!("@{id}{}", output.as_ref().map(|o| format!("/{o}")).unwrap_or_default());

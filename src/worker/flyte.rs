@@ -185,6 +185,12 @@ pub(super) fn is_process(environment: &BTreeMap<OsString, OsString>) -> bool {
     environment.contains_key(OsStr::new(ENV_PROCESS))
 }
 
+/// Where the command has left what it leaves: a map task of the old kind appends the index itself.
+pub(super) fn left_in(directory: &Path) -> PathBuf {
+    let below = directory.join("0");
+    if below.is_dir() { below } else { directory.to_owned() }
+}
+
 /// What a command that failed says of itself, if it does.
 pub(super) fn error(directory: &Path) -> Option<Failure> {
     let path = error_file(directory)?;

@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -159,12 +159,13 @@ impl Child {
         };
         let ended = ended.map_err(|error| not_started(&invocation, &error))?;
         let literals = if flyte::by_protobuf(flyte) {
-            self.save_deck(fetched.index, &workspace).await;
-            if let Some(failure) = flyte::error(&workspace.outputs).filter(|_| ended.says_itself()) {
+            let left = flyte::left_in(&workspace.outputs);
+            self.save_deck(fetched.index, &left).await;
+            if let Some(failure) = flyte::error(&left).filter(|_| ended.says_itself()) {
                 return Err(failure);
             }
             judge(&ended, &workspace, limit, policy.retry_timeouts)?;
-            flyte::outputs(&workspace.outputs, &declared, &ended)
+            flyte::outputs(&left, &declared, &ended)
         } else {
             judge(&ended, &workspace, limit, policy.retry_timeouts)?;
             let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt, &self.setting.worker);
@@ -236,8 +237,8 @@ impl Child {
     }
 
     /// Puts the command's deck beside its outputs. It is for looking at: without it the subtask is as good.
-    async fn save_deck(&self, index: OriginalIndex, workspace: &Workspace) {
-        let Some(deck) = flyte::deck(&workspace.outputs) else { return };
+    async fn save_deck(&self, index: OriginalIndex, left: &Path) {
+        let Some(deck) = flyte::deck(left) else { return };
         if let Err(error) = self.store.upload(&self.setting.root.deck(index), &deck).await {
             tracing::warn!("the deck is not saved: {error}");
         }

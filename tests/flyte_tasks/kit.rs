@@ -15,7 +15,6 @@ use crate::flytekit::{Fixture, fixture, folder};
 use crate::{definition, skip};
 use async_trait::async_trait;
 use batchmap::aws::sdk::{self, Target};
-use batchmap::aws::store::Store;
 use batchmap::idl::core::{BlobType, Literal, LiteralMap, LiteralType};
 use batchmap::idl::json::literal_to_json;
 use batchmap::idl::make;
@@ -25,7 +24,8 @@ use batchmap::map::flyte::{self, Options};
 use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::Root;
 use batchmap::map::ranges::Ranges;
-use batchmap::map::summary::{Phase, Summary};
+use batchmap::map::status::Phase;
+use batchmap::map::summary::Summary;
 use batchmap::map::task::MapTask;
 use batchmap::run::bound::{Results, ResultsError};
 use batchmap::run::driver::{Ended, Patience};
@@ -97,7 +97,11 @@ impl World {
             project: "proj".to_owned(),
             domain: "development".to_owned(),
             execution: "ex".to_owned(),
-            envs: BTreeMap::from([("PYTHONPATH".to_owned(), modules.to_string_lossy().into_owned())]),
+            envs: BTreeMap::from([
+                ("PYTHONPATH".to_owned(), modules.to_string_lossy().into_owned()),
+                // The fixtures' directory stays as it is.
+                ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned()),
+            ]),
             ..Options::default()
         }
     }
@@ -153,7 +157,7 @@ fn assembled(name: &str) -> LiteralMap {
 async fn maps_give_the_lists_of_the_fixtures() {
     let Some(python) = python() else { return };
     let world = World::start(&python).await;
-    for name in ["conc_ratio", "conc_ratio_legacy", "dataclass", "env", "none", "partial_literal", "resources", "zip"] {
+    for name in ["conc_ratio", "dataclass", "env", "none", "partial_literal", "resources", "zip", "zip_legacy"] {
         let outcome = world.run(&fixture(name)).await;
         assert_eq!(outcome.summary.phase, Phase::Succeeded, "{name}: {:?} {}", outcome.summary, world.log());
         assert_eq!(outcome.outputs, assembled(name), "{name}");
@@ -195,10 +199,7 @@ async fn failures_speak_in_the_tasks_own_words() {
     let failed = world.run(&fixture("fail_user")).await;
     assert_eq!(failed.summary.phase, Phase::Failed);
     let told = format!("{:?}", failed.summary);
-    assert!(
-        told.contains("user error on") && told.contains("USER:ValueError") || told.contains("USER:RuntimeError"),
-        "{told}"
-    );
+    assert!(told.contains("user error on") && told.contains("USER:"), "{told}");
     // Not recoverable: run once.
     let attempts = world.ports.store.list_directories(&failed.root.subtask(OriginalIndex(0))).await.unwrap();
     assert_eq!(attempts.iter().filter(|name| name.starts_with("0000")).count(), 1, "{attempts:?}");
@@ -273,8 +274,9 @@ async fn code_that_comes_with_a_task_is_unpacked_where_the_child_works() {
     let source = "from flytekit import task\n\n@task\ndef f(data_point: int) -> bool:\n    return data_point > 3\n";
     fs::write(directory.path().join("shipped.py"), source).unwrap();
     let archive = directory.path().join("fast.tar.gz");
-    let packed = Command::new("tar").arg("-czf").arg(&archive).args(["-C"]).arg(directory.path()).arg("shipped.py");
-    assert!(packed.status().unwrap().success());
+    let mut tar = Command::new("tar");
+    let packed = tar.arg("-czf").arg(&archive).arg("-C").arg(directory.path()).arg("shipped.py").status();
+    assert!(packed.unwrap().success());
     world.ports.store.put("code/fast.tar.gz", fs::read(&archive).unwrap().into()).await.unwrap();
     let mut shipped = fixture("detect_anomalies");
     own_task(&mut shipped, "shipped", "f");
@@ -312,14 +314,12 @@ async fn what_is_cached_is_not_run_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dynamic_task_and_one_that_leaves_nothing_fail_in_words() {
+async fn a_task_that_leaves_nothing_fails_in_words() {
     let Some(python) = python() else { return };
     let world = World::start(&python).await;
-    for (task, expected) in [("spreads", "@dynamic task"), ("vanishes", "left neither outputs nor an error")] {
-        let mut wrong = fixture("batch_single");
-        own_task(&mut wrong, "maptasks.own", task);
-        let failed = world.run(&wrong).await;
-        let told = format!("{:?}", failed.summary);
-        assert!(failed.summary.phase == Phase::Failed && told.contains(expected), "{told}");
-    }
+    let mut wrong = fixture("batch_single");
+    own_task(&mut wrong, "maptasks.own", "vanishes");
+    let failed = world.run(&wrong).await;
+    let told = format!("{:?}", failed.summary);
+    assert!(failed.summary.phase == Phase::Failed && told.contains("left neither outputs nor an error"), "{told}");
 }

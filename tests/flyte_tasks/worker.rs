@@ -49,6 +49,13 @@ fn a_mapped_command_reads_lists_of_one_and_takes_the_first() {
 }
 
 #[test]
+fn a_map_of_the_old_kind_appends_its_index() {
+    let script = "mkdir \"$2/0\"; cp \"$1\" \"$2/0/outputs.pb\"";
+    let outcome = flyte(Kind::Map).shell(script, &["{{.input}}", "{{.outputPrefix}}"]);
+    assert_eq!(outcome.succeeded(), json!({"x": [10]}));
+}
+
+#[test]
 fn templates_are_flytes() {
     let script = format!("{COPY}; shift 2; printf '%s|' \"$@\"");
     let arguments = [

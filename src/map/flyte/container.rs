@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::resources::{self, Amounts};
-use super::{Options, batch, command, structs};
+use super::{batch, command, structs};
 use crate::idl::core::container::Architecture;
 use crate::idl::core::node::Target as NodeTarget;
 use crate::idl::core::resources::ResourceName;
@@ -83,7 +83,7 @@ impl<'a> Source<'a> {
     }
 
     /// What is run; what Batch cannot run goes to `faults`.
-    pub(super) fn target(&self, options: &Options, faults: &mut Faults) -> Target {
+    pub(super) fn target(&self, faults: &mut Faults) -> Target {
         let parts = match &self.template.target {
             Some(TaskTarget::Container(container)) => Some(container_parts(container, faults)),
             Some(TaskTarget::K8sPod(pod)) => pod_parts(pod, faults),
@@ -100,7 +100,6 @@ impl<'a> Source<'a> {
                 parts.image.clone_from(&overrides.container_image);
             }
         }
-        let _ = options;
         if parts.image.contains(|c: char| c.is_whitespace() || c.is_control()) {
             let fix = "give an image like registry/name:tag";
             faults.0.push(Fault::text(format!("{}.image", parts.field), &parts.image, "holds a space", fix));

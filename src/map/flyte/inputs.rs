@@ -118,7 +118,7 @@ fn bound(field: &str, literal: &Literal, literal_type: &LiteralType, faults: &mu
     }
     Some(Input {
         literal_type: Some(literal_type.clone()),
-        source: Source::Bound(BoundSource::Literal(literal.clone())),
+        source: Source::Bound(BoundSource::Literal(Box::new(literal.clone()))),
     })
 }
 

@@ -185,7 +185,7 @@ pub fn check_task(template: &TaskTemplate) -> Result<(), Faults> {
     let mut faults = Faults::default();
     refuse::task(template, &mut faults);
     let source = Source::new(template, Vec::new(), None);
-    source.target(&Options::default(), &mut faults);
+    source.target(&mut faults);
     policy::policy(&source, &Options::default(), &mut faults);
     batch::options(&source, &Options::default(), &mut faults);
     faults.or(())
@@ -203,7 +203,7 @@ pub fn check_node(template: &TaskTemplate, node: &Node) -> Result<(), Faults> {
         _ => (vec![node], None),
     };
     let source = Source::new(template, nodes, array);
-    source.target(&Options::default(), &mut faults);
+    source.target(&mut faults);
     policy::policy(&source, &Options::default(), &mut faults);
     let of_node = |fault: Fault| Fault { field: format!("node {}: {}", node.id, fault.field), ..fault };
     Faults(faults.0.into_iter().map(of_node).collect()).or(())
@@ -212,7 +212,10 @@ pub fn check_node(template: &TaskTemplate, node: &Node) -> Result<(), Faults> {
 fn build(source: Source, mapping: &Mapping, inputs: &LiteralMap, options: &Options) -> Result<MapTask, Refused> {
     let mut faults = Faults::default();
     refuse::task(source.template, &mut faults);
-    let target = source.target(options, &mut faults);
+    if let Some(node) = source.nodes.last() {
+        refuse::node(node, &mut faults);
+    }
+    let target = source.target(&mut faults);
     let policy = policy::policy(&source, options, &mut faults);
     let batch = batch::options(&source, options, &mut faults);
     let environment = environment::environment(&source, &target, options, &mut faults);
@@ -237,6 +240,3 @@ fn build(source: Source, mapping: &Mapping, inputs: &LiteralMap, options: &Optio
     inputs::same_length(&task)?;
     Ok(task)
 }
-
-#[cfg(test)]
-mod tests;

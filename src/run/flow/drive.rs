@@ -7,17 +7,18 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::Host;
 use super::log::{Log, LogError};
 use super::node::{self, Job, NodeEnd as Driven};
 use super::values::Values;
-use super::view::{self, FlowView, Stored, ViewError};
+use super::view::{self, Stored, ViewError};
 use crate::aws::store::StoreError;
 use crate::idl::core::{LiteralMap, WorkflowExecutionIdentifier};
 use crate::idl::record::FlowRecord;
@@ -36,7 +37,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What somebody wants of a running execution.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Request {
     /// Its end.
     Abort {
@@ -44,6 +45,8 @@ pub(super) enum Request {
         cause: String,
         /// The asker.
         principal: String,
+        /// Told when it is in the journal, where no server forgets it.
+        heard: oneshot::Sender<()>,
     },
     /// That this server leaves it, with all that runs, to the next one.
     Leave,
@@ -58,10 +61,21 @@ pub(super) enum FlowError {
     /// A journal that does not fit the workflow.
     #[error(transparent)]
     Illegal(#[from] IllegalEvent),
+    /// Nothing more can be written, and this server is being stopped.
+    #[error("S3 is out of reach and this server is being stopped: another one goes on from what is written")]
+    Stopping,
 }
 
 /// The counts of the nodes that run here.
 pub(super) type Progress = Arc<Mutex<BTreeMap<String, watch::Receiver<Option<Summary>>>>>;
+
+/// The machine, which those who ask look at as well. Nobody holds it for longer than a look or one event takes.
+pub(super) type SharedFlow = Arc<Mutex<Flow>>;
+
+/// The machine for a moment.
+pub(super) fn locked(flow: &SharedFlow) -> MutexGuard<'_, Flow> {
+    flow.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What a task brings back.
 enum Answer {
@@ -83,13 +97,13 @@ pub(super) struct FlowDriver {
     values: Arc<Values>,
     record: Arc<FlowRecord>,
     options: Arc<flyte::Options>,
-    flow: Flow,
+    flow: SharedFlow,
     log: Log,
     tasks: JoinSet<Answer>,
     /// The way to those who drive a map execution here, by its id.
     controls: BTreeMap<String, mpsc::Sender<Control>>,
     progress: Progress,
-    view: watch::Sender<Arc<FlowView>>,
+    stopping: CancellationToken,
 }
 
 impl FlowDriver {
@@ -100,21 +114,20 @@ impl FlowDriver {
     pub(super) async fn take(
         host: Arc<Host>,
         stored: Stored,
-        progress: Progress,
-        view: watch::Sender<Arc<FlowView>>,
+        (progress, flow): (Progress, SharedFlow),
+        stopping: CancellationToken,
     ) -> Result<FlowDriver, FlowError> {
-        let Stored { record, mut flow, records, .. } = stored;
+        let Stored { record, records, .. } = stored;
         let id = record.id.clone().unwrap_or_default();
         let root = host.root.flow(&id);
         // Two lives of one server are two writers.
         let writer = format!("{}-{:016x}", host.server, crate::run::random());
         let log = Log::after(host.ports.store.clone(), root.clone(), writer, &records);
-        flow.resume();
+        locked(&flow).resume();
         let values = Arc::new(Values::new(host.ports.store.clone(), root, record.clone()));
         let options = Arc::new(super::options::options(&record));
-        let controls = BTreeMap::new();
-        let mut driver =
-            FlowDriver { values, options, record, flow, log, tasks: JoinSet::new(), controls, progress, view, host };
+        let (tasks, controls) = (JoinSet::new(), BTreeMap::new());
+        let mut driver = FlowDriver { values, options, record, flow, log, tasks, controls, progress, stopping, host };
         driver.take_in(FlowEvent::Taken { server: driver.host.server.clone() }).await?;
         Ok(driver)
     }
@@ -128,21 +141,27 @@ impl FlowDriver {
         requests: &mut mpsc::Receiver<Request>,
     ) -> Result<Option<FlowOutcome>, FlowError> {
         loop {
-            while let Some(action) = self.flow.next_action() {
+            loop {
+                // Its own statement: the lock is not held over what follows.
+                let action = self.flow().next_action();
                 match action {
-                    FlowAction::Record(event) => self.take_in(event).await?,
-                    FlowAction::Finish(outcome) => return Ok(Some(outcome)),
-                    action => self.begin(action),
+                    Some(FlowAction::Record(event)) => self.take_in(event).await?,
+                    Some(FlowAction::Finish(outcome)) => return Ok(Some(outcome)),
+                    Some(action) => self.begin(action),
+                    None => break,
                 }
             }
             tokio::select! {
                 biased;
                 request = requests.recv() => match request {
-                    Some(Request::Abort { cause, principal }) => {
+                    Some(Request::Abort { cause, principal, heard }) => {
                         let event = FlowEvent::AbortRequested { cause, principal };
-                        if self.flow.check(&event).is_ok() {
+                        let wanted = self.flow().check(&event).is_ok();
+                        if wanted {
                             self.take_in(event).await?;
                         }
+                        // An asker that has gone away need not hear it.
+                        let _ = heard.send(());
                     }
                     Some(Request::Leave) | None => {
                         self.leave().await;
@@ -158,7 +177,7 @@ impl FlowDriver {
                             self.later(action);
                         }
                     },
-                    Ok(Answer::Again(action)) => self.flow.ask_again(&action),
+                    Ok(Answer::Again(action)) => self.flow().ask_again(&action),
                     Ok(Answer::Overtaken(action)) => {
                         self.make_sure().await?;
                         self.later(action);
@@ -173,12 +192,21 @@ impl FlowDriver {
         }
     }
 
+    fn flow(&self) -> MutexGuard<'_, Flow> {
+        locked(&self.flow)
+    }
+
     /// Takes in what a task has brought, unless it has come too late.
     async fn answered(&mut self, event: FlowEvent) -> Result<(), FlowError> {
         if let FlowEvent::NodeEnded { node, .. } = &event {
             self.progress.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+            let execution = self.flow().node(node).and_then(|node| node.execution.map(str::to_owned));
+            if let Some(execution) = execution {
+                self.controls.remove(&execution);
+            }
         }
-        match self.flow.check(&event) {
+        let checked = self.flow().check(&event);
+        match checked {
             Ok(()) => self.take_in(event).await,
             Err(late) => {
                 tracing::debug!(%late, "an answer is not wanted any more");
@@ -194,15 +222,15 @@ impl FlowDriver {
                 Ok(now) => break now,
                 Err(LogError::Store(error @ StoreError::Unreachable { .. })) => {
                     tracing::warn!(%error, "trying again");
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        () = self.stopping.cancelled() => return Err(FlowError::Stopping),
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
         };
-        self.flow.handle(now, &event)?;
-        let (record, flow) = (self.record.clone(), self.flow.clone());
-        let server = Some(self.host.server.clone());
-        self.view.send_replace(Arc::new(FlowView { record, flow, progress: BTreeMap::new(), server, updated_ms: now }));
+        self.flow().handle(now, &event)?;
         Ok(())
     }
 
@@ -243,7 +271,7 @@ impl FlowDriver {
     fn begin(&mut self, action: FlowAction) {
         match action {
             FlowAction::StartNode { ref node, attempt } => {
-                let (values, flow) = (self.values.clone(), self.flow.graph().clone());
+                let (values, flow) = (self.values.clone(), self.flow().graph().clone());
                 let (node, host, recovers) = (node.clone(), self.host.clone(), self.record.recovers.clone());
                 self.tasks.spawn_local(async move {
                     let id = launch::new_id(host.ports.clock.now_ms());
@@ -254,7 +282,7 @@ impl FlowDriver {
                 });
             }
             FlowAction::BindOutputs { ref node } => {
-                let (values, graph, node) = (self.values.clone(), self.flow.graph().clone(), node.clone());
+                let (values, graph, node) = (self.values.clone(), self.flow().graph().clone(), node.clone());
                 self.tasks.spawn_local(async move {
                     match values.bind_outputs(&graph, node.as_deref()).await {
                         Ok(event) => Answer::Event(event),
@@ -274,7 +302,7 @@ impl FlowDriver {
         self.controls.insert(execution.clone(), control);
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), watched);
         let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
-        let (graph, recovers) = (self.flow.graph().clone(), self.record.recovers.clone());
+        let (graph, recovers) = (self.flow().graph().clone(), self.record.recovers.clone());
         self.tasks.spawn_local(async move {
             let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
             let inputs = match values.inputs(&node).await {
@@ -307,7 +335,7 @@ impl FlowDriver {
     }
 
     fn stop(&mut self, node: String, attempt: u32, execution: String) {
-        let reason = match self.flow.abort() {
+        let reason = match self.flow().abort() {
             Some((cause, _)) => format!("the workflow is aborted: {cause}"),
             None => "another node of the workflow has failed".to_owned(),
         };

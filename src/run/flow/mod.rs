@@ -12,6 +12,7 @@ mod lease;
 mod log;
 mod node;
 mod options;
+mod seen;
 mod values;
 mod view;
 

@@ -50,7 +50,7 @@ pub enum Element {
     /// To be converted.
     Json(Value),
     /// As it is staged.
-    Literal(Literal),
+    Literal(Box<Literal>),
 }
 
 /// Why a list cannot be read, or not to its end.
@@ -194,7 +194,8 @@ impl Elements {
         if let Some((list, taken)) = &mut self.literals {
             let next = &list[*taken..list.len().min(*taken + BATCH_ELEMENTS)];
             *taken += next.len();
-            let items = next.iter().map(|literal| Item { line: 0, value: Ok(Element::Literal(literal.clone())) });
+            let items =
+                next.iter().map(|literal| Item { line: 0, value: Ok(Element::Literal(Box::new(literal.clone()))) });
             self.buffer.extend(items);
             return Ok(!next.is_empty());
         }

@@ -93,7 +93,7 @@ impl Column {
         let line = item.line;
         let value = match item.value {
             Ok(Element::Json(value)) => value,
-            Ok(Element::Literal(literal)) => return Ok(literal),
+            Ok(Element::Literal(literal)) => return Ok(*literal),
             Err(problem) => return Err(Fault::missing(self.place(line, index), problem, "")),
         };
         let converted = if self.holds_file {
