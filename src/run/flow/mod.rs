@@ -15,7 +15,7 @@ mod options;
 mod values;
 mod view;
 
-pub use host::{CreateError, Flows, Host};
+pub use host::{CreateError, Definitions, Flows, Host};
 pub use lease::Lease;
 pub use log::LogError;
 pub use values::Values;
