@@ -270,7 +270,7 @@ fn inputs_that_do_not_fit_are_named() {
     let message = fixture.refused();
     for part in [
         "inputs.extra: is no input",
-        "inputs.quantity[1] is \"x\": is not of type integer",
+        "inputs.quantity[1] is \"x\": it is a string; expected integer",
         "inputs.price is 1.0: is no list",
         "inputs.shipping: has no value",
     ] {

@@ -13,7 +13,7 @@ fn executions_are_terminated_relaunched_and_recovered() {
     assert_eq!(said["failed"]["phase"], FAILED, "{said:#}");
     let recovered = &said["recovered"];
     assert_eq!(recovered["phase"], SUCCEEDED, "{recovered:#}");
-    assert_eq!(recovered["remote"], json!([7, [2, 4, 6]]));
+    assert_eq!(recovered["remote"], json!([7, [2, 6, 4]]));
     assert_eq!(recovered["n0"], 7, "outputs of what was taken over are read");
     assert_eq!(recovered["nodes"], json!({"n0": 3, "n1": 3}));
     assert_eq!((recovered["mode"].as_i64(), recovered["of"].as_bool()), (Some(5), Some(true)));

@@ -4,9 +4,13 @@
 //! `BATCHMAP_TEST_FLYTEKIT` names a Python that has flytekit. The workflows are in `tests/fixtures/flytekit/workflows`,
 //! the clients in `tests/flytekit/clients`.
 
+mod commands;
 mod control;
 mod page;
+mod restart;
 mod server;
 #[path = "../support/skip.rs"]
 mod skip;
 mod trouble;
+mod values;
+mod wrong;

@@ -105,8 +105,19 @@ impl Server {
 
     /// Runs a client of `tests/flytekit/clients`.
     pub fn client<A: AsRef<OsStr>>(&self, script: &str, args: &[A]) -> Ran {
+        Ran::of(self.client_command(script).args(args).output().unwrap())
+    }
+
+    /// Starts a client and leaves it running.
+    pub fn spawn_client<A: AsRef<OsStr>>(&self, script: &str, args: &[A]) -> Child {
+        self.client_command(script).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn client_command(&self, script: &str) -> Command {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flytekit/clients").join(script);
-        Ran::of(self.command(&self.python).arg(path).args(args).output().unwrap())
+        let mut command = self.command(&self.python);
+        command.arg(path);
+        command
     }
 
     /// `pyflyte`, in the folder of the workflows.
@@ -130,7 +141,11 @@ impl Server {
             .env("WORKFLOWS", workflows())
             .env("WORKING", self.folder.path())
             // Files of the store, which clients read by themselves.
-            .envs([("FLYTE_AWS_ENDPOINT", url), ("FLYTE_AWS_ACCESS_KEY_ID", "any"), ("FLYTE_AWS_SECRET_ACCESS_KEY", "any")]);
+            .envs([
+                ("FLYTE_AWS_ENDPOINT", url),
+                ("FLYTE_AWS_ACCESS_KEY_ID", "any"),
+                ("FLYTE_AWS_SECRET_ACCESS_KEY", "any"),
+            ]);
         command
     }
 }

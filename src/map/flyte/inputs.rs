@@ -8,9 +8,9 @@ use crate::idl::core::literal_type::Type;
 use crate::idl::core::{ArrayNode, Literal, LiteralMap, LiteralType, TaskTemplate, VariableMap};
 use crate::idl::json::literal_to_json;
 use crate::idl::types::type_name;
-use crate::map::cache::fits;
 use crate::map::spec::{Fault, Faults};
 use crate::map::task::{BoundSource, Input, MapTask, MappedSource, Source};
+use crate::map::workflow::{check, elements};
 
 /// Which inputs are mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,25 +95,24 @@ pub(super) fn inputs(
 }
 
 fn mapped(field: &str, literal: &Literal, element: &LiteralType, faults: &mut Faults) -> Option<Input> {
-    let Some(Value::Collection(list)) = &literal.value else {
+    let Some(list) = elements(literal) else {
         let problem = "is no list, and it is mapped";
         faults.0.push(Fault::of(field, &literal_to_json(literal), problem, "give a list, or name it in bound_inputs"));
         return None;
     };
-    if let Some(at) = list.literals.iter().position(|literal| !fits(literal, element)) {
-        let found = literal_to_json(&list.literals[at]);
-        let problem = format!("is not of type {}", type_name(element));
-        faults.0.push(Fault::of(format!("{field}[{at}]"), &found, problem, "correct the list"));
+    let wrong = list.iter().enumerate().find_map(|(at, literal)| Some((at, literal, check(literal, element).err()?)));
+    if let Some((at, literal, problem)) = wrong {
+        let field = format!("{field}[{at}]");
+        faults.0.push(Fault::of(&field, &literal_to_json(literal), &problem, "correct the list"));
         return None;
     }
-    let source = Source::Mapped(MappedSource::Literals(list.literals.as_slice().into()));
+    let source = Source::Mapped(MappedSource::Literals(list.into()));
     Some(Input { literal_type: Some(element.clone()), source })
 }
 
 fn bound(field: &str, literal: &Literal, literal_type: &LiteralType, faults: &mut Faults) -> Option<Input> {
-    if !fits(literal, literal_type) {
-        let problem = format!("is not of type {}", type_name(literal_type));
-        faults.0.push(Fault::of(field, &literal_to_json(literal), problem, "correct the value"));
+    if let Err(problem) = check(literal, literal_type) {
+        faults.0.push(Fault::of(field, &literal_to_json(literal), &problem, "correct the value"));
         return None;
     }
     Some(Input {

@@ -26,6 +26,8 @@ pub use event::{FlowEvent, FlowOutcome, NodeEnd, NodeError};
 pub use flow::{Flow, FlowAction, FlowPhase, IllegalEvent, NodePhase, NodeView};
 pub use graph::{Graph, GraphNode, NodeKind, Scope};
 pub use inputs::inputs;
+pub use path::elements;
+pub use types::check;
 
 #[cfg(test)]
 mod tests;

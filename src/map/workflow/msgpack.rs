@@ -53,6 +53,18 @@ pub(super) fn get<'a>(bytes: &'a [u8], key: Key<'_>) -> Result<&'a [u8], String>
     }
 }
 
+/// The elements of the list that `bytes` is; nothing where it is none.
+pub(super) fn elements(bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let (Head::Array(length), mut at) = read(bytes, 0)? else { return None };
+    let mut elements = Vec::new();
+    for _ in 0..length {
+        let end = skip(bytes, at)?;
+        elements.push(&bytes[at..end]);
+        at = end;
+    }
+    Some(elements)
+}
+
 /// The place `index` of a list of `length`, counted from its end when negative.
 pub(super) fn place(index: i64, length: usize) -> Result<usize, String> {
     let from_end = if index < 0 { i64::try_from(length).unwrap_or(i64::MAX) } else { 0 };

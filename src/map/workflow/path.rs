@@ -41,6 +41,21 @@ pub(super) fn follow(literal: &Literal, path: &[PromiseAttribute]) -> Result<Lit
     Ok(current.clone())
 }
 
+/// The elements of a list, also of one in MessagePack: an attribute of a dataclass is one. Nothing where it is no list.
+pub fn elements(literal: &Literal) -> Option<Vec<Literal>> {
+    match unwrap(literal).value.as_ref()? {
+        literal::Value::Collection(list) => Some(list.literals.clone()),
+        literal::Value::Scalar(scalar) => match scalar.value.as_ref()? {
+            scalar::Value::Binary(binary) if binary.tag == MSGPACK => {
+                let elements = msgpack::elements(&binary.value)?;
+                Some(elements.into_iter().map(|bytes| make::binary(bytes.to_vec(), MSGPACK)).collect())
+            }
+            _ => None,
+        },
+        literal::Value::Map(_) | literal::Value::OffloadedMetadata(_) => None,
+    }
+}
+
 /// What to say of a value that lies elsewhere.
 pub(super) const OFFLOADED: &str = "the value is offloaded, and batchmap keeps values whole: unset \
                                     _F_L_MIN_SIZE_MB in the task's environment";

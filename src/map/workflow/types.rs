@@ -49,7 +49,7 @@ fn blob_fits(given: &BlobType, wanted: &BlobType) -> bool {
 ///
 /// # Errors
 /// What is wrong, and where inside a list or dictionary.
-pub(super) fn check(literal: &Literal, to: &LiteralType) -> Result<(), String> {
+pub fn check(literal: &Literal, to: &LiteralType) -> Result<(), String> {
     let wanted = match &to.r#type {
         None => return Ok(()),
         Some(wanted) => wanted,

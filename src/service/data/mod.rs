@@ -19,7 +19,7 @@ use crate::idl::service::{
     CreateDownloadLocationRequest, CreateDownloadLocationResponse, CreateUploadLocationRequest,
     CreateUploadLocationResponse,
 };
-use crate::map::layout::flyte::{FlyteRoot, escape};
+use crate::map::layout::flyte::FlyteRoot;
 
 /// How long an address holds when the client does not say.
 const LIFE: Duration = Duration::from_secs(3600);
@@ -76,11 +76,11 @@ impl Data {
                 return Err(status::invalid("content_md5 and filename_root are both missing: give one of them"));
             }
             "" => md5.clone(),
-            root => escape(root),
+            root => part(root),
         };
         let file = match request.filename.as_str() {
             "" => format!("{:016x}", crate::run::random()),
-            name => escape(name),
+            name => part(name),
         };
         let key = format!("{}{folder}/{file}", self.root.uploads(&request.project, &request.domain));
         let expires = expires(request.expires_in.as_ref());
@@ -131,6 +131,33 @@ fn expires(asked: Option<&prost_types::Duration>) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
+/// One part of an upload's key, of a name that a client chose. flytekit undoes percent-escapes in the address of a file
+/// that it has uploaded, and takes some characters for patterns: neither may be in it. A folder holds the files of one
+/// content, so two names that become one are the same file.
+fn part(name: &str) -> String {
+    let kept = |c: char| if c.is_control() || "/%?*[]{}#\\".contains(c) { '_' } else { c };
+    match name {
+        "." | ".." => "_".repeat(name.len()),
+        name => name.chars().map(kept).collect(),
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_stay_what_they_are_where_a_key_can_hold_them() {
+        assert_eq!(part("KMJ5ZRRGLUXJ5EIE7XFM3BJSZA======"), "KMJ5ZRRGLUXJ5EIE7XFM3BJSZA======");
+        assert_eq!(part("my data (1) \u{e9}.csv"), "my data (1) \u{e9}.csv");
+        for (name, kept) in
+            [("../a", ".._a"), ("..", "__"), (".", "_"), ("a%3d?*", "a_3d__"), ("{{.input}}", "__.input__")]
+        {
+            assert_eq!(part(name), kept);
+        }
+    }
 }

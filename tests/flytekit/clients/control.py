@@ -14,7 +14,7 @@ def again(id):
 
 
 # Recovered: what has succeeded is not run again.
-failed = kit.wait(to, kit.begin(to, "trouble", "recoverable", {"folder": folder, "a": 7, "more": [1, 2, 3]}))
+failed = kit.wait(to, kit.begin(to, "trouble", "recoverable", {"folder": folder, "a": 7, "more": [1, 3, 2]}))
 said["failed"] = {**kit.shown(failed), "nodes": kit.nodes(failed)}
 open(os.path.join(folder, "allowed"), "w").close()
 recovered = kit.wait(to, again(to.client.recover_execution(failed.id)))

@@ -12,6 +12,8 @@ from flyteidl.admin.task_execution_pb2 import TaskExecutionListRequest
 from flytekit import FlyteFile
 from flytekit.clients.raw import RawSynchronousFlyteClient
 from flytekit.configuration import Config
+from flytekit.core.context_manager import FlyteContextManager
+from flytekit.core.type_engine import TypeEngine
 from flytekit.remote import FlyteRemote
 
 WORKFLOWS = os.environ["WORKFLOWS"]
