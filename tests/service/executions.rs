@@ -72,7 +72,14 @@ async fn what_flytekit_reads_is_there() {
     let data = peer.admin.get_execution_data(request).await.unwrap().into_inner();
     assert_eq!((data.full_inputs, data.full_outputs), (Some(three()), Some(due())));
 
-    let request = NodeExecutionListRequest { workflow_execution_id: Some(id("e")), limit: 100, ..Default::default() };
+    let mut sort = Sort { key: "created_at".to_owned(), ..Default::default() };
+    sort.set_direction(Direction::Ascending);
+    let request = NodeExecutionListRequest {
+        workflow_execution_id: Some(id("e")),
+        limit: 100,
+        sort_by: Some(sort),
+        ..Default::default()
+    };
     let nodes = peer.admin.list_node_executions(request).await.unwrap().into_inner().node_executions;
     let names: Vec<_> = nodes.iter().map(|node| node.id.clone().unwrap()).collect();
     assert_eq!(names, [node_id("e", "n0"), node_id("e", "n1")]);
