@@ -181,6 +181,7 @@ async fn definition(clients: &Clients) -> String {
         execution_role: None,
         log_group: None,
         assign_public_ip: false,
+        secrets: Default::default(),
     };
     batchmap::run::definition::ensure(clients.batch.as_ref(), definition).await.expect("a definition")
 }

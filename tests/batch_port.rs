@@ -86,6 +86,10 @@ async fn an_array_is_submitted_with_its_size_and_one_child_without() {
     assert_eq!(asked[0], expected);
     expected.as_object_mut().expect("an object").remove("arrayProperties");
     assert_eq!(asked[1], expected);
+    let marked = SubmitRequest { propagate_tags: true, scheduling_priority: Some(7), ..request(1) };
+    assert_eq!(batch.submit(&marked).await.as_deref(), Ok("id"));
+    (expected["propagateTags"], expected["schedulingPriorityOverride"]) = (json!(true), json!(7));
+    assert_eq!(canned.asked()[2], expected);
     canned.endpoint.stop().await;
 }
 
@@ -239,8 +243,10 @@ async fn a_definition_is_registered_for_its_platform() {
         execution_role: None,
         log_group: Some("group".into()),
         assign_public_ip: true,
+        secrets: BTreeMap::from([("TOKEN".into(), "arn:secret".into())]),
     };
-    let fargate = Definition { platform: "FARGATE".into(), vcpus: "0.25".into(), gpus: 0, ..ec2.clone() };
+    let secrets = BTreeMap::new();
+    let fargate = Definition { platform: "FARGATE".into(), vcpus: "0.25".into(), gpus: 0, secrets, ..ec2.clone() };
     assert_eq!(batch.register(&ec2).await.as_deref(), Ok("arn"));
     assert_eq!(batch.register(&fargate).await.as_deref(), Ok("arn"));
     let asked = canned.asked();
@@ -251,7 +257,9 @@ async fn a_definition_is_registered_for_its_platform() {
     assert_eq!(properties["resourceRequirements"][2], json!({"type": "GPU", "value": "1"}));
     assert_eq!(properties["networkConfiguration"], Value::Null, "EC2 takes none");
     assert_eq!(properties["logConfiguration"], json!({"logDriver": "awslogs", "options": {"awslogs-group": "group"}}));
+    assert_eq!(properties["secrets"], json!([{"name": "TOKEN", "valueFrom": "arn:secret"}]));
     let properties = &asked[1]["containerProperties"];
+    assert_eq!(properties["secrets"], Value::Null);
     assert_eq!(properties["resourceRequirements"], requirements("0.25"));
     assert_eq!(properties["networkConfiguration"], json!({"assignPublicIp": "ENABLED"}));
     canned.endpoint.stop().await;

@@ -12,6 +12,7 @@ use aws_sdk_batch::error::ProvideErrorMetadata;
 use aws_sdk_batch::types::{
     ArrayProperties, ContainerOverrides, ContainerProperties, EvaluateOnExit, JobDefinitionType, JobDependency,
     JobDetail, JobStatus, KeyValuePair, KeyValuesPair, ResourceRequirement, ResourceType, RetryAction, RetryStrategy,
+    Secret,
 };
 use batchmap::emulator::batch::model::api::DescribeJobs;
 use batchmap::emulator::batch::model::{End, Model, Status};
@@ -354,6 +355,29 @@ async fn the_environment_is_clean() {
     let path = lines.iter().find_map(|line| line.strip_prefix("PATH=")).unwrap();
     assert!(path.starts_with(own.parent().unwrap().to_str().unwrap()), "{path}");
     assert!(has(dir.path().canonicalize().unwrap().to_str().unwrap()));
+    endpoint.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_comes_from_the_variable_of_the_same_name_of_the_endpoint() {
+    let dir = TempDir::new().unwrap();
+    let endpoint = serve(config(dir.path(), 1), processes(dir.path())).await;
+    let need = |kind, value| ResourceRequirement::builder().r#type(kind).value(value).build();
+    let secret = |name: &str| Secret::builder().name(name).value_from("arn:aws:ssm:us-east-1:1:parameter/x").build();
+    let container = ContainerProperties::builder()
+        .image("none")
+        .resource_requirements(need(ResourceType::Vcpu, "1"))
+        .resource_requirements(need(ResourceType::Memory, "128"))
+        .set_command(Some(["sh", "-c", "echo ${CARGO_PKG_NAME-none} ${NO_SUCH_SECRET-none}"].map(str::to_owned).into()))
+        // Cargo sets it for this test, and it is none of those that every child has.
+        .secrets(secret("CARGO_PKG_NAME"))
+        .secrets(secret("NO_SUCH_SECRET"))
+        .build();
+    let call = endpoint.batch.register_job_definition().job_definition_name("d").r#type(JobDefinitionType::Container);
+    call.container_properties(container).send().await.unwrap();
+    let id = endpoint.submit(1).await;
+    endpoint.ended(&id).await;
+    assert_eq!(endpoint.output(&id).await, ["batchmap none"]);
     endpoint.stop().await;
 }
 

@@ -25,6 +25,7 @@ async fn a_local_process_is_one_container() {
         image: None,
         command: vec!["true".to_owned()],
         environment: Vec::new(),
+        secrets: Vec::new(),
         resources: Vec::new(),
         log_stream: "s".to_owned(),
         containers: vec![container("setup"), container("main")],

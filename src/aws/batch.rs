@@ -77,6 +77,9 @@ pub struct Definition {
     pub log_group: Option<String>,
     /// Fargate without NAT needs a public address.
     pub assign_public_ip: bool,
+    /// Environment variables that AWS Batch fills in when a container starts: the variable's name to the ARN of a secret
+    /// of Secrets Manager or of a parameter of Systems Manager, which the execution role must be allowed to read.
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// One attempt of a job, as DescribeJobs tells it.

@@ -4,7 +4,7 @@ use super::session::{NO_IMAGE, Session};
 use crate::aws::batch::Definition;
 use crate::aws::target::AwsTarget;
 use crate::map::resources::{self, Platform};
-use crate::map::task::Resources;
+use crate::map::task::{BatchOptions, Resources};
 
 /// What job definitions follow from besides the task.
 #[derive(Clone)]
@@ -25,8 +25,14 @@ impl Definitions {
     ///
     /// # Errors
     /// When the platform has no such size, or there is no image where one is needed; in a sentence.
-    pub fn make(&self, image: Option<&str>, given: &Resources) -> Result<(Definition, Vec<String>), String> {
+    pub fn make(
+        &self,
+        image: Option<&str>,
+        given: &Resources,
+        options: &BatchOptions,
+    ) -> Result<(Definition, Vec<String>), String> {
         let target = &self.target;
+        self.check(options)?;
         let requirements = resources::requirements(given, self.platform).map_err(|error| error.to_string())?;
         let mut notes: Vec<String> = requirements.note.into_iter().collect();
         let image = match (image.or(target.image.as_deref()), self.embedded) {
@@ -59,7 +65,78 @@ impl Definitions {
             execution_role: target.execution_role.clone(),
             log_group: target.log_group.clone(),
             assign_public_ip: target.assign_public_ip,
+            secrets: options.secrets.clone(),
         };
         Ok((definition, notes))
+    }
+
+    /// What a task asks for and the place it is to run at does not have.
+    fn check(&self, options: &BatchOptions) -> Result<(), String> {
+        if let Some(wanted) = options.platform
+            // Processes of this machine are as much the one as the other.
+            && wanted != self.platform
+            && !self.embedded
+        {
+            return Err(format!(
+                "platformCapabilities is {wanted}: jobs go to queue {}, which is set up as {}; write {} or leave it out, or \
+                 run this task with a queue and a `platform` that are {wanted}",
+                self.target.queue, self.platform, self.platform
+            ));
+        }
+        if let Some(name) = options.secrets.keys().next()
+            && self.target.execution_role.is_none()
+            && !self.embedded
+            && !self.target.is_emulated()
+        {
+            return Err(format!(
+                "security_context.secrets asks for {name}: AWS Batch fetches secrets with the execution role, and none is \
+                 set; set `execution_role`, or read the secret in the task by the job role"
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const ARN: &str = "arn:aws:ssm:eu-central-1:000000000000:parameter/token";
+
+    fn definitions(platform: Platform, execution_role: Option<&str>) -> Definitions {
+        let target = AwsTarget::standing_for_aws("p".to_owned(), Some("image".to_owned()));
+        let execution_role = execution_role.map(str::to_owned);
+        Definitions { target: AwsTarget { execution_role, platform, ..target }, platform, embedded: false }
+    }
+
+    #[test]
+    fn another_platform_than_the_queues_is_refused() {
+        let wanting = |platform| BatchOptions { platform, ..BatchOptions::default() };
+        let (ec2, given) = (definitions(Platform::Ec2, None), Resources::default());
+        let made = ec2.make(None, &given, &wanting(Some(Platform::Ec2))).unwrap().0;
+        assert_eq!(made.platform, "EC2");
+        let refused = ec2.make(None, &given, &wanting(Some(Platform::Fargate))).unwrap_err();
+        assert!(refused.starts_with("platformCapabilities is FARGATE: ") && refused.contains("as EC2"), "{refused}");
+        let here = Definitions { embedded: true, ..ec2 };
+        assert_eq!(here.make(None, &given, &wanting(Some(Platform::Fargate))).unwrap().0.platform, "EC2");
+        let fargate = definitions(Platform::Fargate, Some("role"));
+        assert_eq!(fargate.make(None, &given, &wanting(None)).unwrap().0.platform, "FARGATE");
+        let gpus = Resources { gpus: 1, ..given };
+        assert!(fargate.make(None, &gpus, &wanting(None)).unwrap_err().contains("gpu"));
+    }
+
+    #[test]
+    fn secrets_need_the_role_that_fetches_them() {
+        let secrets = BTreeMap::from([("TOKEN".to_owned(), ARN.to_owned())]);
+        let options = BatchOptions { secrets: secrets.clone(), ..BatchOptions::default() };
+        let given = Resources::default();
+        let refused = definitions(Platform::Ec2, None).make(None, &given, &options).unwrap_err();
+        assert!(refused.contains("TOKEN") && refused.contains("execution_role"), "{refused}");
+        let made = definitions(Platform::Ec2, Some("role")).make(None, &given, &options).unwrap().0;
+        assert_eq!(made.secrets, secrets);
+        let here = Definitions { embedded: true, ..definitions(Platform::Ec2, None) };
+        assert_eq!(here.make(None, &given, &options).unwrap().0.secrets, secrets);
     }
 }

@@ -12,7 +12,7 @@ use crate::idl::record::TaskRecord;
 use crate::map::layout::Root;
 use crate::map::ranges::Ranges;
 use crate::map::spec;
-use crate::map::task::Resources;
+use crate::map::task::{BatchOptions, Resources};
 use crate::run::recover::{self, Recovered};
 use crate::run::{launch, now_ms};
 
@@ -114,11 +114,18 @@ async fn recover_and_drive(session: &Session, args: &RecoverArgs, changes: &Chan
     let image = Some(record.image.as_str()).filter(|image| !image.is_empty());
     let stored = record.resources.unwrap_or_default();
     let resources = Resources { cpu_milli: stored.cpu_milli, memory_mib: stored.memory_mib, gpus: stored.gpus };
-    let definition = run::job_definition(image, &resources, session)?;
+    let options = batch_options(record);
+    let definition = run::job_definition(image, &resources, &options, session)?;
     tell(&old, &recovered);
     recover::write(&session.ports.store, &root, record).await?;
     recover::confirm(session.ports.store.as_ref(), &root, record).await?;
     run::begin_and_drive(session, &root, record.clone(), definition, reused.clone(), &args.show).await
+}
+
+/// What of a record's options a job definition follows from.
+fn batch_options(record: &TaskRecord) -> BatchOptions {
+    let stored = record.batch.clone().unwrap_or_default();
+    BatchOptions { platform: stored.platform.parse().ok(), secrets: stored.secrets, ..BatchOptions::default() }
 }
 
 impl Changes {

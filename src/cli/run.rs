@@ -15,7 +15,7 @@ use crate::map::event::Source;
 use crate::map::layout::Root;
 use crate::map::ranges::Ranges;
 use crate::map::spec::Faults;
-use crate::map::task::{MapTask, Resources};
+use crate::map::task::{BatchOptions, MapTask, Resources};
 use crate::run::begin::{self, Queues};
 use crate::run::launch;
 use crate::run::now_ms;
@@ -128,7 +128,7 @@ pub async fn prepare(input: &RunInput, access: Access) -> Result<Prepared, Failu
     }
     let root = session.root(&launch::new_id(now_ms()));
     let definition = own_directories(&task, &session)
-        .and_then(|()| job_definition(task.image.as_deref(), &task.resources, &session));
+        .and_then(|()| job_definition(task.image.as_deref(), &task.resources, &task.batch, &session));
     let definition = definition.and_then(|definition| {
         let bucket = session.ports.store.bucket();
         launch::check_limits(bucket, &root, &task.command, task.mapped().len())
@@ -177,8 +177,13 @@ fn own_directories(task: &MapTask, session: &Session) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When the platform has no such size, or there is no image where one is needed.
-pub fn job_definition(image: Option<&str>, given: &Resources, session: &Session) -> Result<Definition, Failure> {
-    let (definition, notes) = Definitions::of(session).make(image, given).map_err(Failure::input)?;
+pub fn job_definition(
+    image: Option<&str>,
+    given: &Resources,
+    options: &BatchOptions,
+    session: &Session,
+) -> Result<Definition, Failure> {
+    let (definition, notes) = Definitions::of(session).make(image, given, options).map_err(Failure::input)?;
     for said in notes {
         note!("note: {said}");
     }

@@ -11,8 +11,8 @@ use super::session::{Access, Session};
 use super::{Exit, Failure};
 use crate::aws::pooled::Pooled;
 use crate::aws::target::Target;
+use crate::map::flyte::Outline;
 use crate::map::layout::flyte::FlyteRoot;
-use crate::map::task::MapTask;
 use crate::run;
 use crate::run::Ports;
 use crate::run::begin::Queues;
@@ -128,7 +128,9 @@ fn target(args: &ServeArgs) -> Result<Target, Failure> {
 
 fn host(session: &Session) -> Host {
     let definitions = Definitions::of(session);
-    let make = move |task: &MapTask| definitions.make(task.image.as_deref(), &task.resources).map(|(made, _)| made);
+    let make = move |task: &Outline| {
+        definitions.make(task.image.as_deref(), &task.resources, &task.batch).map(|(made, _)| made)
+    };
     // A service follows many executions, with few arrays each.
     let batch = Arc::new(Pooled::new(session.ports.batch.clone()));
     Host {

@@ -95,6 +95,8 @@ pub struct BatchOptions {
     pub scheduling_priority: Option<u32>,
     /// Tags of the jobs.
     pub tags: BTreeMap<String, String>,
+    /// Environment variables whose values AWS Batch gets from the secret or the parameter of this ARN.
+    pub secrets: BTreeMap<String, String>,
 }
 
 impl MapTask {

@@ -26,6 +26,8 @@ pub async fn ensure(batch: &dyn Batch, mut definition: Definition) -> Result<Str
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn definition() -> Definition {
@@ -40,6 +42,7 @@ mod tests {
             execution_role: None,
             log_group: None,
             assign_public_ip: false,
+            secrets: BTreeMap::new(),
         }
     }
 

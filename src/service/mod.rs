@@ -67,7 +67,7 @@ impl Service {
         let (store, root) = (host.ports.store.clone(), host.root.clone());
         let data = Data::open(store.clone(), root.clone()).await.map_err(|status| status.message().to_owned())?;
         let data = Arc::new(data);
-        let entities = Arc::new(Entities::new(Arc::new(Registry::new(store, root))));
+        let entities = Arc::new(Entities::new(Arc::new(Registry::new(store, root)), host.definitions.clone()));
         let flows = Arc::new(Flows::open(host));
         let executions = Arc::new(Executions::new(flows.clone(), entities.clone(), data.clone()));
         Ok(Service { flows, entities, executions, data })

@@ -57,6 +57,7 @@ pub fn small() -> Definition {
         execution_role: None,
         log_group: None,
         assign_public_ip: false,
+        secrets: BTreeMap::new(),
     }
 }
 

@@ -350,6 +350,39 @@ fn what_batch_has_no_words_for_is_refused_at_registration() {
 }
 
 #[test]
+fn a_secret_is_a_variable_that_batch_fills_in_from_its_arn() {
+    use batchmap::idl::core::secret::MountType;
+    use batchmap::idl::core::{Secret, SecurityContext};
+    const TOKEN: &str = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:team/token-AbCdEf";
+    const PARAMETER: &str = "arn:aws:ssm:eu-central-1:000000000000:parameter/name";
+    let with = |secrets: Vec<Secret>| {
+        let mut fixture = fixture("detect_anomalies");
+        fixture.template.security_context = Some(SecurityContext { secrets, ..SecurityContext::default() });
+        fixture
+    };
+    let named =
+        |key: &str, env_var: &str| Secret { key: key.to_owned(), env_var: env_var.to_owned(), ..Secret::default() };
+    let grouped = Secret { group: "db".to_owned(), group_version: "v1".to_owned(), ..named(PARAMETER, "") };
+    let secrets = with(vec![named(TOKEN, "TOKEN"), grouped]).task().batch.secrets;
+    // Where the task gives no name, it is the one that flytekit looks for.
+    let looked_for = format!("_FSEC_DB_V1_{}", PARAMETER.to_uppercase());
+    let expected = [("TOKEN".to_owned(), TOKEN.to_owned()), (looked_for, PARAMETER.to_owned())];
+    assert_eq!(secrets, BTreeMap::from(expected));
+    let mut file = named(TOKEN, "TOKEN");
+    file.set_mount_requirement(MountType::File);
+    for (secrets, field) in [
+        (vec![file], "security_context.secrets[0].mount_requirement"),
+        (vec![named(TOKEN, "T"), named(PARAMETER, "T")], "security_context.secrets[1].env_var is T"),
+        (vec![named(TOKEN, "AWS_BATCH_X")], "security_context.secrets[0].env_var is AWS_BATCH_X"),
+        (vec![named("arn:aws:s3:::bucket", "")], "security_context.secrets[0] is "),
+        (vec![named("arn:aws:ssm:eu-central-1:000000000000:parameter/", "")], "security_context.secrets[0] is "),
+    ] {
+        let message = with(secrets).refused();
+        assert!(message.contains(field) && message.contains("; "), "{field} in {message}");
+    }
+}
+
+#[test]
 fn a_node_that_is_no_task_is_refused_by_its_id() {
     let whole = fixture("detect_anomalies");
     let mut node = whole.node.clone();

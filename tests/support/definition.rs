@@ -15,5 +15,6 @@ pub fn small(name: &str) -> Definition {
         execution_role: None,
         log_group: None,
         assign_public_ip: false,
+        secrets: Default::default(),
     }
 }

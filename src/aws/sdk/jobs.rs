@@ -185,7 +185,13 @@ pub(super) fn container(definition: &Definition) -> types::ContainerProperties {
         .set_execution_role_arn(definition.execution_role.clone())
         .set_log_configuration(log)
         .set_network_configuration(network)
+        .set_secrets(secrets(definition))
         .build()
+}
+
+fn secrets(definition: &Definition) -> Option<Vec<types::Secret>> {
+    let secret = |(name, arn): (&String, &String)| types::Secret::builder().name(name).value_from(arn).build();
+    (!definition.secrets.is_empty()).then(|| definition.secrets.iter().map(secret).collect())
 }
 
 fn requirements(definition: &Definition) -> Vec<ResourceRequirement> {

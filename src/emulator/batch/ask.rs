@@ -193,6 +193,8 @@ fn submission(request: &SubmitRequest) -> SubmitJob {
         retry_strategy: Some(retry),
         timeout: request.timeout_seconds.map(timeout),
         tags: request.tags.clone(),
+        propagate_tags: request.propagate_tags.then_some(true),
+        scheduling_priority_override: request.scheduling_priority.map(i64::from),
         ..SubmitJob::default()
     }
 }
@@ -224,6 +226,9 @@ fn registration(definition: &Definition) -> RegisterJobDefinition {
     let address = if definition.assign_public_ip { "ENABLED" } else { "DISABLED" };
     let network = json!({ "assignPublicIp": address });
     set("networkConfiguration", (definition.platform == "FARGATE").then_some(network));
+    let secret = |(name, arn)| json!({"name": name, "valueFrom": arn});
+    let secrets: Vec<Value> = definition.secrets.iter().map(secret).collect();
+    set("secrets", (!secrets.is_empty()).then_some(json!(secrets)));
     RegisterJobDefinition {
         job_definition_name: definition.name.clone(),
         kind: "container".to_owned(),
@@ -308,6 +313,8 @@ fn model_status(status: JobStatus) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -316,5 +323,42 @@ mod tests {
             assert_eq!((status as usize, port as usize), (place, place));
             assert_eq!(json!(status), json!(port));
         }
+    }
+
+    #[test]
+    fn nothing_of_a_request_is_left_out() {
+        let request = SubmitRequest {
+            name: "n".to_owned(),
+            queue: "q".to_owned(),
+            definition: "d".to_owned(),
+            size: 1,
+            command: vec!["true".to_owned()],
+            environment: BTreeMap::new(),
+            attempts: 1,
+            retry_rules: Vec::new(),
+            timeout_seconds: None,
+            tags: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
+            propagate_tags: true,
+            scheduling_priority: Some(7),
+        };
+        let submitted = submission(&request);
+        assert_eq!((submitted.propagate_tags, submitted.scheduling_priority_override), (Some(true), Some(7)));
+        assert_eq!(submitted.tags, request.tags);
+        let definition = Definition {
+            name: "d".to_owned(),
+            image: "i".to_owned(),
+            platform: "EC2".to_owned(),
+            vcpus: "1".to_owned(),
+            memory_mib: 128,
+            gpus: 2,
+            job_role: None,
+            execution_role: None,
+            log_group: None,
+            assign_public_ip: false,
+            secrets: BTreeMap::from([("S".to_owned(), "arn".to_owned())]),
+        };
+        let container = registration(&definition).container_properties.unwrap();
+        assert_eq!(container["secrets"], json!([{"name": "S", "valueFrom": "arn"}]));
+        assert_eq!(container["resourceRequirements"][2], json!({"type": "GPU", "value": "2"}));
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::container::Source;
 use super::{Options, structs};
 use crate::idl::core::TaskTemplate;
+use crate::idl::core::secret::MountType;
 use crate::map::resources::Platform;
 use crate::map::spec::{Fault, Faults, suggest};
 use crate::map::task::BatchOptions;
@@ -58,7 +59,8 @@ pub(super) fn options(source: &Source, options: &Options, faults: &mut Faults) -
     });
     let own = texts("tags", &config, faults);
     let tags = tags(options.labels.clone().into_iter().chain(own).collect(), faults);
-    BatchOptions { platform, propagate_tags, scheduling_priority: priority, tags }
+    let secrets = secrets(source.template, faults);
+    BatchOptions { platform, propagate_tags, scheduling_priority: priority, tags, secrets }
 }
 
 fn tags(tags: BTreeMap<String, String>, faults: &mut Faults) -> BTreeMap<String, String> {
@@ -87,6 +89,64 @@ fn texts(key: &str, config: &Map<String, Value>, faults: &mut Faults) -> BTreeMa
         }
     }
     texts
+}
+
+/// What begins the variables that flytekit looks for secrets in.
+const SECRET: &str = "_FSEC_";
+
+/// The secrets that a task asks for: the variable that each comes in, and where AWS has it. Batch fetches a secret by its
+/// ARN and nothing else, so the key must be one.
+fn secrets(template: &TaskTemplate, faults: &mut Faults) -> BTreeMap<String, String> {
+    let mut secrets = BTreeMap::new();
+    for (at, secret) in template.security_context.iter().flat_map(|context| &context.secrets).enumerate() {
+        let field = format!("security_context.secrets[{at}]");
+        let mut wrong = |part: &str, value: &str, problem: &str, fix: &str| {
+            faults.0.push(Fault::text(format!("{field}{part}"), value, problem, fix));
+        };
+        if !is_secret_arn(&secret.key) {
+            let shown = format!("{}/{}", secret.group, secret.key);
+            let fix = "write the ARN of a secret of Secrets Manager or of a parameter of Systems Manager into key, or read \
+                       it in the task itself, by the job role";
+            wrong("", &shown, "AWS Batch finds secrets by their ARNs alone", fix);
+            continue;
+        }
+        if secret.mount_requirement() == MountType::File {
+            let fix = "write Secret.MountType.ENV_VAR: AWS Batch gives secrets in environment variables";
+            wrong(".mount_requirement", "FILE", "cannot be had", fix);
+            continue;
+        }
+        // flytekit's own name for it, where the task gives none.
+        let parts = [&secret.group, &secret.group_version, &secret.key].into_iter().filter(|part| !part.is_empty());
+        let name = match secret.env_var.as_str() {
+            "" => format!("{SECRET}{}", parts.map(|part| part.to_uppercase()).collect::<Vec<_>>().join("_")),
+            name => name.to_owned(),
+        };
+        let reserved = ["AWS_BATCH", "BATCHMAP_"].iter().any(|own| name.starts_with(own));
+        if reserved || name.contains(['=', '\0']) {
+            wrong(".env_var", &name, "cannot be the name of a secret's variable", "give it another name");
+            continue;
+        }
+        match secrets.get(&name) {
+            Some(other) if *other != secret.key => {
+                wrong(".env_var", &name, "is the variable of another secret too", "give each a name of its own");
+            }
+            _ => drop(secrets.insert(name, secret.key.clone())),
+        }
+    }
+    secrets
+}
+
+/// Whether AWS Batch can fetch what has this ARN: `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`.
+fn is_secret_arn(key: &str) -> bool {
+    let parts: Vec<&str> = key.splitn(6, ':').collect();
+    let ["arn", partition, service, region, account, resource] = parts[..] else { return false };
+    let resource = match service {
+        "secretsmanager" => resource.strip_prefix("secret:"),
+        "ssm" => resource.strip_prefix("parameter/"),
+        _ => None,
+    };
+    let given = resource.is_some_and(|name| !name.is_empty()) && !region.is_empty() && !account.is_empty();
+    given && partition.starts_with("aws") && !key.contains(char::is_whitespace)
 }
 
 /// The command with `Ref::NAME` as the parameter of that name: what Batch makes of them, done here since the command

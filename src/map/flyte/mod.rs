@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 
 use super::spec::{Fault, Faults};
-use super::task::MapTask;
+use super::task::{BatchOptions, MapTask, Resources};
 use crate::idl::core::literal::Value;
 use crate::idl::core::node::Target;
 use crate::idl::core::{ArrayNode, Identifier, Literal, LiteralMap, Node, TaskTemplate};
@@ -177,25 +177,42 @@ pub fn legacy(
     build(source, &mapping, inputs, options)
 }
 
-/// Checks a task when it is registered: everything that can be told without inputs.
+/// What a job definition follows from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outline {
+    /// The container image.
+    pub image: Option<String>,
+    /// What the container gets.
+    pub resources: Resources,
+    /// Platform and secrets are the definition's.
+    pub batch: BatchOptions,
+}
+
+fn outline(source: &Source, faults: &mut Faults) -> Outline {
+    let target = source.target(faults);
+    policy::policy(source, &Options::default(), faults);
+    let batch = batch::options(source, &Options::default(), faults);
+    Outline { image: Some(target.image).filter(|image| !image.is_empty()), resources: target.resources, batch }
+}
+
+/// Checks a task when it is registered: everything that can be told without inputs. Nodes may still lay other resources
+/// and another image over it.
 ///
 /// # Errors
 /// Every field that Batch has no words for.
-pub fn check_task(template: &TaskTemplate) -> Result<(), Faults> {
+pub fn check_task(template: &TaskTemplate) -> Result<Outline, Faults> {
     let mut faults = Faults::default();
     refuse::task(template, &mut faults);
     let source = Source::new(template, Vec::new(), None);
-    source.target(&mut faults);
-    policy::policy(&source, &Options::default(), &mut faults);
-    batch::options(&source, &Options::default(), &mut faults);
-    faults.or(())
+    let outline = outline(&source, &mut faults);
+    faults.or(outline)
 }
 
 /// Checks a task node or an ArrayNode when its workflow is registered.
 ///
 /// # Errors
 /// Every field that Batch has no words for, after the node's id.
-pub fn check_node(template: &TaskTemplate, node: &Node) -> Result<(), Faults> {
+pub fn check_node(template: &TaskTemplate, node: &Node) -> Result<Outline, Faults> {
     let mut faults = Faults::default();
     refuse::node(node, &mut faults);
     let (nodes, array) = match &node.target {
@@ -203,10 +220,9 @@ pub fn check_node(template: &TaskTemplate, node: &Node) -> Result<(), Faults> {
         _ => (vec![node], None),
     };
     let source = Source::new(template, nodes, array);
-    source.target(&mut faults);
-    policy::policy(&source, &Options::default(), &mut faults);
+    let outline = outline(&source, &mut faults);
     let of_node = |fault: Fault| Fault { field: format!("node {}: {}", node.id, fault.field), ..fault };
-    Faults(faults.0.into_iter().map(of_node).collect()).or(())
+    Faults(faults.0.into_iter().map(of_node).collect()).or(outline)
 }
 
 fn build(source: Source, mapping: &Mapping, inputs: &LiteralMap, options: &Options) -> Result<MapTask, Refused> {

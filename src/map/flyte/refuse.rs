@@ -44,12 +44,6 @@ pub(super) fn task(template: &TaskTemplate, faults: &mut Faults) {
 
 fn security(template: &TaskTemplate, faults: &mut Faults) {
     let Some(context) = &template.security_context else { return };
-    for (at, secret) in context.secrets.iter().enumerate() {
-        let field = format!("security_context.secrets[{at}]");
-        let shown = format!("{}/{}", secret.group, secret.key);
-        let fix = "read it in the task itself, by the job role, and leave it out here";
-        faults.0.push(Fault::text(field, &shown, "batchmap's job definitions carry no secrets", fix));
-    }
     let run_as = context.run_as.clone().unwrap_or_default();
     for (name, value) in [("iam_role", run_as.iam_role), ("k8s_service_account", run_as.k8s_service_account)] {
         if !value.is_empty() && value != "default" {

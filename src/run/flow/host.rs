@@ -22,8 +22,8 @@ use crate::aws::batch::Definition;
 use crate::aws::store::{Listed, StoreError};
 use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::idl::record::FlowRecord;
+use crate::map::flyte::Outline;
 use crate::map::layout::flyte::FlyteRoot;
-use crate::map::task::MapTask;
 use crate::run::Ports;
 use crate::run::begin::Queues;
 use crate::run::bound::Results;
@@ -41,7 +41,7 @@ const SLOW: Duration = Duration::from_secs(10);
 const HEARING: Duration = Duration::from_secs(30);
 
 /// Makes the job definition of a task, or says what is wrong with it in a sentence.
-pub type Definitions = Arc<dyn Fn(&MapTask) -> Result<Definition, String> + Send + Sync>;
+pub type Definitions = Arc<dyn Fn(&Outline) -> Result<Definition, String> + Send + Sync>;
 
 /// What all executions of a server share.
 pub struct Host {

@@ -16,7 +16,7 @@ mod seen;
 mod values;
 mod view;
 
-pub use host::{CreateError, Flows, Host};
+pub use host::{CreateError, Definitions, Flows, Host};
 pub use lease::Lease;
 pub use log::LogError;
 pub use values::Values;

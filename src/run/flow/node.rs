@@ -11,6 +11,7 @@ use crate::aws::store::StoreError;
 use crate::idl::core::{Literal, LiteralMap};
 use crate::idl::make;
 use crate::map::event::Decision;
+use crate::map::flyte::Outline;
 use crate::map::layout::Root;
 use crate::map::policy::Origin;
 use crate::map::summary::Summary;
@@ -282,7 +283,9 @@ async fn driver(host: &Host, job: &Job, root: &Root) -> Result<Option<Driver>, N
     if record.size == 0 {
         return Ok(None);
     }
-    let definition = || (host.definitions)(&job.task);
+    let MapTask { image, resources, batch, .. } = &job.task;
+    let outline = Outline { image: image.clone(), resources: resources.clone(), batch: batch.clone() };
+    let definition = || (host.definitions)(&outline);
     let begun = begin::begin(&host.ports, root, record, definition, &host.queues, host.patience, reused);
     Ok(Some(begun.await?))
 }

@@ -74,6 +74,7 @@ fn batch(options: &BatchOptions) -> Option<StoredOptions> {
         propagate_tags: options.propagate_tags,
         scheduling_priority: options.scheduling_priority,
         tags: options.tags.clone(),
+        secrets: options.secrets.clone(),
     })
 }
 

@@ -113,8 +113,8 @@ impl Data {
             return Err(status::invalid("native_url names what addresses are signed with, which is nobody's to read"));
         }
         let expires = expires(request.expires_in.as_ref());
-        let signed_url = vec![self.address(key, expires, server)];
-        Ok(CreateDownloadLocationResponse { signed_url: signed_url.concat(), expires_at: Some(expires.into()) })
+        let signed_url = self.address(key, expires, server);
+        Ok(CreateDownloadLocationResponse { signed_url, expires_at: Some(expires.into()) })
     }
 
     /// An address to read an object from.

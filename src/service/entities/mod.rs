@@ -12,16 +12,30 @@ use tonic::Status;
 
 use super::registry::Registry;
 use crate::idl::record::Registered;
+use crate::map::flyte::Outline;
+use crate::run::flow::Definitions;
 
 /// The RPCs about tasks, workflows and launch plans.
 pub struct Entities {
     registry: Arc<Registry>,
+    definitions: Definitions,
 }
 
 impl Entities {
-    /// The RPCs over `registry`.
-    pub fn new(registry: Arc<Registry>) -> Self {
-        Entities { registry }
+    /// The RPCs over `registry`; tasks that `definitions` makes no job definition of are refused.
+    pub fn new(registry: Arc<Registry>, definitions: Definitions) -> Self {
+        Entities { registry, definitions }
+    }
+
+    /// Whether a job definition can be made of a task.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT with the reason after `place`.
+    fn check_definition(&self, place: &str, outline: &Outline) -> Result<(), Status> {
+        match (self.definitions)(outline) {
+            Ok(_) => Ok(()),
+            Err(problem) => Err(super::status::invalid(format!("{place}{problem}"))),
+        }
     }
 
     /// Where the entities are.

@@ -9,8 +9,9 @@ use crate::idl::admin::{
 use crate::idl::core::CompiledTask;
 use crate::idl::record::Registered;
 use crate::idl::record::registered::Spec;
-use crate::map::flyte;
+use crate::map::flyte::{self, Outline};
 use crate::map::layout::flyte::Kind;
+use crate::map::task::Resources;
 use crate::service::registry::identified;
 use crate::service::status;
 
@@ -25,7 +26,9 @@ impl Entities {
         let template =
             spec.template.as_mut().ok_or_else(|| status::invalid("spec.template is missing: give the task"))?;
         template.id = Some(id.clone());
-        flyte::check_task(template).map_err(|faults| status::faults(&faults))?;
+        let outline = flyte::check_task(template).map_err(|faults| status::faults(&faults))?;
+        // Resources may be laid over by every node: they are looked at there.
+        self.check_definition("", &Outline { resources: Resources::default(), ..outline })?;
         self.registry
             .put(Kind::Task, Registered { id: Some(id), spec: Some(Spec::Task(spec)), ..Default::default() })
             .await?;

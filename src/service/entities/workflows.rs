@@ -103,9 +103,18 @@ impl Entities {
             launch_plans: Vec::new(),
         };
         let graph = Graph::compile(&closure).map_err(|faults| status::faults(&faults))?;
-        let checked = graph.nodes().iter().filter_map(|node| flyte::check_node(node.task()?, node.source()).err());
-        let faults = Faults(checked.flat_map(|faults| faults.0).collect());
-        faults.or(closure).map_err(|faults| status::faults(&faults))
+        let mut faults = Faults::default();
+        let mut outlines = Vec::new();
+        for node in graph.nodes() {
+            let Some(template) = node.task() else { continue };
+            match flyte::check_node(template, node.source()) {
+                Ok(outline) => outlines.push((node.id(), outline)),
+                Err(found) => faults.0.extend(found.0),
+            }
+        }
+        faults.or(()).map_err(|faults| status::faults(&faults))?;
+        outlines.iter().try_for_each(|(id, outline)| self.check_definition(&format!("node {id}: "), outline))?;
+        Ok(closure)
     }
 
     async fn task_for(&self, id: Identifier, node: String) -> Result<CompiledTask, Status> {

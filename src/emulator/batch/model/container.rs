@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Refusal;
 use super::api::{
     ContainerOverrides, ContainerProperties, EcsPropertiesOverride, KeyValue, RegisterJobDefinition,
-    ResourceRequirement, SubmitJob, TaskContainerOverrides,
+    ResourceRequirement, SecretName, SubmitJob, TaskContainerOverrides,
 };
 
 /// The name AWS gives the one container of a definition with `containerProperties`.
@@ -20,6 +20,8 @@ pub(super) struct Container {
     pub(super) image: Option<String>,
     pub(super) command: Vec<String>,
     pub(super) environment: Vec<KeyValue>,
+    /// The names of its secrets: what is in them is no affair of Batch's.
+    pub(super) secrets: Vec<String>,
     /// VCPU, MEMORY and GPU as given in that form.
     pub(super) resources: Vec<ResourceRequirement>,
     /// The old form of VCPU, when it was used.
@@ -59,6 +61,7 @@ struct TaskContainer {
     image: Option<String>,
     command: Vec<String>,
     environment: Vec<KeyValue>,
+    secrets: Vec<SecretName>,
     resource_requirements: Vec<ResourceRequirement>,
     essential: Option<bool>,
     depends_on: Vec<ContainerDependency>,
@@ -127,12 +130,17 @@ fn of_container(defined: ContainerProperties) -> Container {
         image: defined.image,
         command: defined.command,
         environment: defined.environment,
+        secrets: names(defined.secrets),
         resources: defined.resource_requirements,
         vcpus: defined.vcpus,
         memory: defined.memory,
         essential: true,
         depends_on: Vec::new(),
     }
+}
+
+fn names(secrets: Vec<SecretName>) -> Vec<String> {
+    secrets.into_iter().map(|secret| secret.name).collect()
 }
 
 fn change_container(containers: &mut [Container], overrides: &ContainerOverrides) {
@@ -180,6 +188,7 @@ fn of_task_container(defined: TaskContainer) -> Container {
         image: defined.image,
         command: defined.command,
         environment: defined.environment,
+        secrets: names(defined.secrets),
         resources: defined.resource_requirements,
         vcpus: None,
         memory: None,

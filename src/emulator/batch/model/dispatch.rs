@@ -154,6 +154,7 @@ impl Model {
             image: first.image,
             command: first.command,
             environment: first.environment,
+            secrets: job.containers.first().map(|container| container.secrets.clone()).unwrap_or_default(),
             resources: first.resources,
             log_stream: first.log_stream,
             containers,

@@ -29,6 +29,8 @@ pub struct Start {
     pub command: Vec<String>,
     /// The job's variables, then Batch's own; a later one of the same name wins.
     pub environment: Vec<(String, String)>,
+    /// The variables whose values are secrets: whoever starts the attempt has them, or they are absent.
+    pub secrets: Vec<String>,
     /// With overrides applied.
     pub resources: Vec<ResourceRequirement>,
     /// The stream its output goes to, in the group `/aws/batch/job`.

@@ -120,6 +120,7 @@ fn spawn(shared: &Shared, start: &Start, guardian: RawFd) -> Result<(Child, Pipe
         .env_clear()
         .envs(inherited())
         .envs(shared.config.environment.iter().map(|(name, value)| (name, value)))
+        .envs(secrets(start))
         .envs(start.environment.iter().map(|(name, value)| (name, value)))
         .current_dir(&shared.config.cwd)
         .stdin(Stdio::null())
@@ -191,6 +192,12 @@ fn inherited() -> Vec<(OsString, OsString)> {
     let mut variables = vec![("PATH".into(), path())];
     variables.extend(INHERITED.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?))));
     variables
+}
+
+/// The secrets that the job's definition names. There is no Secrets Manager on this machine: each comes from the variable
+/// of the same name of this process, and is absent where that is.
+fn secrets(start: &Start) -> impl Iterator<Item = (&String, OsString)> {
+    start.secrets.iter().filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 /// The search path, with this program's own directory first: children call `batchmap worker`.

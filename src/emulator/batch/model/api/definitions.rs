@@ -64,12 +64,22 @@ pub struct ContainerProperties {
     pub command: Vec<String>,
     /// The environment.
     pub environment: Vec<KeyValue>,
+    /// Variables whose values are kept elsewhere.
+    pub secrets: Vec<SecretName>,
     /// VCPU, MEMORY, GPU.
     pub resource_requirements: Vec<ResourceRequirement>,
     /// The old form of VCPU.
     pub vcpus: Option<i64>,
     /// The old form of MEMORY, MiB.
     pub memory: Option<i64>,
+}
+
+/// A secret of a container, as far as the model reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecretName {
+    /// The variable that it comes in.
+    pub name: String,
 }
 
 /// DeregisterJobDefinition.
