@@ -33,6 +33,10 @@ use crate::run::launch;
 /// How long to wait after S3 was out of reach.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How many signs of life a server gives between two looks whether an execution is still its own: one that was taken for
+/// dead finds out by that, though nothing happens in the execution.
+const BEATS: u32 = 6;
+
 /// How long a server that is being stopped waits for steps under way.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -140,6 +144,9 @@ impl FlowDriver {
         mut self,
         requests: &mut mpsc::Receiver<Request>,
     ) -> Result<Option<FlowOutcome>, FlowError> {
+        let mut turn = tokio::time::interval(self.host.lease.beat * BEATS);
+        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        turn.reset();
         loop {
             loop {
                 // Its own statement: the lock is not held over what follows.
@@ -168,6 +175,7 @@ impl FlowDriver {
                         return Ok(None);
                     }
                 },
+                _ = turn.tick() => self.make_sure().await?,
                 Some(answer) = self.tasks.join_next() => match answer {
                     Ok(Answer::Event(event)) => self.answered(event).await?,
                     Ok(Answer::Not(action, error)) => match lasting(&action, &error) {

@@ -13,6 +13,7 @@ use tonic::Status;
 
 pub(super) use self::http::routes;
 use self::sign::{Action, Signer};
+use super::registry::fits_a_key;
 use super::status;
 use crate::aws::store::Store;
 use crate::idl::service::{
@@ -66,6 +67,7 @@ impl Data {
                 return Err(status::invalid(format!("{name} has more than {LONGEST_NAME} characters")));
             }
         }
+        fits_a_key("the upload", &[&request.project, &request.domain, &request.filename_root, &request.filename])?;
         let md5 = hex(&request.content_md5);
         if !md5.is_empty() && md5.len() != 32 {
             let found = request.content_md5.len();
@@ -107,6 +109,9 @@ impl Data {
             let bucket = self.store.bucket();
             status::invalid(format!("native_url is {:?}: give an address in s3://{bucket}/", request.native_url))
         })?;
+        if key == self.root.secret() {
+            return Err(status::invalid("native_url names what addresses are signed with, which is nobody's to read"));
+        }
         let expires = expires(request.expires_in.as_ref());
         let signed_url = self.address(key, expires, server);
         Ok(CreateDownloadLocationResponse { signed_url, expires_at: Some(expires.into()) })

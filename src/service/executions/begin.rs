@@ -21,7 +21,7 @@ use crate::idl::record::registered::Spec;
 use crate::map::layout::flyte::{FLYTE_VERSION, Kind};
 use crate::map::workflow::inputs;
 use crate::service::entities::expected;
-use crate::service::registry::identified;
+use crate::service::registry::{fits_a_key, identified};
 use crate::service::status;
 
 /// Characters of an execution's name.
@@ -211,6 +211,7 @@ fn new_id(project: String, domain: String, name: String) -> Result<WorkflowExecu
              characters at most"
         )));
     }
+    fits_a_key("the execution's id", &[&project, &domain, &name])?;
     Ok(WorkflowExecutionIdentifier { project, domain, name, ..Default::default() })
 }
 

@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 
 use super::data::Data;
 use super::entities::Entities;
+use super::registry::fits_a_key;
 use super::status;
 use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::run::flow::{CreateError, FlowView, Flows, ViewError};
@@ -38,8 +39,10 @@ impl Executions {
 
 /// The execution that a request names.
 fn named(id: Option<&WorkflowExecutionIdentifier>) -> Result<&WorkflowExecutionIdentifier, Status> {
-    id.filter(|id| !id.project.is_empty() && !id.domain.is_empty() && !id.name.is_empty())
-        .ok_or_else(|| status::invalid("id is incomplete: give the execution's project, domain and name"))
+    let id = id.filter(|id| !id.project.is_empty() && !id.domain.is_empty() && !id.name.is_empty());
+    let id = id.ok_or_else(|| status::invalid("id is incomplete: give the execution's project, domain and name"))?;
+    fits_a_key("id", &[&id.project, &id.domain, &id.name])?;
+    Ok(id)
 }
 
 fn unseen(error: ViewError) -> Status {
@@ -54,7 +57,7 @@ fn unseen(error: ViewError) -> Status {
 fn not_begun(error: CreateError) -> Status {
     match error {
         CreateError::Exists(_) => status::status(Code::AlreadyExists, error.to_string()),
-        CreateError::Stopping => status::status(Code::Unavailable, error.to_string()),
+        CreateError::Stopping | CreateError::Making(_) => status::status(Code::Unavailable, error.to_string()),
         CreateError::Store(error) => status::store(error),
         CreateError::Unusable(error) => unseen(error),
     }
