@@ -10,10 +10,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{LocalPoolHandle, TaskTracker};
 
-use super::turns::Turns;
 use super::drive::{FlowDriver, FlowError, Progress, Request, SharedFlow, locked};
 use super::lease::{self, Lease};
 use super::log::LogError;
+use super::turns::Turns;
 use super::view::{self, FlowView, Stored, ViewError};
 use super::{Values, created_ms};
 use crate::aws::batch::Definition;

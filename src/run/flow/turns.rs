@@ -137,7 +137,7 @@ mod tests {
         // One of the places was given to c, which gives it up unseen.
         drop(given);
         let places: Vec<_> = (0..2).map(|_| turns.place("d").now_or_never().unwrap()).collect();
-        wait(&turns, "d");
+        drop(wait(&turns, "d"));
         drop(places);
         assert!(turns.place("e").now_or_never().is_some());
     }

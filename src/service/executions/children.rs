@@ -176,3 +176,151 @@ fn arrays(execution: &Execution) -> Vec<ExternalResourceInfo> {
     });
     told.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use prost::Message;
+
+    use super::*;
+    use crate::aws::memory::MemoryStore;
+    use crate::idl::record::{Policy, TaskRecord};
+    use crate::map::event::{Decision, Event, Failure};
+    use crate::map::execution::Action;
+    use crate::map::layout::RECORD_VERSION;
+    use crate::map::policy::Origin;
+    use crate::run::journal::Journal;
+
+    const JOB: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
+
+    fn record(size: u64) -> TaskRecord {
+        let policy = Policy { min_successes: size, retries: 1, ..Default::default() };
+        let pack_starts = (0..size).step_by(10_000).collect();
+        TaskRecord { version: RECORD_VERSION, size, pack_starts, policy: Some(policy), ..Default::default() }
+    }
+
+    fn range(first: u64, count: u64) -> Ranges {
+        Ranges::span(OriginalIndex(first), count)
+    }
+
+    /// A machine, and every event that it has taken in.
+    struct Lived {
+        execution: Execution,
+        events: Vec<Event>,
+    }
+
+    impl Lived {
+        fn new(size: u64) -> Self {
+            let names = ("d".to_owned(), "q".to_owned());
+            let mut lived = Lived { execution: launch::machine(&record(size)), events: Vec::new() };
+            lived.take(Event::Started { definition: names.0, queue: names.1, interruptible_queue: None });
+            lived
+        }
+
+        fn take(&mut self, event: Event) {
+            self.execution.handle(&event).unwrap();
+            self.events.push(event);
+        }
+
+        /// Plans and submits what is due.
+        fn go_on(&mut self) {
+            while let Some(action) = self.execution.next_action() {
+                match action {
+                    Action::Record(event) => self.take(event),
+                    Action::Submit { array } => {
+                        let job = if array == 0 { JOB.to_owned() } else { format!("job-{array}") };
+                        self.take(Event::Submitted { array, job });
+                    }
+                    // The end is told again and again.
+                    _ => return,
+                }
+            }
+        }
+
+        fn settle(&mut self, array: u32, succeeded: Ranges, failed: Ranges, recoverable: bool) {
+            let (code, message) = ("X".to_owned(), "broken".to_owned());
+            let failure = Failure { indices: failed, origin: Origin::User, recoverable, starts: 1, code, message };
+            let failures = if failure.indices.is_empty() { Vec::new() } else { vec![failure] };
+            self.take(Event::Settled { array, succeeded, failures, ended: true });
+        }
+    }
+
+    fn told(children: &[ExternalResourceInfo]) -> Vec<(String, Phase, u32)> {
+        children.iter().map(|child| (child.external_id.clone(), child.phase(), child.retry_attempt)).collect()
+    }
+
+    #[test]
+    fn a_child_is_told_by_its_latest_array() {
+        let mut lived = Lived::new(4);
+        assert_eq!(told(&resources(&lived.execution))[3], (String::new(), Phase::Queued, 0));
+        lived.take(Event::Reused { indices: range(3, 1), source: Source::Cache });
+        lived.go_on();
+        let child = |index: u32, phase| (format!("{JOB}:{index}"), phase, 0);
+        let held = [0, 1, 2].map(|index| child(index, Phase::Undefined));
+        assert_eq!(told(&resources(&lived.execution))[..3], held);
+        lived.settle(0, range(0, 2), range(2, 1), true);
+        assert_eq!(told(&resources(&lived.execution))[2], child(2, Phase::RetryableFailed));
+        lived.go_on();
+        let children = resources(&lived.execution);
+        let cached = (String::new(), Phase::Succeeded, 0);
+        let again = ("job-1".to_owned(), Phase::Undefined, 1);
+        assert_eq!(told(&children), [child(0, Phase::Succeeded), child(1, Phase::Succeeded), again, cached]);
+        let statuses: Vec<_> = children.iter().map(ExternalResourceInfo::cache_status).collect();
+        assert_eq!(statuses[2..], [CatalogCacheStatus::CacheDisabled, CatalogCacheStatus::CacheHit]);
+        lived.settle(1, Ranges::default(), range(2, 1), true);
+        lived.go_on();
+        assert!(matches!(lived.execution.finished(), Some(Decision::Failed { .. })));
+        assert_eq!(told(&resources(&lived.execution))[2], ("job-1".to_owned(), Phase::Failed, 1));
+    }
+
+    #[test]
+    fn of_a_large_map_it_is_the_arrays() {
+        let mut lived = Lived::new(20_000);
+        lived.go_on();
+        lived.settle(0, range(0, 10_000), Ranges::default(), false);
+        let told = told(&resources(&lived.execution));
+        let expected = [(JOB.to_owned(), Phase::Succeeded, 0), ("job-1".to_owned(), Phase::Undefined, 0)];
+        assert_eq!(told, expected);
+    }
+
+    #[tokio::test]
+    async fn a_journal_is_read_once_until_its_node_has_ended() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new("b"));
+        let root = Root::new("p", "id");
+        let children = Children::new();
+        assert!(children.of(&store, &root, false).await.is_empty(), "nothing is written yet");
+        let children = Children::new();
+        let mut lived = Lived::new(2);
+        lived.go_on();
+        store.put(&root.task(), Bytes::from(record(2).encode_to_vec())).await.unwrap();
+        let (mut journal, _) = Journal::open(store.clone(), root.clone(), "w".to_owned()).await.unwrap();
+        journal.append(1, std::mem::take(&mut lived.events)).await.unwrap();
+        journal.flush().await.unwrap();
+        let held = children.of(&store, &root, false).await;
+        assert_eq!((held.len(), held[0].phase()), (2, Phase::Undefined));
+        lived.settle(0, range(0, 2), Ranges::default(), false);
+        lived.go_on();
+        journal.append(2, lived.events).await.unwrap();
+        journal.flush().await.unwrap();
+        assert!(Arc::ptr_eq(&held, &children.of(&store, &root, false).await));
+        let ended = children.of(&store, &root, true).await;
+        assert_eq!(ended[1].phase(), Phase::Succeeded);
+        // It is over: nothing is read any more.
+        let keys: Vec<String> =
+            store.list("", None).await.unwrap().objects.into_iter().map(|listed| listed.key).collect();
+        store.delete_many(&keys).await.unwrap();
+        assert!(Arc::ptr_eq(&ended, &children.of(&store, &root, true).await));
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_there_is_room_for() {
+        let children = Children::new();
+        let first = children.slot("first");
+        for number in 0..REMEMBERED * 2 {
+            children.slot(&number.to_string());
+            assert!(number > 10 || Arc::ptr_eq(&first, &children.slot("first")));
+        }
+        assert_eq!(children.slots.lock().unwrap().1.len(), REMEMBERED);
+        assert!(!Arc::ptr_eq(&first, &children.slot("first")));
+    }
+}
