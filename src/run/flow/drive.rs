@@ -311,6 +311,8 @@ impl FlowDriver {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), watched);
         let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
         let (graph, recovers) = (self.flow().graph().clone(), self.record.recovers.clone());
+        let id = self.record.id.clone().unwrap_or_default();
+        let turn = format!("{}/{}/{}", id.project, id.domain, id.name);
         self.tasks.spawn_local(async move {
             let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
             let inputs = match values.inputs(&node).await {
@@ -326,7 +328,7 @@ impl FlowDriver {
                 Err(end) => return Answer::Event(FlowEvent::NodeEnded { node, attempt, end }),
             };
             let cached = job.task.policy.cache.is_some();
-            let end = match node::run(&host, &job, &mut controlled, &counts).await {
+            let end = match in_turn(&host, &turn, &job, &mut controlled, &counts).await {
                 Driven::Left => return Answer::Nothing,
                 Driven::Overtaken => return Answer::Overtaken(action),
                 Driven::Succeeded { outputs, cached: hit } => match values.keep(&node, &outputs).await {
@@ -363,6 +365,26 @@ impl FlowDriver {
             }
         });
     }
+}
+
+/// Runs a node when it is the turn of its execution. One that is to end is not waited with.
+async fn in_turn(
+    host: &Host,
+    turn: &str,
+    job: &Job,
+    control: &mut mpsc::Receiver<Control>,
+    counts: &watch::Sender<Option<Summary>>,
+) -> Driven {
+    let _place = tokio::select! {
+        biased;
+        place = host.turns.place(turn) => place,
+        asked = control.recv() => return match asked {
+            // It may have run before, on another server.
+            Some(Control::Abort { reason }) => node::stop(host, &job.execution, &reason).await,
+            Some(Control::Detach) | None => Driven::Left,
+        },
+    };
+    node::run(host, job, control, counts).await
 }
 
 /// What an error of S3 means for an action, where waiting does not help.

@@ -16,6 +16,7 @@ use super::drive::{FlowDriver, FlowError, Progress, Request, SharedFlow, locked}
 use super::lease::{self, Lease};
 use super::log::LogError;
 use super::seen::Seen;
+use super::turns::Turns;
 use super::view::{self, FlowView, Stored, ViewError};
 use super::{Values, created_ms};
 use crate::aws::batch::Definition;
@@ -61,6 +62,15 @@ pub struct Host {
     pub patience: Patience,
     /// How servers share the work.
     pub lease: Lease,
+    /// Nodes at once, and children at once of a map, of an execution that says nothing itself; 0 is unbounded. It is written
+    /// into the execution's record, so that it stays what it was when another server takes it up.
+    pub max_parallelism: i32,
+    /// Nodes that run at once on this server, over all executions.
+    pub turns: Turns,
+    /// Whether clients can reach the bucket: then they are given its own addresses to write to.
+    pub direct_uploads: bool,
+    /// Where people find the output of all jobs: an address of AWS's console.
+    pub log_link: Option<String>,
 }
 
 impl Host {

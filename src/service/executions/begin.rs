@@ -50,6 +50,9 @@ impl Executions {
         let given = request.inputs.or_else(|| spec.inputs.take()).unwrap_or_default();
         let inputs = inputs(&given, &launch.expected, &launch.fixed).map_err(|faults| status::faults(&faults))?;
         inherit(&mut spec, &launch.plan);
+        if spec.max_parallelism == 0 {
+            spec.max_parallelism = self.flows.host().max_parallelism;
+        }
         let mut metadata = spec.metadata.take().unwrap_or_default();
         metadata.set_mode(ExecutionMode::Manual);
         spec.metadata = Some(metadata);

@@ -1,6 +1,7 @@
 //! Executions: begun, shown, ended.
 
 mod begin;
+mod children;
 mod list;
 mod nodes;
 mod show;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use tonic::{Code, Status};
 
+use self::children::Children;
 use super::data::Data;
 use super::entities::Entities;
 use super::registry::fits_a_key;
@@ -23,12 +25,13 @@ pub struct Executions {
     flows: Arc<Flows>,
     entities: Arc<Entities>,
     data: Arc<Data>,
+    children: Children,
 }
 
 impl Executions {
     /// The RPCs over `flows`.
     pub fn new(flows: Arc<Flows>, entities: Arc<Entities>, data: Arc<Data>) -> Self {
-        Executions { flows, entities, data }
+        Executions { flows, entities, data, children: Children::new() }
     }
 
     async fn view(&self, id: Option<&WorkflowExecutionIdentifier>) -> Result<Arc<FlowView>, Status> {
