@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use batchmap::aws::batch::SubmitRequest;
 use batchmap::aws::memory::MemoryStore;
+use batchmap::aws::store::Store;
 use batchmap::emulator::batch::ask;
 use batchmap::emulator::batch::model::{
     AttemptKey, Effect, End, INTERRUPTIBLE, Input, MAIN, Model, Refusal, Reply, Start, Stop,
