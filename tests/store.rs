@@ -95,6 +95,68 @@ async fn the_environment_names_the_endpoint() {
     }
 }
 
+/// PUTs `body` by hand, as a client that knows nothing of S3 does, and answers the status.
+async fn put_by_hand(url: &str, headers: &[(String, String)], body: &[u8]) -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (host, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("a plain address");
+    let mut request = format!("PUT /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    let mut connection = tokio::net::TcpStream::connect(host).await.expect("somebody listens");
+    connection.write_all(request.as_bytes()).await.expect("sent");
+    connection.write_all(body).await.expect("sent");
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).await.expect("an answer");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
+}
+
+/// Writes an object through an address that the store has signed.
+async fn presigned(target: &Target) {
+    // MD5 of "hello".
+    let md5 = [0x5d, 0x41, 0x40, 0x2a, 0xbc, 0x4b, 0x2a, 0x76, 0xb9, 0x71, 0x9d, 0x91, 0x10, 0x17, 0xc5, 0x92];
+    const DIGEST: &str = "XUFAKrxLKna5cZ2REBfFkg==";
+    let store = connect(target).await.store;
+    let key = format!("presigned-{}/a+b (1).tar.gz", std::process::id());
+    let metadata = [("flyteContentMD5", DIGEST.to_owned())];
+    let life = std::time::Duration::from_secs(600);
+    let signed = store.presign_put(&key, &md5, &metadata, life).await.expect("signed").expect("S3 has addresses");
+    let query = signed.url.split_once('?').expect("the signature is in the query").1.to_ascii_lowercase();
+    for part in ["x-amz-signedheaders=content-md5%3bhost%3bx-amz-meta-flytecontentmd5&", "x-amz-expires=600&"] {
+        assert!(format!("{query}&").contains(part), "{part} in {query}");
+    }
+    let mut headers: Vec<(String, String)> = signed.headers.into_iter().collect();
+    headers.sort();
+    let named: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(named, [("content-md5", DIGEST), ("x-amz-meta-flytecontentmd5", DIGEST)]);
+    assert_eq!(put_by_hand(&signed.url, &headers, b"hallo").await, 400, "another body");
+    store.get(&key).await.expect_err("nothing was written");
+    assert_eq!(put_by_hand(&signed.url, &headers, b"hello").await, 200);
+    assert_eq!(store.get(&key).await.expect("get"), "hello");
+    store.delete_many(&[key]).await.expect("delete");
+}
+
+#[tokio::test]
+async fn a_presigned_address_takes_the_body_that_it_was_made_for() {
+    let embedded = Embedded::start().await;
+    let endpoint = Some(embedded.endpoint.url());
+    presigned(&Target { endpoint, bucket: BUCKET.to_owned(), ..Target::default() }).await;
+    embedded.stop().await;
+}
+
+#[tokio::test]
+async fn a_presigned_address_of_another_endpoint() {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match (variable("BATCHMAP_TEST_S3_ENDPOINT"), variable("BATCHMAP_TEST_S3_BUCKET")) {
+        (Some(endpoint), Some(bucket)) if endpoint.starts_with("http://") => {
+            presigned(&Target { endpoint: Some(endpoint), bucket, ..Target::default() }).await;
+        }
+        _ => skipped("BATCHMAP_TEST_S3_ENDPOINT and BATCHMAP_TEST_S3_BUCKET name no other endpoint over http"),
+    }
+}
+
 #[tokio::test]
 async fn objects_outlive_the_endpoint_and_a_reader_sees_but_does_not_touch_them() {
     let embedded = Embedded::start().await;

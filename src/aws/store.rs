@@ -1,6 +1,8 @@
 //! Object storage as batchmap needs it: ten calls on one bucket.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -76,6 +78,15 @@ pub struct Page {
     pub more: bool,
 }
 
+/// A signed address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presigned {
+    /// The address; it holds the signature.
+    pub url: String,
+    /// The headers that a request must have, apart from `Host`.
+    pub headers: BTreeMap<String, String>,
+}
+
 /// One bucket. Cheap to clone behind an `Arc`; every call may run at once with any other.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -108,6 +119,21 @@ pub trait Store: Send + Sync {
 
     /// The time by the store's own clock, in milliseconds since 1970, to the second.
     async fn now(&self) -> Result<u64, StoreError>;
+
+    /// An address that whoever has it may write the object `key` to for `life`, by PUT and with these headers: the body's
+    /// MD5 digest (16 bytes) and the object's `metadata` are signed. None where there is no address but our own server's.
+    ///
+    /// # Errors
+    /// When it cannot be signed, for want of credentials.
+    async fn presign_put(
+        &self,
+        _key: &str,
+        _md5: &[u8],
+        _metadata: &[(&str, String)],
+        _life: Duration,
+    ) -> Result<Option<Presigned>, StoreError> {
+        Ok(None)
+    }
 
     /// Uploads a local file, in parts when it is large.
     async fn upload(&self, key: &str, file: &std::path::Path) -> Result<(), StoreError>;

@@ -11,7 +11,7 @@ use crate::map::execution::{ArrayRef, Execution};
 use crate::map::index::{ChildIndex, OriginalIndex};
 
 /// Where AWS Batch sends output when a job definition names no group.
-const DEFAULT_GROUP: &str = "/aws/batch/job";
+pub(super) const DEFAULT_GROUP: &str = "/aws/batch/job";
 
 /// Arguments of `batchmap logs`.
 #[derive(Debug, clap::Args)]

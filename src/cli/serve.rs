@@ -1,6 +1,7 @@
 //! `batchmap serve`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +17,7 @@ use crate::map::layout::flyte::FlyteRoot;
 use crate::run;
 use crate::run::Ports;
 use crate::run::begin::Queues;
-use crate::run::flow::{Host, Lease};
+use crate::run::flow::{Host, Lease, Turns};
 use crate::service::{Service, server};
 
 const HELP: &str = "\
@@ -50,6 +51,13 @@ pub struct ServeArgs {
     /// Children at once with --local [default: the machine's cores]
     #[arg(long, value_name = "COUNT", requires = "local", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=4096))]
     slots: Option<u32>,
+    /// Nodes at once of an execution that names no number itself, and children at once of each of its maps that name none
+    /// [default: no bound]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(1..))]
+    max_parallelism: Option<i32>,
+    /// Nodes at once of all executions that this server drives; executions take turns [default: no bound]
+    #[arg(long, value_name = "COUNT")]
+    max_nodes: Option<NonZeroUsize>,
     #[command(flatten)]
     target: TargetArgs,
 }
@@ -67,9 +75,10 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let bound = server::bind(args.listen).await.map_err(|error| {
         Failure::input(format!("--listen is {}: {error}; give another address, such as 127.0.0.1:0", args.listen))
     })?;
+    let (max_parallelism, max_nodes) = (args.max_parallelism.unwrap_or_default(), args.max_nodes);
     let slots = args.slots.map(|slots| slots as usize);
     let session = Session::open_target(target, Access::Drive { slots }).await?;
-    let service = match Service::open(host(&session)).await {
+    let service = match Service::open(host(&session, max_parallelism, max_nodes)).await {
         Ok(service) => service,
         Err(problem) => {
             session.close().await;
@@ -126,7 +135,7 @@ fn target(args: &ServeArgs) -> Result<Target, Failure> {
     }
 }
 
-fn host(session: &Session) -> Host {
+fn host(session: &Session, max_parallelism: i32, max_nodes: Option<NonZeroUsize>) -> Host {
     let definitions = Definitions::of(session);
     let make = move |task: &Outline| {
         definitions.make(task.image.as_deref(), &task.resources, &task.batch).map(|(made, _)| made)
@@ -146,5 +155,9 @@ fn host(session: &Session) -> Host {
         patience: session.patience,
         // The embedded endpoint's folder is locked: no other server can be at work on it.
         lease: if session.is_embedded() { Lease::ALONE } else { Lease::AWS },
+        max_parallelism,
+        turns: Turns::new(max_nodes),
+        direct_uploads: session.is_on_aws(),
+        log_link: session.console_logs(),
     }
 }

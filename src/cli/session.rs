@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::Failure;
 use super::config::TargetArgs;
+use super::logs::DEFAULT_GROUP;
 use super::signals::Signals;
+use crate::aws::logs::console_group;
 use crate::aws::sdk::{self, Clients};
 use crate::aws::target::{AwsTarget, Target};
 use crate::emulator::folder::{Client, Closed, Folder, FolderError, Owner, Role};
@@ -225,6 +227,17 @@ impl Session {
     /// The platform that children run on.
     pub fn platform(&self) -> Platform {
         self.target.platform
+    }
+
+    /// Whether this is AWS itself, and nothing that stands for it.
+    pub fn is_on_aws(&self) -> bool {
+        matches!(self.place, Place::Aws) && !self.target.is_emulated() && !sdk::endpoint_in_environment()
+    }
+
+    /// Where AWS's console shows what all jobs write; none where the jobs do not run on AWS.
+    pub fn console_logs(&self) -> Option<String> {
+        let region = self.clients.region.as_ref().filter(|_| self.is_on_aws())?;
+        Some(console_group(region, self.log_group().unwrap_or(DEFAULT_GROUP)))
     }
 
     /// The log group that is configured.

@@ -329,7 +329,7 @@ impl Driver {
     /// As [`Driver::drain`]; arrays that may not be ended are put into `refused`, and the others are ended all the same:
     /// what is denied for one is perhaps allowed for another.
     async fn carry_out(&mut self, refused: &mut Vec<(u32, DriveError)>) -> Result<Option<Decision>, DriveError> {
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         loop {
             // A thousand arrays are looked up, or ended, for minutes: whoever wants to say something has a turn in between.
             // After a refusal all others are tried first: the driver stops with it.
@@ -341,6 +341,8 @@ impl Driver {
                 Some(Action::Record(Event::Finished)) if !self.nothing_is_left().await? => break,
                 Some(Action::Record(Event::Decided { decision })) if self.looks_again(&decision) => {
                     self.last_look(&decision).await?;
+                    // The look is bounded by itself. To cut the turn here would put a poll between it and the end of children.
+                    begun = Instant::now();
                 }
                 Some(Action::Record(event)) => self.take_in(event)?,
                 Some(Action::Submit { array }) => drop(self.to_submit.insert(array)),

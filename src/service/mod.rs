@@ -65,7 +65,9 @@ impl Service {
     /// When the bucket cannot be used; the message says why.
     pub async fn open(host: Host) -> Result<Service, String> {
         let (store, root) = (host.ports.store.clone(), host.root.clone());
-        let data = Data::open(store.clone(), root.clone()).await.map_err(|status| status.message().to_owned())?;
+        let data = Data::open(store.clone(), root.clone(), host.direct_uploads)
+            .await
+            .map_err(|status| status.message().to_owned())?;
         let data = Arc::new(data);
         let entities = Arc::new(Entities::new(Arc::new(Registry::new(store, root)), host.definitions.clone()));
         let flows = Arc::new(Flows::open(host));

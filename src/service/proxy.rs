@@ -28,7 +28,7 @@ impl DataProxyService for Proxy {
         request: Request<CreateUploadLocationRequest>,
     ) -> Result<Response<CreateUploadLocationResponse>, Status> {
         let server = server_url(&request);
-        self.data.upload_location(request.get_ref(), &server).map(Response::new)
+        self.data.upload_location(request.get_ref(), &server).await.map(Response::new)
     }
 
     async fn create_download_location(

@@ -93,6 +93,10 @@ pub(super) async fn guard(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(ServerUrl(format!("http://{}", host.unwrap_or_default())));
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) if grpc => explained(response, &path),
+        // The generated code answers every path that it does not know, whoever asks.
+        Ok(response) if response.headers().contains_key("grpc-status") => {
+            (StatusCode::NOT_FOUND, format!("there is nothing at {path}\n")).into_response()
+        }
         Ok(response) => response,
         Err(_) => {
             tracing::error!(path, "a request broke its handler");

@@ -74,13 +74,21 @@ impl Line {
     }
 
     /// Waits for this many more calls.
-    pub async fn calls(&self, operation: &str, part: &str, more: usize) {
-        let due = self.count(operation, part) + more;
+    pub fn calls(&self, operation: &'static str, part: &str, more: usize) -> impl Future<Output = ()> + '_ {
+        let (due, part) = (self.count(operation, part) + more, part.to_owned());
+        let waited = self.called(operation, part, due);
+        async move {
+            let waited = tokio::time::timeout(std::time::Duration::from_secs(60), waited).await;
+            assert!(waited.is_ok(), "{operation} was not called {due} times");
+        }
+    }
+
+    async fn called(&self, operation: &str, part: String, due: usize) {
         loop {
             let called = self.called.notified();
             tokio::pin!(called);
             called.as_mut().enable();
-            if self.count(operation, part) >= due {
+            if self.count(operation, &part) >= due {
                 return;
             }
             called.await;

@@ -15,7 +15,7 @@ use batchmap::map::index::OriginalIndex;
 use batchmap::map::layout::{self, Place};
 use prost::Message;
 
-use crate::script::{Ending, Script};
+use crate::script::{Ending, MINUTE, Script};
 use crate::values::at_once;
 use crate::watch::Watch;
 
@@ -39,6 +39,9 @@ enum Failed {
     User,
     System,
 }
+
+/// How much longer the children of a second job of an array take, in milliseconds.
+const DOUBLE: u64 = 10 * MINUTE;
 
 /// All children of an execution.
 pub struct Children {
@@ -78,7 +81,10 @@ impl Children {
             _ if there => Ending::Good,
             ending => ending,
         };
-        let lasts = self.script.duration(index, u64::from(array) << 8 | u64::from(attempt));
+        // What nobody waits for goes on when all else is over: so that it shows.
+        let longer = self.script.policy.timeout_ms == 0 && watch.is_double(array, &start.job_id);
+        let lasts =
+            self.script.duration(index, u64::from(array) << 8 | u64::from(attempt)) + if longer { DOUBLE } else { 0 };
         self.begun += 1;
         self.work += if ending == Ending::Hangs { self.script.policy.timeout_ms + 120_000 } else { lasts };
         let lasts = (ending != Ending::Hangs).then_some(lasts);

@@ -235,6 +235,12 @@ impl Watch {
         assert!(most == 0 || held <= most, "{held} children at once, and {most} are allowed");
     }
 
+    /// Whether a child's job is not the first that Batch took for its array.
+    pub fn is_double(&self, array: u32, child: &str) -> bool {
+        let first = self.taken.get(&array).and_then(|taken| taken.first());
+        first.is_some_and(|first| child.split(':').next() != Some(first.job.as_str()))
+    }
+
     /// Batch is asked to end a job: all is decided by then, or it is nobody's. A request that comes late may find it
     /// adopted since.
     pub fn terminates(&self, job: &str) {

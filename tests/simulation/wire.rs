@@ -32,6 +32,10 @@ const STALE: u64 = 20 * SECOND;
 /// Submissions that a driver has under way at once.
 const SUBMITS_AT_ONCE: usize = 8;
 
+/// How old the last word of the journal may be when a submission is sent: the fence lets some seconds pass, and an answer
+/// takes some.
+const SIGNED: u64 = 12 * SECOND;
+
 /// What one driver has of the world.
 pub struct Wire {
     pub driver: u64,
@@ -46,6 +50,8 @@ pub struct Wire {
     /// Draws for this driver's calls.
     pub dice: Dice,
     calls: AtomicU64,
+    /// When it last wrote a record, or heard what records there are.
+    signed: AtomicU64,
     /// When each operation of Batch was called within the last second.
     called: Mutex<BTreeMap<&'static str, VecDeque<u64>>>,
     /// What DescribeJobs has said of each job, and when.
@@ -64,6 +70,7 @@ impl Wire {
             collects: false,
             dice: Dice(script.dice.bits("driver", &[driver])),
             calls: AtomicU64::new(0),
+            signed: AtomicU64::new(0),
             called: Mutex::default(),
             told: Mutex::default(),
         }
@@ -77,6 +84,19 @@ impl Wire {
     /// Whether it has called Batch at all.
     pub fn has_called_batch(&self) -> bool {
         !self.called.lock().unwrap().is_empty()
+    }
+
+    /// A call about `key` tells whether somebody else has gone on by now, if it is the journal's.
+    fn sign(&self, key: &str) {
+        if key.starts_with(&self.script.root().journal()) {
+            self.signed.fetch_max(self.cloud.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// That a submission follows a look at the journal: whoever has slept since the last one looks again.
+    fn check_signed(&self, name: &str) {
+        let age = self.cloud.now() - self.signed.load(Ordering::Relaxed);
+        assert!(age <= SIGNED, "driver {} submits {name}, and has not looked at the journal for {age} ms", self.driver);
     }
 
     /// That no second has more calls of an operation of Batch than its lane lets through. Between its turn and its sending a
@@ -162,6 +182,7 @@ impl Wire {
 #[async_trait]
 impl Batch for Wire {
     async fn submit(&self, request: &SubmitRequest) -> Result<String, BatchError> {
+        self.check_signed(&request.name);
         let request = request.clone();
         let (name, id, driver, began) = (request.name.clone(), self.script.id.clone(), self.driver, self.began);
         self.call("SubmitJob", &name, move |inside| match inside.submit(&id, driver, &request) {
@@ -240,6 +261,7 @@ impl Store for Wire {
     }
 
     async fn put_new(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
+        self.sign(key);
         let (name, id, driver) = (key.to_owned(), self.script.id.clone(), self.driver);
         let put = move |inside: &mut Inside| {
             inside.ask(async |store| store.put_new(&name, body.clone()).await)?;
@@ -262,7 +284,10 @@ impl Store for Wire {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreError> {
         let (under, after) = (prefix.to_owned(), after.map(str::to_owned));
         let list = move |inside: &mut Inside| inside.ask(async |store| store.list(&under, after.as_deref()).await);
-        self.call("List", prefix, list).await
+        let page = self.call("List", prefix, list).await;
+        // Between a look and what follows it there is a moment that nothing closes: a sleep within is one of those.
+        self.sign(prefix);
+        page
     }
 
     async fn list_directories(&self, prefix: &str) -> Result<Vec<String>, StoreError> {

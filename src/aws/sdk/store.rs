@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types;
 use bytes::Bytes;
@@ -15,7 +16,8 @@ use bytes::Bytes;
 use super::counts::{Call, Counts};
 use super::date::{Date, millis};
 use super::fault::{Fault, chain, hint, is_credentials, is_passing, is_throttle};
-use crate::aws::store::{Listed, Page, Store, StoreError};
+use crate::aws::store::{Listed, Page, Presigned, Store, StoreError};
+use crate::idl::base64;
 
 /// Objects in a page of a listing: the API's most.
 const PAGE: i32 = 1000;
@@ -266,6 +268,27 @@ impl Store for SdkStore {
             let message = "the answer has no Date header that could be read".to_owned();
             StoreError::Unreachable { operation: OPERATION, bucket: self.bucket.clone(), key: String::new(), message }
         })
+    }
+
+    async fn presign_put(
+        &self,
+        key: &str,
+        md5: &[u8],
+        metadata: &[(&str, String)],
+        life: Duration,
+    ) -> Result<Option<Presigned>, StoreError> {
+        const OPERATION: &str = "PutObject";
+        let terms = PresigningConfig::expires_in(life).map_err(|error| self.broken(OPERATION, key, &error))?;
+        let mut request = self.client.put_object().bucket(&self.bucket).key(key);
+        if !md5.is_empty() {
+            request = request.content_md5(base64::encode(md5));
+        }
+        for (name, value) in metadata {
+            request = request.metadata(*name, value);
+        }
+        let signed = request.presigned(terms).await.map_err(|error| self.broken(OPERATION, key, &error))?;
+        let headers = signed.headers().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Ok(Some(Presigned { url: signed.uri().to_owned(), headers: headers.collect() }))
     }
 
     async fn upload(&self, key: &str, file: &Path) -> Result<(), StoreError> {

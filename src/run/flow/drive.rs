@@ -33,6 +33,10 @@ use crate::run::launch;
 /// How long to wait after S3 was out of reach.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How many signs of life a server gives between two looks whether an execution is still its own: one that was taken for
+/// dead finds out by that, though nothing happens in the execution.
+const BEATS: u32 = 6;
+
 /// How long a server that is being stopped waits for steps under way.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -140,6 +144,9 @@ impl FlowDriver {
         mut self,
         requests: &mut mpsc::Receiver<Request>,
     ) -> Result<Option<FlowOutcome>, FlowError> {
+        let mut turn = tokio::time::interval(self.host.lease.beat * BEATS);
+        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        turn.reset();
         loop {
             loop {
                 // Its own statement: the lock is not held over what follows.
@@ -168,6 +175,7 @@ impl FlowDriver {
                         return Ok(None);
                     }
                 },
+                _ = turn.tick() => self.make_sure().await?,
                 Some(answer) = self.tasks.join_next() => match answer {
                     Ok(Answer::Event(event)) => self.answered(event).await?,
                     Ok(Answer::Not(action, error)) => match lasting(&action, &error) {
@@ -303,6 +311,8 @@ impl FlowDriver {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), watched);
         let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
         let (graph, recovers) = (self.flow().graph().clone(), self.record.recovers.clone());
+        let id = self.record.id.clone().unwrap_or_default();
+        let turn = format!("{}/{}/{}", id.project, id.domain, id.name);
         self.tasks.spawn_local(async move {
             let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
             let inputs = match values.inputs(&node).await {
@@ -318,7 +328,7 @@ impl FlowDriver {
                 Err(end) => return Answer::Event(FlowEvent::NodeEnded { node, attempt, end }),
             };
             let cached = job.task.policy.cache.is_some();
-            let end = match node::run(&host, &job, &mut controlled, &counts).await {
+            let end = match in_turn(&host, &turn, &job, &mut controlled, &counts).await {
                 Driven::Left => return Answer::Nothing,
                 Driven::Overtaken => return Answer::Overtaken(action),
                 Driven::Succeeded { outputs, cached: hit } => match values.keep(&node, &outputs).await {
@@ -355,6 +365,26 @@ impl FlowDriver {
             }
         });
     }
+}
+
+/// Runs a node when it is the turn of its execution. One that is to end is not waited with.
+async fn in_turn(
+    host: &Host,
+    turn: &str,
+    job: &Job,
+    control: &mut mpsc::Receiver<Control>,
+    counts: &watch::Sender<Option<Summary>>,
+) -> Driven {
+    let _place = tokio::select! {
+        biased;
+        place = host.turns.place(turn) => place,
+        asked = control.recv() => return match asked {
+            // It may have run before, on another server.
+            Some(Control::Abort { reason }) => node::stop(host, &job.execution, &reason).await,
+            Some(Control::Detach) | None => Driven::Left,
+        },
+    };
+    node::run(host, job, control, counts).await
 }
 
 /// What an error of S3 means for an action, where waiting does not help.

@@ -16,6 +16,7 @@ use super::drive::{FlowDriver, FlowError, Progress, Request, SharedFlow, locked}
 use super::lease::{self, Lease};
 use super::log::LogError;
 use super::seen::Seen;
+use super::turns::Turns;
 use super::view::{self, FlowView, Stored, ViewError};
 use super::{Values, created_ms};
 use crate::aws::batch::Definition;
@@ -61,6 +62,15 @@ pub struct Host {
     pub patience: Patience,
     /// How servers share the work.
     pub lease: Lease,
+    /// Nodes at once, and children at once of a map, of an execution that says nothing itself; 0 is unbounded. It is written
+    /// into the execution's record, so that it stays what it was when another server takes it up.
+    pub max_parallelism: i32,
+    /// Nodes that run at once on this server, over all executions.
+    pub turns: Turns,
+    /// Whether clients can reach the bucket: then they are given its own addresses to write to.
+    pub direct_uploads: bool,
+    /// Where people find the output of all jobs: an address of AWS's console.
+    pub log_link: Option<String>,
 }
 
 impl Host {
@@ -82,6 +92,9 @@ pub enum CreateError {
     /// There is one of that name.
     #[error("execution {0} exists already: give another name")]
     Exists(String),
+    /// One of that name is being made for somebody else.
+    #[error("execution {0} is being made at this moment: call again to learn what has come of it")]
+    Making(String),
     /// What it is to run cannot be read back.
     #[error(transparent)]
     Unusable(#[from] ViewError),
@@ -145,20 +158,23 @@ impl Flows {
             return Err(CreateError::Stopping);
         }
         let id = record.id.clone().unwrap_or_default();
-        view::graph(&record)?;
-        let key = key(&id);
-        if !self.shared.making().insert(key.clone()) {
-            return Err(CreateError::Exists(id.name));
+        let stored = Stored::new(record)?;
+        {
+            if !self.shared.making().insert(key(&id)) {
+                return Err(CreateError::Making(id.name));
+            }
+            // Also when the caller goes away.
+            let _making = Making { shared: &self.shared, key: key(&id) };
+            self.make(&id, &stored.record).await?;
         }
-        let made = self.make(&id, record).await;
-        self.shared.making().remove(&key);
-        made?;
-        self.shared.clone().begin(id).await.map_err(CreateError::Unusable)
+        // From here on it exists, and nothing that fails may say otherwise.
+        self.shared.clone().drive_here(id, stored);
+        Ok(())
     }
 
     /// Writes what an execution is made of. Marks come before the record that they are of: one without it is swept away, a
     /// record without them would be lost.
-    async fn make(&self, id: &WorkflowExecutionIdentifier, record: FlowRecord) -> Result<(), CreateError> {
+    async fn make(&self, id: &WorkflowExecutionIdentifier, record: &FlowRecord) -> Result<(), CreateError> {
         let host = &self.shared.host;
         let (store, root) = (host.ports.store.as_ref(), host.root.flow(id));
         match store.get(&root.spec()).await {
@@ -168,15 +184,15 @@ impl Flows {
         }
         let began = Instant::now();
         // The one names the other, for whoever sweeps.
-        let (mark, entry) = (host.root.running(id), host.root.index_entry(id, created_ms(&record)));
+        let (mark, entry) = (host.root.running(id), host.root.index_entry(id, created_ms(record)));
         store.put(&mark, Bytes::from(entry.clone())).await?;
         store.put(&entry, Bytes::new()).await?;
         match store.put_new(&root.spec(), Bytes::from(record.encode_to_vec())).await {
             Ok(()) => {}
             Err(StoreError::AlreadyExists { .. }) => {
                 let there = view::read_record(store, &root, id).await?;
-                if *there != record {
-                    if created_ms(&there) != created_ms(&record) {
+                if *there != *record {
+                    if created_ms(&there) != created_ms(record) {
                         // It has an entry of its own.
                         store.delete_many(&[entry]).await?;
                     }
@@ -309,8 +325,14 @@ impl Shared {
         let stored = view::read(host.ports.store.as_ref(), &host.root.flow(&id), &id).await?;
         if stored.flow.finished().is_some() {
             self.clean(&id).await;
-            return Ok(());
+        } else {
+            self.drive_here(id, stored);
         }
+        Ok(())
+    }
+
+    /// Drives an execution here from where `stored` ends, unless it is driven here already.
+    fn drive_here(self: Arc<Self>, id: WorkflowExecutionIdentifier, stored: Stored) {
         let (requests, mut requested) = mpsc::channel(16);
         let progress = Progress::default();
         let (record, flow) = (stored.record.clone(), Arc::new(Mutex::new(stored.flow.clone())));
@@ -318,7 +340,7 @@ impl Shared {
             let mut live = self.live();
             // Somebody else of this server was faster.
             if live.contains_key(&key(&id)) || self.stopping.is_cancelled() {
-                return Ok(());
+                return;
             }
             live.insert(key(&id), Live { record, flow: flow.clone(), progress: progress.clone(), requests });
         }
@@ -343,7 +365,6 @@ impl Shared {
                 tracing::error!(%error, "the driver of an execution broke");
             }
         });
-        Ok(())
     }
 
     /// Whether the execution has ended.
@@ -469,6 +490,18 @@ impl Shared {
             Err(ViewError::Unknown { .. }) => {}
             Err(error) => seen.give_up(&id, &error),
         }
+    }
+}
+
+/// Takes an execution from the list of those that are being made here, when it is dropped.
+struct Making<'s> {
+    shared: &'s Shared,
+    key: Key,
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.shared.making().remove(&self.key);
     }
 }
 

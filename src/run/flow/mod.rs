@@ -13,11 +13,13 @@ mod log;
 mod node;
 mod options;
 mod seen;
+mod turns;
 mod values;
 mod view;
 
 pub use host::{CreateError, Definitions, Flows, Host};
 pub use lease::Lease;
 pub use log::LogError;
+pub use turns::Turns;
 pub use values::Values;
 pub use view::{FlowView, ViewError, created_ms};

@@ -73,6 +73,12 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// One that has just been made: nothing has happened yet.
+    pub(super) fn new(record: FlowRecord) -> Result<Stored, ViewError> {
+        let flow = machine(&record, graph(&record)?);
+        Ok(Stored { record: Arc::new(record), flow, records: Vec::new() })
+    }
+
     /// What the journal's last `Taken` names.
     pub(super) fn server(&self) -> Option<String> {
         server_of(&self.records)

@@ -6,6 +6,7 @@
 mod http;
 mod sign;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,8 +14,10 @@ use tonic::Status;
 
 pub(super) use self::http::routes;
 use self::sign::{Action, Signer};
+use super::registry::fits_a_key;
 use super::status;
-use crate::aws::store::Store;
+use crate::aws::store::{Presigned, Store};
+use crate::idl::base64;
 use crate::idl::service::{
     CreateDownloadLocationRequest, CreateDownloadLocationResponse, CreateUploadLocationRequest,
     CreateUploadLocationResponse,
@@ -27,6 +30,9 @@ const LIFE: Duration = Duration::from_secs(3600);
 /// How long it holds at most.
 const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// What an uploaded object is marked with, as in FlyteAdmin.
+const MD5_METADATA: &str = "flyteContentMD5";
+
 /// Characters of a file's name.
 const LONGEST_NAME: usize = 255;
 
@@ -35,23 +41,25 @@ pub struct Data {
     store: Arc<dyn Store>,
     root: FlyteRoot,
     signer: Signer,
+    direct: bool,
 }
 
 impl Data {
-    /// Opens the bucket's own secret, or makes it.
+    /// Opens the bucket's own secret, or makes it. With `direct`, clients can reach the bucket, and write to it themselves.
     ///
     /// # Errors
     /// When the bucket cannot be used.
-    pub async fn open(store: Arc<dyn Store>, root: FlyteRoot) -> Result<Data, Status> {
+    pub async fn open(store: Arc<dyn Store>, root: FlyteRoot, direct: bool) -> Result<Data, Status> {
         let signer = Signer::open(store.as_ref(), &root).await?;
-        Ok(Data { store, root, signer })
+        Ok(Data { store, root, signer, direct })
     }
 
     /// CreateUploadLocation. `server` is `http://HOST:PORT`, as the client reaches this server.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT when the request says neither where to put the file nor what is in it.
-    pub fn upload_location(
+    /// INVALID_ARGUMENT when the request says neither where to put the file nor what is in it; as for the bucket when no
+    /// address can be signed.
+    pub async fn upload_location(
         &self,
         request: &CreateUploadLocationRequest,
         server: &str,
@@ -66,6 +74,7 @@ impl Data {
                 return Err(status::invalid(format!("{name} has more than {LONGEST_NAME} characters")));
             }
         }
+        fits_a_key("the upload", &[&request.project, &request.domain, &request.filename_root, &request.filename])?;
         let md5 = hex(&request.content_md5);
         if !md5.is_empty() && md5.len() != 32 {
             let found = request.content_md5.len();
@@ -84,13 +93,40 @@ impl Data {
         };
         let key = format!("{}{folder}/{file}", self.root.uploads(&request.project, &request.domain));
         let expires = expires(request.expires_in.as_ref());
-        let path = self.signer.path(&Action::Upload { md5 }, expires, &key);
+        let (signed_url, headers) = match self.presigned(request, &key, expires).await? {
+            Some(Presigned { url, headers }) => (url, headers),
+            None => {
+                let path = self.signer.path(&Action::Upload { md5 }, expires, &key);
+                (format!("{server}{path}"), BTreeMap::new())
+            }
+        };
         Ok(CreateUploadLocationResponse {
-            signed_url: format!("{server}{path}"),
+            signed_url,
             native_url: format!("s3://{}/{key}", self.store.bucket()),
             expires_at: Some(expires.into()),
-            headers: Default::default(),
+            headers: headers.into_iter().collect(),
         })
+    }
+
+    /// The bucket's own address for an upload, with the headers that flytekit does not send by itself.
+    async fn presigned(
+        &self,
+        request: &CreateUploadLocationRequest,
+        key: &str,
+        expires: SystemTime,
+    ) -> Result<Option<Presigned>, Status> {
+        if !self.direct {
+            return Ok(None);
+        }
+        let md5 = request.content_md5.as_slice();
+        let wanted = request.add_content_md5_metadata && !md5.is_empty();
+        let metadata: Vec<_> = wanted.then(|| (MD5_METADATA, base64::encode(md5))).into_iter().collect();
+        let life = expires.duration_since(SystemTime::now()).unwrap_or_default().max(Duration::from_secs(1));
+        let signed = self.store.presign_put(key, md5, &metadata, life).await.map_err(status::store)?;
+        Ok(signed.map(|Presigned { url, mut headers }| {
+            headers.retain(|name, _| !name.eq_ignore_ascii_case("content-md5"));
+            Presigned { url, headers }
+        }))
     }
 
     /// CreateDownloadLocation.
@@ -107,6 +143,9 @@ impl Data {
             let bucket = self.store.bucket();
             status::invalid(format!("native_url is {:?}: give an address in s3://{bucket}/", request.native_url))
         })?;
+        if key == self.root.secret() {
+            return Err(status::invalid("native_url names what addresses are signed with, which is nobody's to read"));
+        }
         let expires = expires(request.expires_in.as_ref());
         let signed_url = self.address(key, expires, server);
         Ok(CreateDownloadLocationResponse { signed_url, expires_at: Some(expires.into()) })

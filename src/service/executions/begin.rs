@@ -21,7 +21,7 @@ use crate::idl::record::registered::Spec;
 use crate::map::layout::flyte::{FLYTE_VERSION, Kind};
 use crate::map::workflow::inputs;
 use crate::service::entities::expected;
-use crate::service::registry::identified;
+use crate::service::registry::{fits_a_key, identified};
 use crate::service::status;
 
 /// Characters of an execution's name.
@@ -50,6 +50,9 @@ impl Executions {
         let given = request.inputs.or_else(|| spec.inputs.take()).unwrap_or_default();
         let inputs = inputs(&given, &launch.expected, &launch.fixed).map_err(|faults| status::faults(&faults))?;
         inherit(&mut spec, &launch.plan);
+        if spec.max_parallelism == 0 {
+            spec.max_parallelism = self.flows.host().max_parallelism;
+        }
         let mut metadata = spec.metadata.take().unwrap_or_default();
         metadata.set_mode(ExecutionMode::Manual);
         spec.metadata = Some(metadata);
@@ -211,6 +214,7 @@ fn new_id(project: String, domain: String, name: String) -> Result<WorkflowExecu
              characters at most"
         )));
     }
+    fits_a_key("the execution's id", &[&project, &domain, &name])?;
     Ok(WorkflowExecutionIdentifier { project, domain, name, ..Default::default() })
 }
 

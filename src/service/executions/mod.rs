@@ -1,6 +1,7 @@
 //! Executions: begun, shown, ended.
 
 mod begin;
+mod children;
 mod list;
 mod nodes;
 mod show;
@@ -11,8 +12,10 @@ use std::sync::Arc;
 
 use tonic::{Code, Status};
 
+use self::children::Children;
 use super::data::Data;
 use super::entities::Entities;
+use super::registry::fits_a_key;
 use super::status;
 use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::run::flow::{CreateError, FlowView, Flows, ViewError};
@@ -22,12 +25,13 @@ pub struct Executions {
     flows: Arc<Flows>,
     entities: Arc<Entities>,
     data: Arc<Data>,
+    children: Children,
 }
 
 impl Executions {
     /// The RPCs over `flows`.
     pub fn new(flows: Arc<Flows>, entities: Arc<Entities>, data: Arc<Data>) -> Self {
-        Executions { flows, entities, data }
+        Executions { flows, entities, data, children: Children::new() }
     }
 
     async fn view(&self, id: Option<&WorkflowExecutionIdentifier>) -> Result<Arc<FlowView>, Status> {
@@ -38,8 +42,10 @@ impl Executions {
 
 /// The execution that a request names.
 fn named(id: Option<&WorkflowExecutionIdentifier>) -> Result<&WorkflowExecutionIdentifier, Status> {
-    id.filter(|id| !id.project.is_empty() && !id.domain.is_empty() && !id.name.is_empty())
-        .ok_or_else(|| status::invalid("id is incomplete: give the execution's project, domain and name"))
+    let id = id.filter(|id| !id.project.is_empty() && !id.domain.is_empty() && !id.name.is_empty());
+    let id = id.ok_or_else(|| status::invalid("id is incomplete: give the execution's project, domain and name"))?;
+    fits_a_key("id", &[&id.project, &id.domain, &id.name])?;
+    Ok(id)
 }
 
 fn unseen(error: ViewError) -> Status {
@@ -54,7 +60,7 @@ fn unseen(error: ViewError) -> Status {
 fn not_begun(error: CreateError) -> Status {
     match error {
         CreateError::Exists(_) => status::status(Code::AlreadyExists, error.to_string()),
-        CreateError::Stopping => status::status(Code::Unavailable, error.to_string()),
+        CreateError::Stopping | CreateError::Making(_) => status::status(Code::Unavailable, error.to_string()),
         CreateError::Store(error) => status::store(error),
         CreateError::Unusable(error) => unseen(error),
     }

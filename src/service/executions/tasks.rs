@@ -10,8 +10,9 @@ use crate::idl::admin::{
     Reason, TaskExecution, TaskExecutionClosure, TaskExecutionGetRequest, TaskExecutionList, TaskExecutionListRequest,
 };
 use crate::idl::core::task_execution::Phase;
-use crate::idl::core::{NodeExecutionIdentifier, TaskExecutionIdentifier};
-use crate::idl::event::TaskExecutionMetadata;
+use crate::idl::core::{NodeExecutionIdentifier, TaskExecutionIdentifier, TaskLog};
+use crate::idl::event::{ExternalResourceInfo, TaskExecutionMetadata};
+use crate::map::layout::Root;
 use crate::map::summary::Summary;
 use crate::map::workflow::NodePhase;
 use crate::map::workflow::flow::NodeView;
@@ -44,7 +45,7 @@ impl Executions {
         let attempt = attempt.ok_or_else(|| {
             status::not_found(format!("node {} has no attempt {}", node_id.node_id, id.retry_attempt))
         })?;
-        Ok(self.task_execution(&view, &node, &attempt))
+        Ok(self.task_execution(&view, &node, &attempt).await)
     }
 
     /// ListTaskExecutions: the attempts of a node, in order.
@@ -55,11 +56,14 @@ impl Executions {
         let (node_id, view) = self.node_view(request.node_execution_id).await?;
         let node = node_of(&view, &node_id.node_id)?;
         let (page, token) = filter::page(attempts(&view, &node), request.limit, &request.token)?;
-        let task_executions = page.iter().map(|attempt| self.task_execution(&view, &node, attempt)).collect();
+        let mut task_executions = Vec::with_capacity(page.len());
+        for attempt in &page {
+            task_executions.push(self.task_execution(&view, &node, attempt).await);
+        }
         Ok(TaskExecutionList { task_executions, token })
     }
 
-    fn task_execution(&self, view: &FlowView, node: &NodeView<'_>, attempt: &Attempt<'_>) -> TaskExecution {
+    async fn task_execution(&self, view: &FlowView, node: &NodeView<'_>, attempt: &Attempt<'_>) -> TaskExecution {
         let execution_id = view.record.id.clone();
         let host = self.flows.host();
         let (bucket, root) = (host.ports.store.bucket(), host.root.flow(&execution_id.clone().unwrap_or_default()));
@@ -71,11 +75,13 @@ impl Executions {
             (_, Some(error)) => Some(OutputResult::Error(execution_error(error))),
             _ => None,
         };
+        let external_resources = self.external_resources(attempt).await;
         let updated_ms = attempt.ended_ms.or(attempt.started_ms).unwrap_or(view.updated_ms);
         let reason = attempt.counts.map(words);
         let closure = TaskExecutionClosure {
             output_result,
             phase: attempt.phase.into(),
+            logs: host.log_link.iter().map(log_link).collect(),
             created_at: node.created_ms.map(timestamp),
             started_at: attempt.started_ms.map(timestamp),
             updated_at: Some(timestamp(updated_ms)),
@@ -86,6 +92,7 @@ impl Executions {
             metadata: Some(TaskExecutionMetadata {
                 generated_name: attempt.execution.unwrap_or_default().to_owned(),
                 plugin_identifier: "aws-batch".to_owned(),
+                external_resources,
                 ..Default::default()
             }),
             ..Default::default()
@@ -103,6 +110,28 @@ impl Executions {
             is_parent: false,
         }
     }
+}
+
+impl Executions {
+    /// What AWS Batch holds, or held, of an attempt.
+    async fn external_resources(&self, attempt: &Attempt<'_>) -> Vec<ExternalResourceInfo> {
+        let Some(execution) = attempt.execution else { return Vec::new() };
+        let host = self.flows.host();
+        let root = Root::new(&host.prefix, execution);
+        let read = self.children.of(&host.ports.store, &root, attempt.ended_ms.is_some()).await;
+        // The journal tells what AWS Batch holds, and the driver how much of it waits there for room.
+        let waiting = attempt.counts.is_none_or(|counts| counts.running == 0 || counts.queued > 0);
+        let held = if waiting { Phase::Queued } else { Phase::Running };
+        let mut resources = Vec::clone(&read);
+        for told in resources.iter_mut().filter(|told| told.phase() == Phase::Undefined) {
+            told.set_phase(held);
+        }
+        resources
+    }
+}
+
+fn log_link(uri: &String) -> TaskLog {
+    TaskLog { uri: uri.clone(), name: "CloudWatch Logs".to_owned(), ..Default::default() }
 }
 
 fn said(words: &str, at_ms: u64) -> Reason {

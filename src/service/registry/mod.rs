@@ -16,13 +16,19 @@ use crate::aws::store::{Store, StoreError};
 use crate::idl::core::Identifier;
 use crate::idl::record::Registered;
 use crate::idl::record::registered::Spec;
-use crate::map::layout::flyte::{FLYTE_VERSION, FlyteRoot, Kind};
+use crate::map::layout::flyte::{FLYTE_VERSION, FlyteRoot, Kind, escape};
 
 /// Entities remembered: clients ask for the same few again and again, and none ever changes.
 const REMEMBERED: usize = 512;
 
+/// Bytes of an entity that is remembered; larger ones are read each time.
+const REMEMBERED_BYTES: usize = 256 << 10;
+
 /// Characters of a name or a version.
 const LONGEST_NAME: usize = 255;
+
+/// Bytes of all that a client chose of a key, as the key has it: S3 takes 1024 in all.
+const LONGEST_KEY: usize = 700;
 
 /// The registered entities of one bucket.
 pub struct Registry {
@@ -105,6 +111,9 @@ impl Registry {
             return Err(status::damaged(&key, problem));
         }
         let entity = Arc::new(entity);
+        if body.len() > REMEMBERED_BYTES {
+            return Ok(entity);
+        }
         let mut known = self.known();
         if known.len() >= REMEMBERED {
             // Any will do: what is asked for again comes back.
@@ -136,6 +145,7 @@ pub fn identified(kind: Kind, id: Option<Identifier>) -> Result<Identifier, Stat
             return Err(status::invalid(format!("id.{part} has {found} characters, at most {LONGEST_NAME} are taken")));
         }
     }
+    fits_a_key("id", &[&id.project, &id.domain, &id.name, &id.version])?;
     let resource_type = kind.resource_type();
     if id.resource_type != 0 && id.resource_type != i32::from(resource_type) {
         let found = id.resource_type().as_str_name();
@@ -143,6 +153,22 @@ pub fn identified(kind: Kind, id: Option<Identifier>) -> Result<Identifier, Stat
     }
     id.set_resource_type(resource_type);
     Ok(id)
+}
+
+/// Checks that what a client chose fits into a key together.
+///
+/// # Errors
+/// INVALID_ARGUMENT naming `field`.
+pub fn fits_a_key(field: &str, parts: &[&str]) -> Result<(), Status> {
+    let bytes: usize = parts.iter().map(|part| escape(part).len()).sum();
+    if bytes <= LONGEST_KEY {
+        return Ok(());
+    }
+    let message = format!(
+        "{field} is too long: its parts have {bytes} bytes together as keys in S3 have them (a letter outside of ASCII has \
+         six and more), and {LONGEST_KEY} are taken"
+    );
+    Err(status::invalid(message))
 }
 
 /// An identifier for people.
