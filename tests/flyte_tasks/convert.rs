@@ -250,6 +250,18 @@ fn an_empty_list_is_a_map_of_nothing() {
 }
 
 #[test]
+fn attributes_of_dataclasses_go_where_any_type_is_wanted() {
+    let packed = |bytes: &[u8]| make::binary(bytes.to_vec(), "msgpack");
+    let mut fixture = fixture("zip");
+    for name in ["quantity", "price", "shipping"] {
+        fixture.inputs.literals.insert(name.to_owned(), packed(&[0x92, 1, 2]));
+    }
+    assert_eq!(length(&fixture.task(), "price"), 2);
+    fixture.inputs.literals.insert("price".to_owned(), packed(&[3]));
+    assert!(fixture.refused().contains("inputs.price"), "{}", fixture.refused());
+}
+
+#[test]
 fn a_bound_input_may_hold_a_list() {
     let mut fixture = fixture("zip");
     let Some(Target::ArrayNode(array)) = &mut fixture.node.target else { panic!("no array") };

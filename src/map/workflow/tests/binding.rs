@@ -12,7 +12,7 @@ use crate::idl::core::{
 };
 use crate::idl::types::parse_type;
 use crate::idl::{json, make};
-use crate::map::workflow::{BindError, references, resolve};
+use crate::map::workflow::{BindError, elements, references, resolve};
 
 /// What `binding` stands for where these outputs are there.
 fn one(binding: BindingData, outputs: &[(&str, &str, Literal)]) -> Result<Literal, BindError> {
@@ -85,6 +85,19 @@ fn unions_are_looked_into() {
     let outputs = [("n0", "o0", union.clone())];
     assert_eq!(one(part("n0", "o0", &[Step::Place(1)]), &outputs), Ok(make::integer(2)));
     assert_eq!(one(promise("n0", "o0"), &outputs), Ok(union), "without a path it stays as it is");
+}
+
+#[test]
+fn a_list_has_elements_also_in_messagepack() {
+    let packed = |bytes: &[u8]| make::binary(bytes.to_vec(), "msgpack");
+    assert_eq!(elements(&packed(b"\x92\xa1a\x03")), Some(vec![packed(b"\xa1a"), packed(&[3])]));
+    assert_eq!(elements(&packed(&[0x90])), Some(vec![]));
+    assert_eq!(elements(&make::collection(vec![make::integer(1)])), Some(vec![make::integer(1)]));
+    // Its length is not believed: nothing is set aside for elements that are not there.
+    for none in [packed(&[3]), packed(&[0x92, 1]), packed(&[0xdd, 0xff, 0xff, 0xff, 0xff]), make::integer(1)] {
+        assert_eq!(elements(&none), None, "{none:?}");
+    }
+    assert_eq!(elements(&make::binary(vec![0x90], "cbor")), None);
 }
 
 /// As msgpack writes `{"count": 3, "inner": {"label": "xxx", "sizes": [3, 4]}}`.
