@@ -15,6 +15,7 @@ mod options;
 mod seen;
 mod values;
 mod view;
+mod warden;
 
 pub use host::{CreateError, Definitions, Flows, Host};
 pub use lease::Lease;
