@@ -13,6 +13,7 @@ mod data;
 mod entities;
 mod executions;
 mod lesser;
+mod metrics;
 mod proxy;
 mod registry;
 pub mod server;
@@ -32,6 +33,7 @@ use self::data::Data;
 use self::entities::Entities;
 use self::executions::Executions;
 use self::lesser::Lesser;
+use self::metrics::Calls;
 use self::proxy::Proxy;
 use self::registry::Registry;
 use self::rpc::admin_service_server::AdminServiceServer;
@@ -88,10 +90,11 @@ impl Service {
         let plain = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
-            .route("/metrics", get(metrics))
             .with_state(self.flows.clone());
-        let all = grpc.into_axum_router().merge(plain).merge(data::routes(self.data.clone()));
-        all.layer(axum::middleware::from_fn(server::guard))
+        let calls = Arc::new(Calls::default());
+        let counted = Router::new().route("/metrics", get(metrics)).with_state((self.flows.clone(), calls.clone()));
+        let all = grpc.into_axum_router().merge(plain).merge(counted).merge(data::routes(self.data.clone()));
+        all.layer(axum::middleware::from_fn_with_state(calls, server::guard))
     }
 
     /// Stops driving: nothing new is begun, and what AWS Batch holds goes on. Requests must have ended.
@@ -109,11 +112,6 @@ async fn ready(State(flows): State<Arc<Flows>>) -> impl IntoResponse {
 }
 
 /// Prometheus's text format.
-async fn metrics(State(flows): State<Arc<Flows>>) -> String {
-    let driven = flows.driven();
-    format!(
-        "# HELP batchmap_executions_driven Executions of workflows that this server drives now.\n\
-         # TYPE batchmap_executions_driven gauge\n\
-         batchmap_executions_driven {driven}\n"
-    )
+async fn metrics(State((flows, calls)): State<(Arc<Flows>, Arc<Calls>)>) -> String {
+    metrics::text(&flows, &calls)
 }

@@ -7,10 +7,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
+use super::metrics::Calls;
 use super::status;
 
 /// How a client reaches this server, as its request says: `http://HOST:PORT`.
@@ -85,14 +87,17 @@ impl Serving {
 
 /// Around every request: tells handlers how the client reaches this server, turns a panic into INTERNAL, and gives what
 /// is not served a sentence.
-pub(super) async fn guard(mut request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(calls): State<Arc<Calls>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let grpc = is_grpc(request.headers().get(CONTENT_TYPE));
     let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
     let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok().map(str::to_owned));
     request.extensions_mut().insert(ServerUrl(format!("http://{}", host.unwrap_or_default())));
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) if grpc => explained(response, &path),
+        Ok(response) if grpc => {
+            calls.count(&path, response.headers());
+            explained(response, &path)
+        }
         // The generated code answers every path that it does not know, whoever asks.
         Ok(response) if response.headers().contains_key("grpc-status") => {
             (StatusCode::NOT_FOUND, format!("there is nothing at {path}\n")).into_response()
@@ -102,7 +107,9 @@ pub(super) async fn guard(mut request: Request, next: Next) -> Response {
             tracing::error!(path, "a request broke its handler");
             let message = "batchmap has a fault of its own here; the server's log says more";
             if grpc {
-                status::status(Code::Internal, message).into_http::<Body>()
+                let response = status::status(Code::Internal, message).into_http::<Body>();
+                calls.count(&path, response.headers());
+                response
             } else {
                 (StatusCode::INTERNAL_SERVER_ERROR, format!("{message}\n")).into_response()
             }

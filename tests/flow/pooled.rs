@@ -34,7 +34,7 @@ async fn who_asks_within_a_moment_is_answered_together() {
     let answers = join_all(own.iter().map(|id| pooled.describe(std::slice::from_ref(id)))).await;
     for (id, answer) in own.iter().zip(answers) {
         let found: Vec<String> = answer.unwrap().into_iter().map(|job| job.id).collect();
-        assert_eq!(found, [id.clone()], "each gets its own");
+        assert_eq!(&found, std::slice::from_ref(id), "each gets its own");
     }
     assert_eq!(describes(&batch), [3]);
     // Later it is another call.

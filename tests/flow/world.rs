@@ -129,6 +129,7 @@ pub fn definition() -> Definition {
         execution_role: None,
         log_group: None,
         assign_public_ip: false,
+        secrets: Default::default(),
     }
 }
 

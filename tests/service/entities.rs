@@ -39,7 +39,8 @@ async fn the_same_again_exists_and_another_content_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_part_of_an_id_is_due_and_fits() {
     let mut peer = Peer::start(World::new()).await;
-    let parts: [(&str, fn(&mut batchmap::idl::core::Identifier) -> &mut String); 4] = [
+    type Part = fn(&mut batchmap::idl::core::Identifier) -> &mut String;
+    let parts: [(&str, Part); 4] = [
         ("project", |id| &mut id.project),
         ("domain", |id| &mut id.domain),
         ("name", |id| &mut id.name),
@@ -104,7 +105,7 @@ async fn what_cannot_be_run_is_refused_with_its_node() {
 
     let plan = WorkflowNode { reference: Some(workflow_node::Reference::LaunchplanRef(plan_id("wf"))) };
     let kinds = [
-        node::Target::BranchNode(Box::new(BranchNode::default())),
+        node::Target::BranchNode(Box::<BranchNode>::default()),
         node::Target::GateNode(GateNode::default()),
         node::Target::WorkflowNode(plan),
     ];

@@ -7,6 +7,7 @@ use batchmap::idl::admin::{
     TaskExecutionGetRequest, TaskExecutionListRequest, WorkflowExecutionGetDataRequest, WorkflowExecutionGetRequest,
     execution_closure,
 };
+use batchmap::idl::admin::{Sort, sort::Direction};
 use batchmap::idl::core::node_execution::Phase as NodePhase;
 use batchmap::idl::core::task_execution::Phase as TaskPhase;
 use batchmap::idl::core::workflow_execution::Phase;

@@ -96,5 +96,10 @@ async fn health_and_metrics() {
         assert_eq!(found, code, "{path}");
         assert!(String::from_utf8_lossy(&body).contains(words), "{path}: {}", String::from_utf8_lossy(&body));
     }
+    let request = batchmap::idl::admin::GetVersionRequest {};
+    peer.admin.clone().get_version(request).await.unwrap();
+    let (_, body) = peer.http("GET /metrics HTTP/1.1\r\n", b"").await;
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains("batchmap_rpcs_total{method=\"GetVersion\",code=\"0\"} 1"), "{body}");
     peer.stop().await;
 }

@@ -15,25 +15,22 @@ use tokio_util::task::{LocalPoolHandle, TaskTracker};
 use super::drive::{FlowDriver, FlowError, Progress, Request, SharedFlow, locked};
 use super::lease::{self, Lease};
 use super::log::LogError;
-use super::seen::Seen;
 use super::turns::Turns;
 use super::view::{self, FlowView, Stored, ViewError};
 use super::{Values, created_ms};
 use crate::aws::batch::Definition;
-use crate::aws::store::{Listed, StoreError};
+use crate::aws::store::StoreError;
 use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::Outline;
 use crate::map::layout::flyte::FlyteRoot;
+use crate::map::workflow::{FlowPhase, NodePhase, NodeView};
 use crate::run::Ports;
 use crate::run::begin::Queues;
 use crate::run::bound::Results;
 use crate::run::driver::Patience;
 use crate::run::result;
 use crate::run::source::Stores;
-
-/// How long a mark without a journal may be a server's that has just begun.
-const JUST_BEGUN_MS: u64 = 30_000;
 
 /// How long the making of an execution may take before its mark is written again: others take older ones away.
 const SLOW: Duration = Duration::from_secs(10);
@@ -107,7 +104,7 @@ pub enum CreateError {
 }
 
 /// An execution's project, domain and name.
-type Key = (String, String, String);
+pub(super) type Key = (String, String, String);
 
 /// An execution that is driven here.
 struct Live {
@@ -117,12 +114,12 @@ struct Live {
     requests: mpsc::Sender<Request>,
 }
 
-struct Shared {
-    host: Arc<Host>,
+pub(super) struct Shared {
+    pub(super) host: Arc<Host>,
     live: Mutex<BTreeMap<Key, Live>>,
     /// Executions that are being made here: their marks are there, and they are not yet.
     making: Mutex<BTreeSet<Key>>,
-    stopping: CancellationToken,
+    pub(super) stopping: CancellationToken,
     tasks: TaskTracker,
     pool: LocalPoolHandle,
 }
@@ -133,7 +130,7 @@ pub struct Flows {
     warden: Mutex<Option<JoinHandle<()>>>,
 }
 
-fn key(id: &WorkflowExecutionIdentifier) -> Key {
+pub(super) fn key(id: &WorkflowExecutionIdentifier) -> Key {
     (id.project.clone(), id.domain.clone(), id.name.clone())
 }
 
@@ -263,6 +260,17 @@ impl Flows {
         self.shared.live().len()
     }
 
+    /// The phase of each execution that is driven here, and the number of its nodes that run.
+    pub fn driven_phases(&self) -> Vec<(FlowPhase, usize)> {
+        let flows: Vec<SharedFlow> = self.shared.live().values().map(|live| live.flow.clone()).collect();
+        let of = |flow: &SharedFlow| {
+            let flow = locked(flow);
+            let running = |node: &NodeView<'_>| node.phase == NodePhase::Running && !node.node.is_parent();
+            (flow.phase(), flow.nodes().filter(running).count())
+        };
+        flows.iter().map(of).collect()
+    }
+
     /// Stops hosting: nothing new is begun, what runs goes on in AWS Batch, and another server may take it up at once.
     pub async fn stop(&self) {
         let shared = &self.shared;
@@ -288,6 +296,11 @@ impl Flows {
 impl Shared {
     fn live(&self) -> MutexGuard<'_, BTreeMap<Key, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an execution is neither driven nor being made here.
+    pub(super) fn is_others(&self, key: &Key) -> bool {
+        !self.live().contains_key(key) && !self.making().contains(key)
     }
 
     fn making(&self) -> MutexGuard<'_, BTreeSet<Key>> {
@@ -320,7 +333,7 @@ impl Shared {
     }
 
     /// Drives an execution here, from where its journal ends. Returns when it is known that it can be.
-    async fn begin(self: Arc<Self>, id: WorkflowExecutionIdentifier) -> Result<(), ViewError> {
+    pub(super) async fn begin(self: Arc<Self>, id: WorkflowExecutionIdentifier) -> Result<(), ViewError> {
         let host = &self.host;
         let stored = view::read(host.ports.store.as_ref(), &host.root.flow(&id), &id).await?;
         if stored.flow.finished().is_some() {
@@ -384,111 +397,6 @@ impl Shared {
         if let Err(error) = self.host.ports.store.delete_many(&[mark]).await {
             // The next look finds it over, and tries again.
             tracing::warn!(%error, "the mark of an execution that is over stays for now");
-        }
-    }
-
-    /// Takes away what is left of an execution that was never completely made.
-    async fn sweep(&self, id: &WorkflowExecutionIdentifier) -> Result<(), StoreError> {
-        let (store, mark) = (self.host.ports.store.as_ref(), self.host.root.running(id));
-        let entry = match store.get(&mark).await {
-            Ok(body) => String::from_utf8(body.into()).ok(),
-            Err(StoreError::NotFound { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        let of_index = self.host.root.index(&id.project, &id.domain);
-        let entry = entry.filter(|entry| entry.starts_with(&of_index));
-        // The mark last: it leads to the entry.
-        store.delete_many(&Vec::from_iter(entry)).await?;
-        store.delete_many(&[mark]).await
-    }
-
-    /// Gives signs of life and looks for executions that nobody drives, until the host is stopped.
-    async fn watch(self: Arc<Self>) {
-        // A look may take long, and signs are due all the same.
-        let both = async { tokio::join!(self.signs(), self.looks()) };
-        tokio::select! {
-            () = self.stopping.cancelled() => {}
-            _ = both => {}
-        }
-    }
-
-    async fn signs(&self) {
-        let mut turn = self.turns();
-        loop {
-            turn.tick().await;
-            if let Err(error) = lease::beat(self.host.ports.store.as_ref(), &self.host.root, &self.host.server).await {
-                tracing::warn!(%error, "cannot give a sign of life: another server may take this one for dead");
-            }
-        }
-    }
-
-    async fn looks(self: &Arc<Self>) {
-        let mut turn = self.turns();
-        let mut seen = BTreeMap::new();
-        loop {
-            turn.tick().await;
-            if let Err(error) = self.look(&mut seen).await {
-                tracing::warn!(%error, "cannot look for executions that nobody drives");
-            }
-        }
-    }
-
-    fn turns(&self) -> tokio::time::Interval {
-        let mut turn = tokio::time::interval(self.host.lease.beat);
-        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        turn
-    }
-
-    /// Looks at every execution that is not over and is not driven here; `seen` is what earlier looks have found out.
-    async fn look(self: &Arc<Self>, seen: &mut BTreeMap<Key, Seen>) -> Result<(), StoreError> {
-        let (store, root) = (self.host.ports.store.as_ref(), &self.host.root);
-        let mut marks = Vec::new();
-        loop {
-            let after = marks.last().map(|mark: &Listed| mark.key.clone());
-            let page = store.list(&root.all_running(), after.as_deref()).await?;
-            marks.extend(page.objects);
-            if !page.more {
-                break;
-            }
-        }
-        let others = marks.iter().filter_map(|mark| Some((root.marked(&mark.key)?, mark.modified_ms)));
-        let others: Vec<_> = others.filter(|(id, _)| self.is_others(&key(id))).collect();
-        let keys: BTreeSet<Key> = others.iter().map(|(id, _)| key(id)).collect();
-        seen.retain(|key, _| keys.contains(key));
-        if others.is_empty() {
-            return Ok(());
-        }
-        let alive = lease::servers(store, root, self.host.lease.lapse).await?;
-        let now = store.now().await?;
-        for (id, modified_ms) in others {
-            let old = now.saturating_sub(modified_ms) > JUST_BEGUN_MS || self.host.lease.lapse.is_zero();
-            let seen = seen.entry(key(&id)).or_default();
-            match seen.is_orphan(&self.host, &id, &alive, old).await {
-                // It may have been begun here meanwhile.
-                Ok(true) if self.is_others(&key(&id)) => self.adopt(id, old, seen).await,
-                Ok(_) => {}
-                Err(error) => seen.give_up(&id, &error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether an execution is neither driven nor being made here.
-    fn is_others(&self, key: &Key) -> bool {
-        !self.live().contains_key(key) && !self.making().contains(key)
-    }
-
-    /// Takes up an execution that nobody drives; one that was never completely made leaves only marks, which go.
-    async fn adopt(self: &Arc<Self>, id: WorkflowExecutionIdentifier, old: bool, seen: &mut Seen) {
-        match self.clone().begin(id.clone()).await {
-            Ok(()) => tracing::info!(execution = id.name, "taken up"),
-            Err(ViewError::Unknown { .. }) if old => {
-                if let Err(error) = self.sweep(&id).await {
-                    tracing::warn!(%error, "the marks of an execution that was never made stay for now");
-                }
-            }
-            Err(ViewError::Unknown { .. }) => {}
-            Err(error) => seen.give_up(&id, &error),
         }
     }
 }

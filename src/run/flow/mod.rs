@@ -16,6 +16,7 @@ mod seen;
 mod turns;
 mod values;
 mod view;
+mod warden;
 
 pub use host::{CreateError, Definitions, Flows, Host};
 pub use lease::Lease;
