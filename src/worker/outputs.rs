@@ -32,11 +32,17 @@ pub(super) fn from_stdout(outputs: &BTreeMap<String, LiteralType>) -> bool {
     outputs.len() == 1 && outputs.values().all(|literal_type| as_file(literal_type).is_none())
 }
 
-/// Where an output comes from.
-enum Found {
-    Literal(Literal),
+/// An output.
+struct Found {
+    literal: Literal,
     /// A file to be uploaded, and the key where it goes.
-    File(Literal, std::path::PathBuf, String),
+    upload: Option<(std::path::PathBuf, String)>,
+}
+
+impl From<Literal> for Found {
+    fn from(literal: Literal) -> Self {
+        Found { literal, upload: None }
+    }
 }
 
 /// Collects every output: the file of its name in `directory`, else standard output where that was kept. Files are
@@ -52,15 +58,14 @@ pub(super) async fn collect(
     for (name, literal_type) in outputs {
         let path = file_in(directory, name)?;
         let found = match find(name, literal_type, &path, store.bucket(), prefix) {
-            Ok(None) => otherwise(literal_type, stdout).map(Found::Literal),
+            Ok(None) => otherwise(literal_type, stdout).map(Found::from),
             Ok(Some(found)) => Ok(found),
             Err(fault) => Err(fault),
         };
         match found {
-            Ok(Found::Literal(literal)) => drop(literals.insert(name.clone(), literal)),
-            Ok(Found::File(literal, file, key)) => {
+            Ok(Found { literal, upload }) => {
                 literals.insert(name.clone(), literal);
-                uploads.push((file, key));
+                uploads.extend(upload);
             }
             Err(fault) => faults.push(format!("output {name} ({}): {fault}", type_name(literal_type))),
         }
@@ -94,14 +99,15 @@ fn find(
         }
         let key = format!("{prefix}{name}");
         let address = Value::from(format!("s3://{bucket}/{key}"));
-        return Ok(Some(Found::File(literal_from_json(&address, literal_type)?, path.to_owned(), key)));
+        let literal = literal_from_json(&address, literal_type)?;
+        return Ok(Some(Found { literal, upload: Some((path.to_owned(), key)) }));
     }
     if metadata.len() > MAX_OUTPUT as u64 {
         return Err(too_large(&format!("{} has {} bytes", path.display(), metadata.len())));
     }
     let bytes = fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let literal = literal_from_bytes(&bytes, literal_type).map_err(|fault| format!("{fault} in its file"))?;
-    Ok(Some(Found::Literal(literal)))
+    Ok(Some(literal.into()))
 }
 
 /// The output where there is no file of its name.

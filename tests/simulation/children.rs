@@ -23,6 +23,8 @@ use crate::watch::Watch;
 pub struct Run {
     /// Its execution.
     pub id: String,
+    /// The id of its job.
+    job: String,
     index: u64,
     array: u32,
     attempt: u32,
@@ -80,7 +82,7 @@ impl Children {
         self.begun += 1;
         self.work += if ending == Ending::Hangs { self.script.policy.timeout_ms + 120_000 } else { lasts };
         let lasts = (ending != Ending::Hangs).then_some(lasts);
-        Run { id: self.script.id.clone(), index, array, attempt, ending, lasts }
+        Run { id: self.script.id.clone(), job: start.job_id.clone(), index, array, attempt, ending, lasts }
     }
 
     /// One is stopped before its end, and leaves nothing. What never ends by itself has run into its timeout.
@@ -95,7 +97,7 @@ impl Children {
         let outputs = || {
             if self.script.outputs_due {
                 let (root, index) = (self.script.root(), OriginalIndex(run.index));
-                let file = format!("{}o0", root.raw_attempt(index, &layout::attempt(run.array, run.attempt)));
+                let file = format!("{}o0", root.raw_attempt(index, &layout::attempt(run.array, run.attempt), &run.job));
                 let outputs = self.script.outputs(store, run.index, &file);
                 let written = at_once(store.put_new(&root.outputs(index), outputs));
                 assert!(matches!(written, Ok(()) | Err(StoreError::AlreadyExists { .. })), "{written:?}");

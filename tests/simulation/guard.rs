@@ -83,6 +83,8 @@ pub async fn collect(wire: Arc<Wire>, script: Arc<Script>, cloud: Arc<Cloud>) ->
         older_than: Duration::from_millis(plan.older_than),
         states: BTreeSet::from([State::Succeeded, State::Failed, State::Aborted]),
         cache_older_than: plan.cache_older_than.map(Duration::from_millis),
+        // Nothing here is: so nothing may be taken for it.
+        damaged: true,
         dry_run: false,
     };
     let store: Arc<dyn Store> = wire.clone();

@@ -40,7 +40,8 @@ impl Script {
             batchmap::run::result::declared(&self.record()),
         );
         let version = self.cache.unwrap_or(0).to_string();
-        let cache = Cache { version, ignored: Default::default(), overwrite: false, by_command: false };
+        let cache =
+            Cache { version, ignored: Default::default(), overwrite: false, serialize: false, by_command: false };
         let types = Types { inputs: &inputs, outputs: &outputs };
         let scheme = Scheme::new(("t", &[]), &cache, types, &BTreeMap::new(), &["x".to_owned()]);
         (0..self.size).map(|index| scheme.key(&[make::integer(self.element(index) as i64)])).collect()

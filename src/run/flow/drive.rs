@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::Host;
 use super::log::{Log, LogError};
@@ -36,7 +37,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What somebody wants of a running execution.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Request {
     /// Its end.
     Abort {
@@ -44,6 +45,8 @@ pub(super) enum Request {
         cause: String,
         /// The asker.
         principal: String,
+        /// Told when it is in the journal, where no server forgets it.
+        heard: oneshot::Sender<()>,
     },
     /// That this server leaves it, with all that runs, to the next one.
     Leave,
@@ -58,6 +61,9 @@ pub(super) enum FlowError {
     /// A journal that does not fit the workflow.
     #[error(transparent)]
     Illegal(#[from] IllegalEvent),
+    /// Nothing more can be written, and this server is being stopped.
+    #[error("S3 is out of reach and this server is being stopped: another one goes on from what is written")]
+    Stopping,
 }
 
 /// The counts of the nodes that run here.
@@ -97,6 +103,7 @@ pub(super) struct FlowDriver {
     /// The way to those who drive a map execution here, by its id.
     controls: BTreeMap<String, mpsc::Sender<Control>>,
     progress: Progress,
+    stopping: CancellationToken,
 }
 
 impl FlowDriver {
@@ -107,8 +114,8 @@ impl FlowDriver {
     pub(super) async fn take(
         host: Arc<Host>,
         stored: Stored,
-        progress: Progress,
-        flow: SharedFlow,
+        (progress, flow): (Progress, SharedFlow),
+        stopping: CancellationToken,
     ) -> Result<FlowDriver, FlowError> {
         let Stored { record, records, .. } = stored;
         let id = record.id.clone().unwrap_or_default();
@@ -119,9 +126,8 @@ impl FlowDriver {
         locked(&flow).resume();
         let values = Arc::new(Values::new(host.ports.store.clone(), root, record.clone()));
         let options = Arc::new(super::options::options(&record));
-        let controls = BTreeMap::new();
-        let mut driver =
-            FlowDriver { values, options, record, flow, log, tasks: JoinSet::new(), controls, progress, host };
+        let (tasks, controls) = (JoinSet::new(), BTreeMap::new());
+        let mut driver = FlowDriver { values, options, record, flow, log, tasks, controls, progress, stopping, host };
         driver.take_in(FlowEvent::Taken { server: driver.host.server.clone() }).await?;
         Ok(driver)
     }
@@ -148,12 +154,14 @@ impl FlowDriver {
             tokio::select! {
                 biased;
                 request = requests.recv() => match request {
-                    Some(Request::Abort { cause, principal }) => {
+                    Some(Request::Abort { cause, principal, heard }) => {
                         let event = FlowEvent::AbortRequested { cause, principal };
                         let wanted = self.flow().check(&event).is_ok();
                         if wanted {
                             self.take_in(event).await?;
                         }
+                        // An asker that has gone away need not hear it.
+                        let _ = heard.send(());
                     }
                     Some(Request::Leave) | None => {
                         self.leave().await;
@@ -192,6 +200,10 @@ impl FlowDriver {
     async fn answered(&mut self, event: FlowEvent) -> Result<(), FlowError> {
         if let FlowEvent::NodeEnded { node, .. } = &event {
             self.progress.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+            let execution = self.flow().node(node).and_then(|node| node.execution.map(str::to_owned));
+            if let Some(execution) = execution {
+                self.controls.remove(&execution);
+            }
         }
         let checked = self.flow().check(&event);
         match checked {
@@ -210,7 +222,10 @@ impl FlowDriver {
                 Ok(now) => break now,
                 Err(LogError::Store(error @ StoreError::Unreachable { .. })) => {
                     tracing::warn!(%error, "trying again");
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        () = self.stopping.cancelled() => return Err(FlowError::Stopping),
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -1,23 +1,26 @@
 //! The host of many executions: it begins them, shows them, ends them, and takes up what nobody drives any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{LocalPoolHandle, TaskTracker};
 
 use super::drive::{FlowDriver, FlowError, Progress, Request, SharedFlow, locked};
 use super::lease::{self, Lease};
 use super::log::LogError;
+use super::seen::Seen;
 use super::turns::Turns;
 use super::view::{self, FlowView, Stored, ViewError};
 use super::{Values, created_ms};
 use crate::aws::batch::Definition;
-use crate::aws::store::StoreError;
+use crate::aws::store::{Listed, StoreError};
 use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::Outline;
@@ -31,6 +34,12 @@ use crate::run::source::Stores;
 
 /// How long a mark without a journal may be a server's that has just begun.
 const JUST_BEGUN_MS: u64 = 30_000;
+
+/// How long the making of an execution may take before its mark is written again: others take older ones away.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// How long whoever asks for the end of an execution waits until that is in its journal.
+const HEARING: Duration = Duration::from_secs(30);
 
 /// Makes the job definition of a task, or says what is wrong with it in a sentence.
 pub type Definitions = Arc<dyn Fn(&Outline) -> Result<Definition, String> + Send + Sync>;
@@ -108,6 +117,8 @@ struct Live {
 struct Shared {
     host: Arc<Host>,
     live: Mutex<BTreeMap<Key, Live>>,
+    /// Executions that are being made here: their marks are there, and they are not yet.
+    making: Mutex<BTreeSet<Key>>,
     stopping: CancellationToken,
     tasks: TaskTracker,
     pool: LocalPoolHandle,
@@ -126,10 +137,11 @@ fn key(id: &WorkflowExecutionIdentifier) -> Key {
 impl Flows {
     /// Begins to host: takes up what no living server drives, now and from time to time.
     pub fn open(host: Host) -> Flows {
-        let (live, stopping, tasks) = (Mutex::default(), CancellationToken::new(), TaskTracker::new());
+        let (live, making) = (Mutex::default(), Mutex::default());
+        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let pool = LocalPoolHandle::new(threads);
-        let shared = Arc::new(Shared { host: Arc::new(host), live, stopping, tasks, pool });
+        let shared = Arc::new(Shared { host: Arc::new(host), live, making, stopping, tasks, pool });
         let warden = Mutex::new(Some(tokio::spawn(shared.clone().watch())));
         Flows { shared, warden }
     }
@@ -139,32 +151,54 @@ impl Flows {
     /// # Errors
     /// When it exists already, or S3 cannot be used; then nothing of it is left.
     pub async fn create(&self, record: FlowRecord) -> Result<(), CreateError> {
-        let host = &self.shared.host;
         if self.shared.stopping.is_cancelled() {
             return Err(CreateError::Stopping);
         }
         let id = record.id.clone().unwrap_or_default();
         view::graph(&record)?;
-        let (store, root) = (host.ports.store.as_ref(), host.root.flow(&id));
-        // Marks before the record that they are of: one without it is swept away, a record without them would be lost.
-        let marks = [host.root.running(&id), host.root.index_entry(&id, created_ms(&record))];
-        if store.get(&root.spec()).await.is_ok() {
+        let key = key(&id);
+        if !self.shared.making().insert(key.clone()) {
             return Err(CreateError::Exists(id.name));
         }
-        for mark in &marks {
-            store.put(mark, Bytes::new()).await?;
+        let made = self.make(&id, record).await;
+        self.shared.making().remove(&key);
+        made?;
+        self.shared.clone().begin(id).await.map_err(CreateError::Unusable)
+    }
+
+    /// Writes what an execution is made of. Marks come before the record that they are of: one without it is swept away, a
+    /// record without them would be lost.
+    async fn make(&self, id: &WorkflowExecutionIdentifier, record: FlowRecord) -> Result<(), CreateError> {
+        let host = &self.shared.host;
+        let (store, root) = (host.ports.store.as_ref(), host.root.flow(id));
+        match store.get(&root.spec()).await {
+            Ok(_) => return Err(CreateError::Exists(id.name.clone())),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
+        let began = Instant::now();
+        // The one names the other, for whoever sweeps.
+        let (mark, entry) = (host.root.running(id), host.root.index_entry(id, created_ms(&record)));
+        store.put(&mark, Bytes::from(entry.clone())).await?;
+        store.put(&entry, Bytes::new()).await?;
         match store.put_new(&root.spec(), Bytes::from(record.encode_to_vec())).await {
             Ok(()) => {}
             Err(StoreError::AlreadyExists { .. }) => {
-                let there = view::read_record(store, &root, &id).await?;
+                let there = view::read_record(store, &root, id).await?;
                 if *there != record {
-                    return Err(CreateError::Exists(id.name));
+                    if created_ms(&there) != created_ms(&record) {
+                        // It has an entry of its own.
+                        store.delete_many(&[entry]).await?;
+                    }
+                    return Err(CreateError::Exists(id.name.clone()));
                 }
             }
             Err(error) => return Err(error.into()),
         }
-        self.shared.clone().begin(id).await.map_err(CreateError::Unusable)
+        if began.elapsed() > SLOW {
+            store.put(&mark, Bytes::from(entry)).await?;
+        }
+        Ok(())
     }
 
     /// An execution as it stands.
@@ -201,16 +235,21 @@ impl Flows {
     /// # Errors
     /// When there is none, or it cannot be taken over.
     pub async fn abort(&self, id: &WorkflowExecutionIdentifier, cause: &str, principal: &str) -> Result<(), ViewError> {
-        let request = Request::Abort { cause: cause.to_owned(), principal: principal.to_owned() };
-        if self.shared.ask(id, request.clone()).await {
+        // The second time for one that has just been taken over, or has just ended.
+        for _ in 0..2 {
+            if self.shared.ask_to_abort(id, cause, principal).await {
+                return Ok(());
+            }
+            let flow = self.stored(id).await?.flow;
+            if flow.finished().is_some() || flow.abort().is_some() {
+                return Ok(());
+            }
+            self.shared.clone().begin(id.clone()).await?;
+        }
+        if self.shared.ask_to_abort(id, cause, principal).await {
             return Ok(());
         }
-        if self.stored(id).await?.flow.finished().is_some() {
-            return Ok(());
-        }
-        self.shared.clone().begin(id.clone()).await?;
-        self.shared.ask(id, request).await;
-        Ok(())
+        Err(ViewError::Moving { name: id.name.clone() })
     }
 
     /// Executions that are driven here.
@@ -245,6 +284,10 @@ impl Shared {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn making(&self) -> MutexGuard<'_, BTreeSet<Key>> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn live_view(&self, id: &WorkflowExecutionIdentifier) -> Option<Arc<FlowView>> {
         let (record, flow, progress) = {
             let live = self.live();
@@ -259,13 +302,15 @@ impl Shared {
         Some(Arc::new(FlowView { record, flow, progress: counts.collect(), server, updated_ms }))
     }
 
-    /// Passes a request on to whoever drives the execution here.
-    async fn ask(&self, id: &WorkflowExecutionIdentifier, request: Request) -> bool {
-        let requests = self.live().get(&key(id)).map(|live| live.requests.clone());
-        match requests {
-            Some(requests) => requests.send(request).await.is_ok(),
-            None => false,
+    /// Asks whoever drives the execution here to end it; whether that is in its journal now.
+    async fn ask_to_abort(&self, id: &WorkflowExecutionIdentifier, cause: &str, principal: &str) -> bool {
+        let Some(requests) = self.live().get(&key(id)).map(|live| live.requests.clone()) else { return false };
+        let (heard, hears) = oneshot::channel();
+        let request = Request::Abort { cause: cause.to_owned(), principal: principal.to_owned(), heard };
+        if requests.send(request).await.is_err() {
+            return false;
         }
+        matches!(tokio::time::timeout(HEARING, hears).await, Ok(Ok(())))
     }
 
     /// Drives an execution here, from where its journal ends. Returns when it is known that it can be.
@@ -290,12 +335,16 @@ impl Shared {
         let shared = self.clone();
         // Pinned to a thread: a driver's futures hold what may not move between threads.
         let driven = self.pool.spawn_pinned(move || async move {
-            let ended = shared.drive(stored, progress, flow, &mut requested).await;
-            shared.live().remove(&key(&id));
+            let ended = {
+                // Also when the driver breaks: what is not driven here is looked for.
+                let _driven = Driven { shared: &shared, key: key(&id) };
+                shared.drive(stored, (progress, flow), &mut requested).await
+            };
             match ended {
                 Ok(true) => shared.clean(&id).await,
                 Ok(false) => {}
                 Err(FlowError::Log(error @ LogError::Overtaken { .. })) => tracing::info!(execution = id.name, %error),
+                Err(error @ FlowError::Stopping) => tracing::warn!(execution = id.name, %error),
                 Err(error) => tracing::error!(execution = id.name, %error, "this execution cannot be driven on here"),
             }
         });
@@ -311,11 +360,10 @@ impl Shared {
     async fn drive(
         &self,
         stored: Stored,
-        progress: Progress,
-        flow: SharedFlow,
+        shown: (Progress, SharedFlow),
         requested: &mut mpsc::Receiver<Request>,
     ) -> Result<bool, FlowError> {
-        let driver = FlowDriver::take(self.host.clone(), stored, progress, flow).await?;
+        let driver = FlowDriver::take(self.host.clone(), stored, shown, self.stopping.clone()).await?;
         Ok(driver.run(requested).await?.is_some())
     }
 
@@ -328,63 +376,120 @@ impl Shared {
         }
     }
 
+    /// Takes away what is left of an execution that was never completely made.
+    async fn sweep(&self, id: &WorkflowExecutionIdentifier) -> Result<(), StoreError> {
+        let (store, mark) = (self.host.ports.store.as_ref(), self.host.root.running(id));
+        let entry = match store.get(&mark).await {
+            Ok(body) => String::from_utf8(body.into()).ok(),
+            Err(StoreError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let of_index = self.host.root.index(&id.project, &id.domain);
+        let entry = entry.filter(|entry| entry.starts_with(&of_index));
+        // The mark last: it leads to the entry.
+        store.delete_many(&Vec::from_iter(entry)).await?;
+        store.delete_many(&[mark]).await
+    }
+
     /// Gives signs of life and looks for executions that nobody drives, until the host is stopped.
     async fn watch(self: Arc<Self>) {
-        let mut turn = tokio::time::interval(self.host.lease.beat);
-        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // A look may take long, and signs are due all the same.
+        let both = async { tokio::join!(self.signs(), self.looks()) };
+        tokio::select! {
+            () = self.stopping.cancelled() => {}
+            _ = both => {}
+        }
+    }
+
+    async fn signs(&self) {
+        let mut turn = self.turns();
         loop {
-            tokio::select! {
-                () = self.stopping.cancelled() => return,
-                _ = turn.tick() => {}
+            turn.tick().await;
+            if let Err(error) = lease::beat(self.host.ports.store.as_ref(), &self.host.root, &self.host.server).await {
+                tracing::warn!(%error, "cannot give a sign of life: another server may take this one for dead");
             }
-            if let Err(error) = self.clone().look().await {
+        }
+    }
+
+    async fn looks(self: &Arc<Self>) {
+        let mut turn = self.turns();
+        let mut seen = BTreeMap::new();
+        loop {
+            turn.tick().await;
+            if let Err(error) = self.look(&mut seen).await {
                 tracing::warn!(%error, "cannot look for executions that nobody drives");
             }
         }
     }
 
-    async fn look(self: Arc<Self>) -> Result<(), StoreError> {
-        let (store, root) = (self.host.ports.store.as_ref(), &self.host.root);
-        lease::beat(store, root, &self.host.server).await?;
-        let mut servers = None;
-        let mut after: Option<String> = None;
-        loop {
-            let page = store.list(&root.all_running(), after.as_deref()).await?;
-            for mark in &page.objects {
-                let Some(id) = root.marked(&mark.key).filter(|id| !self.live().contains_key(&key(id))) else {
-                    continue;
-                };
-                if servers.is_none() {
-                    servers = Some((lease::servers(store, root, self.host.lease.lapse).await?, store.now().await?));
-                }
-                let Some((alive, now)) = &servers else { continue };
-                let old = now.saturating_sub(mark.modified_ms) > JUST_BEGUN_MS || self.host.lease.lapse.is_zero();
-                let orphaned = match view::owner(store, &root.flow(&id)).await {
-                    Ok(Some(server)) => !alive.contains(&server),
-                    Ok(None) => old,
-                    Err(error) => {
-                        tracing::warn!(execution = id.name, %error, "cannot tell who drives this execution");
-                        continue;
-                    }
-                };
-                if orphaned {
-                    self.clone().adopt(id, old).await;
-                }
-            }
-            after = page.objects.into_iter().last().map(|object| object.key);
-            if !page.more {
-                return Ok(());
-            }
-        }
+    fn turns(&self) -> tokio::time::Interval {
+        let mut turn = tokio::time::interval(self.host.lease.beat);
+        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        turn
     }
 
-    /// Takes up an execution that nobody drives; one that was never completely made leaves only its mark, which goes.
-    async fn adopt(self: Arc<Self>, id: WorkflowExecutionIdentifier, old: bool) {
+    /// Looks at every execution that is not over and is not driven here; `seen` is what earlier looks have found out.
+    async fn look(self: &Arc<Self>, seen: &mut BTreeMap<Key, Seen>) -> Result<(), StoreError> {
+        let (store, root) = (self.host.ports.store.as_ref(), &self.host.root);
+        let mut marks = Vec::new();
+        loop {
+            let after = marks.last().map(|mark: &Listed| mark.key.clone());
+            let page = store.list(&root.all_running(), after.as_deref()).await?;
+            marks.extend(page.objects);
+            if !page.more {
+                break;
+            }
+        }
+        let others = marks.iter().filter_map(|mark| Some((root.marked(&mark.key)?, mark.modified_ms)));
+        let others: Vec<_> = others.filter(|(id, _)| self.is_others(&key(id))).collect();
+        let keys: BTreeSet<Key> = others.iter().map(|(id, _)| key(id)).collect();
+        seen.retain(|key, _| keys.contains(key));
+        if others.is_empty() {
+            return Ok(());
+        }
+        let alive = lease::servers(store, root, self.host.lease.lapse).await?;
+        let now = store.now().await?;
+        for (id, modified_ms) in others {
+            let old = now.saturating_sub(modified_ms) > JUST_BEGUN_MS || self.host.lease.lapse.is_zero();
+            let seen = seen.entry(key(&id)).or_default();
+            match seen.is_orphan(&self.host, &id, &alive, old).await {
+                // It may have been begun here meanwhile.
+                Ok(true) if self.is_others(&key(&id)) => self.adopt(id, old, seen).await,
+                Ok(_) => {}
+                Err(error) => seen.give_up(&id, &error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an execution is neither driven nor being made here.
+    fn is_others(&self, key: &Key) -> bool {
+        !self.live().contains_key(key) && !self.making().contains(key)
+    }
+
+    /// Takes up an execution that nobody drives; one that was never completely made leaves only marks, which go.
+    async fn adopt(self: &Arc<Self>, id: WorkflowExecutionIdentifier, old: bool, seen: &mut Seen) {
         match self.clone().begin(id.clone()).await {
             Ok(()) => tracing::info!(execution = id.name, "taken up"),
-            Err(ViewError::Unknown { .. }) if old => self.clean(&id).await,
+            Err(ViewError::Unknown { .. }) if old => {
+                if let Err(error) = self.sweep(&id).await {
+                    tracing::warn!(%error, "the marks of an execution that was never made stay for now");
+                }
+            }
             Err(ViewError::Unknown { .. }) => {}
-            Err(error) => tracing::error!(execution = id.name, %error, "this execution cannot be taken up"),
+            Err(error) => seen.give_up(&id, &error),
         }
+    }
+}
+
+/// Takes an execution from the list of those that are driven here, when it is dropped.
+struct Driven<'s> {
+    shared: &'s Shared,
+    key: Key,
+}
+
+impl Drop for Driven<'_> {
+    fn drop(&mut self) {
+        self.shared.live().remove(&self.key);
     }
 }

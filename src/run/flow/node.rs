@@ -150,6 +150,12 @@ pub(super) async fn run(
             Meaning::Passing => tracing::warn!(execution = job.execution, %error, "trying again"),
             Meaning::Lasting(origin) => {
                 let code = if origin == Origin::User { "BadTask" } else { "SystemError" };
+                // Jobs that AWS Batch holds already would run for nobody.
+                let reason = error.to_string();
+                tokio::select! {
+                    _ = stop(host, &job.execution, &reason) => {}
+                    () = told_to_leave(control) => return NodeEnd::Left,
+                }
                 return NodeEnd::Failed { code: code.to_owned(), message: error.to_string(), origin };
             }
         }
@@ -157,8 +163,21 @@ pub(super) async fn run(
             () = tokio::time::sleep(PAUSE) => {}
             message = control.recv() => match message {
                 Some(Control::Detach) | None => return NodeEnd::Left,
-                Some(Control::Abort { .. }) => return NodeEnd::Aborted,
+                // It may have jobs in AWS Batch already.
+                Some(Control::Abort { reason }) => tokio::select! {
+                    end = stop(host, &job.execution, &reason) => return end,
+                    () = told_to_leave(control) => return NodeEnd::Left,
+                },
             },
+        }
+    }
+}
+
+/// Returns when this server is to leave the node.
+async fn told_to_leave(control: &mut mpsc::Receiver<Control>) {
+    loop {
+        if let Some(Control::Detach) | None = control.recv().await {
+            return;
         }
     }
 }

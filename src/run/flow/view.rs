@@ -57,6 +57,12 @@ pub enum ViewError {
     /// S3.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It passes from one server to another.
+    #[error("execution {name} is passing from one server to another, or S3 is out of its server's reach: call again")]
+    Moving {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// An execution as the bucket has it.
@@ -142,9 +148,4 @@ pub(super) fn graph(record: &FlowRecord) -> Result<Arc<Graph>, ViewError> {
 pub(super) fn machine(record: &FlowRecord, graph: Arc<Graph>) -> Flow {
     let parallelism = record.spec.as_ref().map_or(0, |spec| spec.max_parallelism);
     Flow::new(graph, u32::try_from(parallelism).unwrap_or_default())
-}
-
-/// The server that has taken an execution on last.
-pub(super) async fn owner(store: &dyn Store, root: &FlowRoot) -> Result<Option<String>, LogError> {
-    Ok(server_of(&log::read(store, root, 1).await?))
 }

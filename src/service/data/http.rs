@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
@@ -112,7 +112,7 @@ async fn download(State(data): State<Arc<Data>>, Path(path): Signed) -> Response
         Some((chunk, (data, key, next)))
     });
     let headers = [(CONTENT_LENGTH, size.to_string()), (CONTENT_TYPE, "application/octet-stream".to_owned())];
-    (headers, Body::from_stream(chunks.map(|chunk| chunk.map(Bytes::from)))).into_response()
+    (headers, Body::from_stream(chunks)).into_response()
 }
 
 fn refused(refusal: Refusal) -> Response {

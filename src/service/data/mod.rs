@@ -142,8 +142,8 @@ impl Data {
             status::invalid(format!("native_url is {:?}: give an address in s3://{bucket}/", request.native_url))
         })?;
         let expires = expires(request.expires_in.as_ref());
-        let signed_url = vec![self.address(key, expires, server)];
-        Ok(CreateDownloadLocationResponse { signed_url: signed_url.concat(), expires_at: Some(expires.into()) })
+        let signed_url = self.address(key, expires, server);
+        Ok(CreateDownloadLocationResponse { signed_url, expires_at: Some(expires.into()) })
     }
 
     /// An address to read an object from.

@@ -49,6 +49,7 @@ fn unseen(error: ViewError) -> Status {
     match error {
         ViewError::Unknown { .. } => status::not_found(error.to_string()),
         ViewError::Store(error) => status::store(error),
+        ViewError::Moving { .. } => status::status(Code::Unavailable, error.to_string()),
         error => status::status(Code::DataLoss, error.to_string()),
     }
 }

@@ -1,0 +1,12 @@
+//! flytekit, unmodified, against `batchmap serve --local`: every workflow gives what it gives in a local run, and what
+//! users do around it works.
+//!
+//! `BATCHMAP_TEST_FLYTEKIT` names a Python that has flytekit. The workflows are in `tests/fixtures/flytekit/workflows`,
+//! the clients in `tests/flytekit/clients`.
+
+mod control;
+mod page;
+mod server;
+#[path = "../support/skip.rs"]
+mod skip;
+mod trouble;
