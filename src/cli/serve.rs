@@ -26,6 +26,9 @@ Point flytekit at it, and run workflows as on any Flyte cluster:
   pyflyte run --remote --wait --poll-interval 1 FILE.py WORKFLOW
 Every task node becomes an AWS Batch job, every map task an array of them.
 
+A task's secret is fetched by AWS Batch where its key is the ARN of a secret (Secrets Manager) or of a parameter (Systems
+Manager); with --local it is taken from the variable of the same name of the server's environment.
+
 Once it serves, its address is printed on standard output, alone on a line. SIGINT or SIGTERM stops it: nothing new is
 begun, AWS Batch goes on with what it holds, and the next server of the bucket takes the executions up. With --local the
 children are processes of this machine and end with the server; they are started again by the next one.

@@ -25,7 +25,7 @@ use batchmap::map::layout::flyte::{FLYTE_VERSION, FlyteRoot};
 use batchmap::map::workflow::FlowOutcome;
 use batchmap::run::begin::Queues;
 use batchmap::run::driver::Patience;
-use batchmap::run::flow::{FlowView, Flows, Host, Lease};
+use batchmap::run::flow::{FlowView, Flows, Host, Lease, Turns};
 use batchmap::run::{Clock, Ports};
 
 use super::batch::ScriptedBatch;
@@ -91,6 +91,10 @@ impl World {
                 outage: Duration::from_secs(60),
             },
             lease,
+            max_parallelism: 0,
+            turns: Turns::new(None),
+            direct_uploads: false,
+            log_link: None,
         }
     }
 
