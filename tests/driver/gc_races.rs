@@ -130,7 +130,8 @@ async fn gc_and_recover_see_one_another_whatever_the_order() {
     let (mut begun, mut refused, mut last) = (0, 0, 8);
     let mut write = 0;
     while write <= last {
-        for confirm in write..=last {
+        let reach = last;
+        for confirm in write..=reach {
             let memory = Arc::new(MemoryStore::new("bucket"));
             for (key, body) in &old {
                 memory.put(key, body.clone()).await.unwrap();

@@ -50,9 +50,12 @@ struct Read {
 
 type Slot = Arc<tokio::sync::Mutex<Option<Read>>>;
 
+/// Slots by the map execution's id, each with when it was used last: a number that only grows, and stands before them.
+type Slots = (u64, BTreeMap<String, (u64, Slot)>);
+
 /// What was read, by the map execution's id.
 pub(super) struct Children {
-    slots: Mutex<(u64, BTreeMap<String, (u64, Slot)>)>,
+    slots: Mutex<Slots>,
     reads: Semaphore,
 }
 

@@ -81,7 +81,7 @@ impl Executions {
         let closure = TaskExecutionClosure {
             output_result,
             phase: attempt.phase.into(),
-            logs: host.log_link.iter().map(log_link).collect(),
+            logs: host.log_link.as_deref().map(log_link).into_iter().collect(),
             created_at: node.created_ms.map(timestamp),
             started_at: attempt.started_ms.map(timestamp),
             updated_at: Some(timestamp(updated_ms)),
@@ -130,8 +130,8 @@ impl Executions {
     }
 }
 
-fn log_link(uri: &String) -> TaskLog {
-    TaskLog { uri: uri.clone(), name: "CloudWatch Logs".to_owned(), ..Default::default() }
+fn log_link(uri: &str) -> TaskLog {
+    TaskLog { uri: uri.to_owned(), name: "CloudWatch Logs".to_owned(), ..Default::default() }
 }
 
 fn said(words: &str, at_ms: u64) -> Reason {

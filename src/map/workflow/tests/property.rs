@@ -137,7 +137,7 @@ fn answer(world: &World, action: &FlowAction, roll: u8, failures: bool) -> FlowE
             let execution = (!parent).then(|| "x".to_owned());
             FlowEvent::NodeStarted { node: node.clone(), attempt: *attempt, execution }
         }
-        FlowAction::AbortNode { node, attempt, .. } if roll % 2 == 0 => {
+        FlowAction::AbortNode { node, attempt, .. } if roll.is_multiple_of(2) => {
             let end = NodeEnd::Aborted { reason: String::new() };
             FlowEvent::NodeEnded { node: node.clone(), attempt: *attempt, end }
         }
