@@ -165,7 +165,7 @@ pub fn array(
 /// A task of type [`CONTAINER_ARRAY`]: the lists among its inputs are mapped, but for those that its command binds.
 ///
 /// # Errors
-/// As [`array`].
+/// As [`array()`].
 pub fn legacy(
     template: &TaskTemplate,
     node: &Node,

@@ -109,7 +109,7 @@ impl Graph {
     }
 
     /// The unique id of the node that a binding inside `scope` calls `node`; `None` for the scope's own inputs, which are
-    /// those of [`Scope::owner_id`]'s node, or of the execution.
+    /// those of [`Graph::owner_id`]'s node, or of the execution.
     pub fn source_id(&self, scope: &Scope, node: &str) -> Option<String> {
         let own = node.is_empty() || node == START_NODE;
         (!own).then(|| unique_id(self.owner_id(scope), node))

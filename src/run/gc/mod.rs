@@ -10,7 +10,7 @@
 //! finishes it, whatever its age. The newest goes first, for an execution relies on older ones only.
 //!
 //! In memory are a line for each execution, and the files of chosen ones that others name: 8 bytes a subtask, some more
-//! for other folders. All else is a page of a listing, and [`READS_AT_ONCE`] objects of which 8 MiB are looked at
+//! for other folders. All else is a page of a listing, and `READS_AT_ONCE` objects of which 8 MiB are looked at
 //! together. Objects too small to hold an address are not read.
 //!
 //! Ages are differences of the store's own dates. What remains of races: an execution that is begun on an old staging in
