@@ -11,7 +11,7 @@ fn what_cannot_be_is_refused_with_its_code_and_a_sentence() {
     for (case, code, words) in [
         ("unknown plan", "NOT_FOUND", "page.lists"),
         ("unknown execution", "NOT_FOUND", "nobody"),
-        ("wrong type", "INVALID_ARGUMENT", "inputs.q"),
+        ("wrong type", "INVALID_ARGUMENT", "inputs.quantity"),
         ("unknown input", "INVALID_ARGUMENT", "inputs.zz"),
         ("missing input", "INVALID_ARGUMENT", "inputs.a: it is missing"),
         ("name", "INVALID_ARGUMENT", "Not_A_Name"),
@@ -22,7 +22,7 @@ fn what_cannot_be_is_refused_with_its_code_and_a_sentence() {
     let unequal = &said["unequal"];
     assert_eq!(unequal["phase"], FAILED, "{unequal:#}");
     let message = unequal["error"]["message"].as_str().unwrap();
-    for words in ["p has 1", "q has 2", "the same length"] {
+    for words in ["price has 1", "quantity has 2", "the same length"] {
         assert!(message.contains(words), "{message}");
     }
     assert_eq!(said["jobs"], json!({"n0": []}), "nothing was submitted");
