@@ -11,7 +11,7 @@ fn what_cannot_be_is_refused_with_its_code_and_a_sentence() {
     for (case, code, words) in [
         ("unknown plan", "NOT_FOUND", "page.lists"),
         ("unknown execution", "NOT_FOUND", "nobody"),
-        ("wrong type", "INVALID_ARGUMENT", "inputs.quantity"),
+        ("wrong type", "INVALID_ARGUMENT", "inputs.q"),
         ("unknown input", "INVALID_ARGUMENT", "inputs.zz"),
         ("missing input", "INVALID_ARGUMENT", "inputs.a: it is missing"),
         ("name", "INVALID_ARGUMENT", "Not_A_Name"),
