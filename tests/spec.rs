@@ -222,6 +222,7 @@ fn what_is_said_of_the_cache_must_make_sense() {
         ),
         (json!({"cache_overwrite": true}), "policy.cache_overwrite: there is no cache; give policy.cache: true"),
         (json!({"cache_ignore_inputs": ["x"]}), "policy.cache_ignore_inputs: there is no cache"),
+        (json!({"cache_version": "1"}), "policy.cache_version: there is no cache; give policy.cache: true"),
         (
             json!({"cache": true, "cache_version": "1", "cache_serialize": true, "cache_overwrite": true}),
             "policy.cache_serialize is true: cache_overwrite runs everything",
@@ -230,7 +231,8 @@ fn what_is_said_of_the_cache_must_make_sense() {
         let found = policy(value);
         assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?} should begin with {expected:?}");
     }
-    for fine in [json!({"cache_version": "1"}), json!({"cache": false, "cache_overwrite": false})] {
+    let kept = json!({"cache": false, "cache_version": "1"});
+    for fine in [kept, json!({"cache": false, "cache_overwrite": false})] {
         let mut document = good();
         document["policy"] = fine;
         assert_eq!(read(document).policy.cache, None);

@@ -113,8 +113,9 @@ async fn put_by_hand(url: &str, headers: &[(String, String)], body: &[u8]) -> u1
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
 }
 
-/// Writes an object through an address that the store has signed.
-async fn presigned(target: &Target) {
+/// Writes an object through an address that the store has signed; `strict` where the store holds the body against it,
+/// which moto does not.
+async fn presigned(target: &Target, strict: bool) {
     // MD5 of "hello".
     let md5 = [0x5d, 0x41, 0x40, 0x2a, 0xbc, 0x4b, 0x2a, 0x76, 0xb9, 0x71, 0x9d, 0x91, 0x10, 0x17, 0xc5, 0x92];
     const DIGEST: &str = "XUFAKrxLKna5cZ2REBfFkg==";
@@ -131,8 +132,10 @@ async fn presigned(target: &Target) {
     headers.sort();
     let named: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(named, [("content-md5", DIGEST), ("x-amz-meta-flytecontentmd5", DIGEST)]);
-    assert_eq!(put_by_hand(&signed.url, &headers, b"hallo").await, 400, "another body");
-    store.get(&key).await.expect_err("nothing was written");
+    if strict {
+        assert_eq!(put_by_hand(&signed.url, &headers, b"hallo").await, 400, "another body");
+        store.get(&key).await.expect_err("nothing was written");
+    }
     assert_eq!(put_by_hand(&signed.url, &headers, b"hello").await, 200);
     assert_eq!(store.get(&key).await.expect("get"), "hello");
     store.delete_many(&[key]).await.expect("delete");
@@ -142,7 +145,7 @@ async fn presigned(target: &Target) {
 async fn a_presigned_address_takes_the_body_that_it_was_made_for() {
     let embedded = Embedded::start().await;
     let endpoint = Some(embedded.endpoint.url());
-    presigned(&Target { endpoint, bucket: BUCKET.to_owned(), ..Target::default() }).await;
+    presigned(&Target { endpoint, bucket: BUCKET.to_owned(), ..Target::default() }, true).await;
     embedded.stop().await;
 }
 
@@ -151,7 +154,7 @@ async fn a_presigned_address_of_another_endpoint() {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     match (variable("BATCHMAP_TEST_S3_ENDPOINT"), variable("BATCHMAP_TEST_S3_BUCKET")) {
         (Some(endpoint), Some(bucket)) if endpoint.starts_with("http://") => {
-            presigned(&Target { endpoint: Some(endpoint), bucket, ..Target::default() }).await;
+            presigned(&Target { endpoint: Some(endpoint), bucket, ..Target::default() }, false).await;
         }
         _ => skipped("BATCHMAP_TEST_S3_ENDPOINT and BATCHMAP_TEST_S3_BUCKET name no other endpoint over http"),
     }
