@@ -74,7 +74,7 @@ fn cases() -> Vec<Case> {
         case("OutputsPresent", B::Good, Does::exit(1).with_outputs()),
         case("OutputsPresent", B::Good, Does::exit(1).with_outputs().says(User, NonRecoverable)),
         case("NoOutputsDue", B::Good, Does::exit(0)).without_outputs_due(),
-        case("TerminatedByUs", B::Failed(Origin::System), Does::hangs()).terminated("batchmap: enough"),
+        case("TerminatedByUs", B::System, Does::hangs()).terminated("batchmap: enough"),
         case("UserRecoverable", B::User, Does::exit(1).says(User, Recoverable)),
         case("UserError", B::Failed(Origin::User), Does::exit(1).says(User, NonRecoverable)),
         case("UserError", B::Failed(Origin::User), Does::exit(1).says(User, NonRecoverable)).without_outputs_due(),
@@ -126,10 +126,13 @@ async fn check(case: Case, size: u64) {
     let mut driver = world.begin().await;
     let stop = async {
         let Some(reason) = case.terminated else { return std::future::pending().await };
-        tokio::time::sleep(Duration::from_secs(30)).await;
-        let job = world.job().await;
-        let child = if size == 1 { job } else { format!("{job}:0") };
-        world.port.terminate(&child, reason).await.unwrap();
+        // What is run again is ended again; then it is alone in its array.
+        for array in 0.. {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            let job = world.job(array).await;
+            let child = if size == 1 || array > 0 { job } else { format!("{job}:0") };
+            world.port.terminate(&child, reason).await.unwrap();
+        }
         std::future::pending().await
     };
     tokio::select! {
@@ -246,7 +249,7 @@ async fn a_job_that_batch_has_forgotten_is_judged_by_its_outputs() {
             let left = tokio::time::timeout(Duration::from_millis(500), finish(&mut driver)).await;
             assert!(left.is_err(), "no child has ended yet");
             drop(driver);
-            let job = world.job().await;
+            let job = world.job(0).await;
             tokio::time::sleep(Duration::from_secs(8 * 24 * 3600)).await;
             assert_eq!(world.port.describe(&[job]).await.unwrap(), [], "it is forgotten");
             world.now_does(Does::exit(0).with_outputs());

@@ -150,10 +150,15 @@ impl World {
         launch::take_over(&self.ports, &root(), World::patience()).await.unwrap()
     }
 
-    /// The job of the first array.
-    pub async fn job(&self) -> String {
-        let page = self.port.list_named("batchmap", &layout::job_name("x", 0), None).await.unwrap();
-        page.jobs[0].id.clone()
+    /// The job of an array, once there is one.
+    pub async fn job(&self, array: u32) -> String {
+        loop {
+            let page = self.port.list_named("batchmap", &layout::job_name("x", array), None).await.unwrap();
+            if let Some(job) = page.jobs.first() {
+                return job.id.clone();
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 }
 
