@@ -159,6 +159,7 @@ fn reason(why: &Why) -> String {
         Why::UsedBy(id) => format!("its inputs or outputs are used by {id}"),
         Why::Named => "all that is left of it are files that others name".to_owned(),
         Why::Unreadable(problem) => format!("it cannot be read (--damaged removes such): {problem}"),
+        Why::OfWorkflow => "a node of a Flyte workflow, whose values may name its files".to_owned(),
         Why::Changed => "it changed meanwhile".to_owned(),
     }
 }

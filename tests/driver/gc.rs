@@ -86,6 +86,20 @@ async fn what_is_old_and_over_goes_with_everything() {
     assert_eq!(gc(&harness, &options()).await, Report::default());
 }
 
+/// What a workflow's nodes hand on is kept apart, under keys that gc does not read, and may name their files.
+#[tokio::test(start_paused = true)]
+async fn what_ran_a_node_of_a_workflow_stays() {
+    let harness = old_success().await;
+    let flyte = Some(batchmap::idl::record::Flyte::default());
+    let record = TaskRecord { flyte, ..harness.record.clone() };
+    harness.store.memory.put(&harness.root.task(), record.encode_to_vec().into()).await.unwrap();
+    harness.store.memory.pass(31 * DAY);
+    let before = keys(&harness);
+    let report = gc(&harness, &options()).await;
+    assert_eq!((removed(&report), why(&report, "x")), (vec![], &Why::OfWorkflow));
+    assert_eq!(keys(&harness), before);
+}
+
 #[tokio::test(start_paused = true)]
 async fn age_and_state_decide() {
     let harness = Harness::new(task(4)).await;

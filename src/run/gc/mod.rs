@@ -106,6 +106,8 @@ pub enum Why {
     Named,
     /// It cannot be read, so nothing is known of it.
     Unreadable(String),
+    /// It ran a node of a Flyte workflow, whose values may name its files wherever they went.
+    OfWorkflow,
     /// It changed while this ran.
     Changed,
 }
@@ -225,6 +227,9 @@ impl Gc<'_> {
             Standing::HalfRemoved => return None,
             Standing::Still(state) => *state,
         };
+        if found.of_workflow {
+            return Some(Why::OfWorkflow);
+        }
         if !self.is_old(found.newest_ms, self.options.older_than) {
             return Some(Why::Young);
         }

@@ -49,6 +49,8 @@ pub(super) struct Found {
     pub(super) newest_ms: u64,
     /// Every other execution whose objects it reads.
     pub(super) relies_on: BTreeSet<String>,
+    /// Whether it runs a node of a Flyte workflow.
+    pub(super) of_workflow: bool,
 }
 
 /// Looks at one id.
@@ -58,6 +60,7 @@ pub(super) struct Found {
 pub(super) async fn look(store: &Arc<dyn Store>, root: &Root) -> Result<Found, StoreError> {
     let (records, mut newest_ms) = pages::newest(store.as_ref(), root.journal()).await?;
     let read = launch::read(store, root).await;
+    let of_workflow = read.as_ref().is_ok_and(|known| known.record.flyte.is_some());
     let (standing, relies_on) = match read {
         Ok(known) => (standing(&known), relies_on(root.id(), &known)),
         Err(LaunchError::Unknown { .. }) if records > 0 => (Standing::HalfRemoved, BTreeSet::new()),
@@ -71,7 +74,7 @@ pub(super) async fn look(store: &Arc<dyn Store>, root: &Root) -> Result<Found, S
         let (_, files) = pages::newest(store.as_ref(), root.raw()).await?;
         newest_ms = own.max(files);
     }
-    Ok(Found { id: root.id().to_owned(), standing, newest_ms, relies_on })
+    Ok(Found { id: root.id().to_owned(), standing, newest_ms, relies_on, of_workflow })
 }
 
 fn standing(known: &Known) -> Standing {
