@@ -7,10 +7,10 @@ use batchmap::map::layout::flyte::FlowRoot;
 use batchmap::run::flow::{Lease, ViewError};
 
 use super::batch::Call;
-use super::world::{BEAT, IMPATIENT, PATIENT, World, assert_done, eventually, id, record, until};
+use super::world::{BEAT, HOUR, IMPATIENT, PATIENT, World, assert_done, eventually, id, record, until};
 
 /// A host that gives one sign of life.
-const SILENT: Lease = Lease { beat: Duration::from_secs(100_000), lapse: Duration::from_secs(45) };
+const SILENT: Lease = Lease { beat: Duration::from_secs(100_000), lapse: HOUR.saturating_mul(12) };
 
 fn flow(world: &World, name: &str) -> FlowRoot {
     world.root.flow(&id(name))
@@ -27,11 +27,11 @@ async fn a_silent_host_is_replaced_after_the_lapse_and_not_before() {
     first.create(record("e")).await.unwrap();
     submitted(&world, 1).await;
     cut.cut(true);
-    world.store.memory.pass(Duration::from_secs(43));
+    world.store.memory.pass(HOUR * 11);
     let (second, line) = world.open("second", PATIENT);
     line.calls("list", "servers/", 3).await;
-    assert_eq!(second.driven(), 0, "44 s are not 45");
-    world.store.memory.pass(Duration::from_secs(3));
+    assert_eq!(second.driven(), 0, "11 hours are not 12");
+    world.store.memory.pass(HOUR * 2);
     eventually("the take-over", async || second.driven() == 1).await;
     let view = until(&second, "e", |view| view.server.as_deref() == Some("second")).await;
     assert!(view.flow.finished().is_none());
