@@ -156,11 +156,16 @@ fn host(session: &Session, max_parallelism: i32, max_nodes: Option<NonZeroUsize>
         },
         definitions: Arc::new(make),
         patience: session.patience,
-        // The embedded endpoint's folder is locked: no other server can be at work on it.
-        lease: if session.is_embedded() { Lease::ALONE } else { Lease::AWS },
+        lease: match (session.is_embedded(), session.target.is_emulated()) {
+            // The embedded endpoint's folder is locked: no other server can be at work on it.
+            (true, _) => Lease::ALONE,
+            (false, true) => Lease::EMULATED,
+            (false, false) => Lease::AWS,
+        },
         max_parallelism,
         turns: Turns::new(max_nodes),
         direct_uploads: session.is_on_aws(),
         log_link: session.console_logs(),
+        calls: session.counts(),
     }
 }

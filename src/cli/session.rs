@@ -264,6 +264,11 @@ impl Session {
         }
     }
 
+    /// What counts the requests.
+    pub fn counts(&self) -> sdk::Counts {
+        self.clients.counts.clone()
+    }
+
     /// Notes how often a driver has polled, for [`Session::print_stats`].
     pub fn note_polls(&self, polls: u64) {
         self.polls.store(polls, Ordering::Relaxed);

@@ -12,6 +12,7 @@ pub mod gc;
 pub mod journal;
 pub mod launch;
 pub mod observe;
+pub mod recent;
 pub mod recover;
 pub mod result;
 pub mod settle;

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -93,9 +94,10 @@ pub(super) async fn guard(State(calls): State<Arc<Calls>>, mut request: Request,
     let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
     let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok().map(str::to_owned));
     request.extensions_mut().insert(ServerUrl(format!("http://{}", host.unwrap_or_default())));
+    let began = Instant::now();
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) if grpc => {
-            calls.count(&path, response.headers());
+            calls.count(&path, response.headers(), began.elapsed());
             explained(response, &path)
         }
         // The generated code answers every path that it does not know, whoever asks.
@@ -108,7 +110,7 @@ pub(super) async fn guard(State(calls): State<Arc<Calls>>, mut request: Request,
             let message = "batchmap has a fault of its own here; the server's log says more";
             if grpc {
                 let response = status::status(Code::Internal, message).into_http::<Body>();
-                calls.count(&path, response.headers());
+                calls.count(&path, response.headers(), began.elapsed());
                 response
             } else {
                 (StatusCode::INTERNAL_SERVER_ERROR, format!("{message}\n")).into_response()

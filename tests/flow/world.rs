@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use batchmap::aws::batch::Definition;
 use batchmap::aws::logs::{LogPage, Logs, LogsError};
+use batchmap::aws::sdk::Counts;
 use batchmap::aws::store::Store;
 use batchmap::idl::core::array_node::SuccessCriteria;
 use batchmap::idl::core::{
@@ -98,6 +99,7 @@ impl World {
             turns: Turns::new(None),
             direct_uploads: false,
             log_link: None,
+            calls: Counts::default(),
         }
     }
 

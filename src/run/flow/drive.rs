@@ -7,7 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::Host;
 use super::log::{Log, LogError};
 use super::node::{self, Job, NodeEnd as Driven};
+use super::shared::{Progress, SharedFlow};
 use super::values::Values;
 use super::view::{self, Stored, ViewError};
 use crate::aws::store::StoreError;
@@ -70,17 +71,6 @@ pub(super) enum FlowError {
     Stopping,
 }
 
-/// The counts of the nodes that run here.
-pub(super) type Progress = Arc<Mutex<BTreeMap<String, watch::Receiver<Option<Summary>>>>>;
-
-/// The machine, which those who ask look at as well. Nobody holds it for longer than a look or one event takes.
-pub(super) type SharedFlow = Arc<Mutex<Flow>>;
-
-/// The machine for a moment.
-pub(super) fn locked(flow: &SharedFlow) -> MutexGuard<'_, Flow> {
-    flow.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What a task brings back.
 enum Answer {
     /// An event, in answer to an action.
@@ -127,7 +117,7 @@ impl FlowDriver {
         // Two lives of one server are two writers.
         let writer = format!("{}-{:016x}", host.server, crate::run::random());
         let log = Log::after(host.ports.store.clone(), root.clone(), writer, &records);
-        locked(&flow).resume();
+        flow.change(Flow::resume);
         let values = Arc::new(Values::new(host.ports.store.clone(), root, record.clone()));
         let options = Arc::new(super::options::options(&record));
         let (tasks, controls) = (JoinSet::new(), BTreeMap::new());
@@ -149,9 +139,7 @@ impl FlowDriver {
         turn.reset();
         loop {
             loop {
-                // Its own statement: the lock is not held over what follows.
-                let action = self.flow().next_action();
-                match action {
+                match self.flow.change(Flow::next_action) {
                     Some(FlowAction::Record(event)) => self.take_in(event).await?,
                     Some(FlowAction::Finish(outcome)) => return Ok(Some(outcome)),
                     Some(action) => self.begin(action),
@@ -185,7 +173,7 @@ impl FlowDriver {
                             self.later(action);
                         }
                     },
-                    Ok(Answer::Again(action)) => self.flow().ask_again(&action),
+                    Ok(Answer::Again(action)) => self.flow.change(|flow| flow.ask_again(&action)),
                     Ok(Answer::Overtaken(action)) => {
                         self.make_sure().await?;
                         self.later(action);
@@ -200,14 +188,14 @@ impl FlowDriver {
         }
     }
 
-    fn flow(&self) -> MutexGuard<'_, Flow> {
-        locked(&self.flow)
+    fn flow(&self) -> Arc<Flow> {
+        self.flow.look()
     }
 
     /// Takes in what a task has brought, unless it has come too late.
     async fn answered(&mut self, event: FlowEvent) -> Result<(), FlowError> {
         if let FlowEvent::NodeEnded { node, .. } = &event {
-            self.progress.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+            self.progress.end(node);
             let execution = self.flow().node(node).and_then(|node| node.execution.map(str::to_owned));
             if let Some(execution) = execution {
                 self.controls.remove(&execution);
@@ -238,7 +226,7 @@ impl FlowDriver {
                 Err(error) => return Err(error.into()),
             }
         };
-        self.flow().handle(now, &event)?;
+        self.flow.change(|flow| flow.handle(now, &event))?;
         Ok(())
     }
 
@@ -308,7 +296,7 @@ impl FlowDriver {
         let (control, mut controlled) = mpsc::channel(4);
         let (counts, watched) = watch::channel(None);
         self.controls.insert(execution.clone(), control);
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), watched);
+        self.progress.begin(&node, watched);
         let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
         let (graph, recovers) = (self.flow().graph().clone(), self.record.recovers.clone());
         let id = self.record.id.clone().unwrap_or_default();

@@ -12,19 +12,22 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{LocalPoolHandle, TaskTracker};
 
-use super::drive::{FlowDriver, FlowError, Progress, Request, SharedFlow, locked};
+use super::drive::{FlowDriver, FlowError, Request};
+use super::driving::Driving;
+use super::known::Known;
 use super::lease::{self, Lease};
 use super::log::LogError;
+use super::shared::{Progress, SharedFlow};
 use super::turns::Turns;
 use super::view::{self, FlowView, Stored, ViewError};
 use super::{Values, created_ms};
 use crate::aws::batch::Definition;
+use crate::aws::sdk::Counts;
 use crate::aws::store::StoreError;
 use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::Outline;
 use crate::map::layout::flyte::FlyteRoot;
-use crate::map::workflow::{FlowPhase, NodePhase, NodeView};
 use crate::run::Ports;
 use crate::run::begin::Queues;
 use crate::run::bound::Results;
@@ -68,6 +71,8 @@ pub struct Host {
     pub direct_uploads: bool,
     /// Where people find the output of all jobs: an address of AWS's console.
     pub log_link: Option<String>,
+    /// What counts this server's calls to AWS.
+    pub calls: Counts,
 }
 
 impl Host {
@@ -114,11 +119,18 @@ struct Live {
     requests: mpsc::Sender<Request>,
 }
 
+impl Live {
+    fn view(&self) -> FlowView {
+        FlowView { record: self.record.clone(), flow: self.flow.look(), progress: self.progress.clone() }
+    }
+}
+
 pub(super) struct Shared {
     pub(super) host: Arc<Host>,
     live: Mutex<BTreeMap<Key, Live>>,
     /// Executions that are being made here: their marks are there, and they are not yet.
     making: Mutex<BTreeSet<Key>>,
+    known: Known,
     pub(super) stopping: CancellationToken,
     tasks: TaskTracker,
     pool: LocalPoolHandle,
@@ -141,7 +153,8 @@ impl Flows {
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let pool = LocalPoolHandle::new(threads);
-        let shared = Arc::new(Shared { host: Arc::new(host), live, making, stopping, tasks, pool });
+        let known = Known::new();
+        let shared = Arc::new(Shared { host: Arc::new(host), live, making, known, stopping, tasks, pool });
         let warden = Mutex::new(Some(tokio::spawn(shared.clone().watch())));
         Flows { shared, warden }
     }
@@ -212,7 +225,8 @@ impl Flows {
         if let Some(view) = self.shared.live_view(id) {
             return Ok(view);
         }
-        Ok(Arc::new(self.stored(id).await?.view()))
+        let host = &self.shared.host;
+        self.shared.known.view(host.ports.store.as_ref(), &host.root, id).await
     }
 
     async fn stored(&self, id: &WorkflowExecutionIdentifier) -> Result<Stored, ViewError> {
@@ -260,15 +274,10 @@ impl Flows {
         self.shared.live().len()
     }
 
-    /// The phase of each execution that is driven here, and the number of its nodes that run.
-    pub fn driven_phases(&self) -> Vec<(FlowPhase, usize)> {
-        let flows: Vec<SharedFlow> = self.shared.live().values().map(|live| live.flow.clone()).collect();
-        let of = |flow: &SharedFlow| {
-            let flow = locked(flow);
-            let running = |node: &NodeView<'_>| node.phase == NodePhase::Running && !node.node.is_parent();
-            (flow.phase(), flow.nodes().filter(running).count())
-        };
-        flows.iter().map(of).collect()
+    /// What goes on in each execution that is driven here.
+    pub fn driven_now(&self) -> Vec<Driving> {
+        let views: Vec<FlowView> = self.shared.live().values().map(Live::view).collect();
+        views.iter().map(Driving::of).collect()
     }
 
     /// Stops hosting: nothing new is begun, what runs goes on in AWS Batch, and another server may take it up at once.
@@ -308,17 +317,7 @@ impl Shared {
     }
 
     fn live_view(&self, id: &WorkflowExecutionIdentifier) -> Option<Arc<FlowView>> {
-        let (record, flow, progress) = {
-            let live = self.live();
-            let live = live.get(&key(id))?;
-            (live.record.clone(), live.flow.clone(), live.progress.clone())
-        };
-        let flow = locked(&flow).clone();
-        let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = progress.iter().filter_map(|(node, counts)| Some((node.clone(), counts.borrow().clone()?)));
-        let updated_ms = flow.updated_ms().unwrap_or_else(|| created_ms(&record));
-        let server = flow.server().map(str::to_owned);
-        Some(Arc::new(FlowView { record, flow, progress: counts.collect(), server, updated_ms }))
+        self.live().get(&key(id)).map(|live| Arc::new(live.view()))
     }
 
     /// Asks whoever drives the execution here to end it; whether that is in its journal now.
@@ -348,7 +347,7 @@ impl Shared {
     fn drive_here(self: Arc<Self>, id: WorkflowExecutionIdentifier, stored: Stored) {
         let (requests, mut requested) = mpsc::channel(16);
         let progress = Progress::default();
-        let (record, flow) = (stored.record.clone(), Arc::new(Mutex::new(stored.flow.clone())));
+        let (record, flow) = (stored.record.clone(), SharedFlow::new(stored.flow.clone()));
         {
             let mut live = self.live();
             // Somebody else of this server was faster.
@@ -421,6 +420,11 @@ struct Driven<'s> {
 
 impl Drop for Driven<'_> {
     fn drop(&mut self) {
+        // Whoever waits for its end asks about it once more at least.
+        let view = self.shared.live().get(&self.key).map(Live::view);
+        if let Some(view) = view.filter(|view| view.flow.finished().is_some()) {
+            self.shared.known.ended(self.key.clone(), view);
+        }
         self.shared.live().remove(&self.key);
     }
 }

@@ -152,6 +152,22 @@ pub async fn read(store: &dyn Store, root: &FlowRoot, first: u64) -> Result<Vec<
     futures::stream::iter(reads).buffered(READ_AHEAD).try_collect().await
 }
 
+/// Reads the records from number `first` on where few are expected, mostly none: one GET each, and one that finds nothing.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_on(store: &dyn Store, root: &FlowRoot, first: u64) -> Result<Vec<Record>, LogError> {
+    let mut records = Vec::new();
+    for number in first.. {
+        match read_one(store, &root.record(number)).await {
+            Ok(record) => records.push(record),
+            Err(LogError::Store(StoreError::NotFound { .. })) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(records)
+}
+
 async fn read_one(store: &dyn Store, key: &str) -> Result<Record, LogError> {
     #[derive(Deserialize)]
     struct Versioned {

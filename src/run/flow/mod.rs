@@ -7,17 +7,21 @@
 //! ```
 
 mod drive;
+mod driving;
 mod host;
+mod known;
 mod lease;
 mod log;
 mod node;
 mod options;
 mod seen;
+mod shared;
 mod turns;
 mod values;
 mod view;
 mod warden;
 
+pub use driving::Driving;
 pub use host::{CreateError, Definitions, Flows, Host};
 pub use lease::Lease;
 pub use log::LogError;

@@ -42,13 +42,24 @@ impl Values {
         self.read(&self.root.outputs(node)).await
     }
 
-    /// Stores a node's outputs.
-    pub(super) async fn keep(&self, node: &str, outputs: &LiteralMap) -> Result<(), StoreError> {
-        self.store.put(&self.root.outputs(node), Bytes::from(outputs.encode_to_vec())).await
+    /// The same as [`Values::inputs`] or [`Values::outputs`], as it is stored.
+    ///
+    /// # Errors
+    /// As [`Values::inputs`].
+    pub async fn stored(&self, node: &str, inputs: bool) -> Result<Bytes, StoreError> {
+        self.store.get(&self.key(node, inputs)).await
     }
 
-    async fn read(&self, key: &str) -> Result<LiteralMap, StoreError> {
-        let body = self.store.get(key).await?;
+    /// Where that is.
+    pub fn key(&self, node: &str, inputs: bool) -> String {
+        if inputs { self.root.inputs(node) } else { self.root.outputs(node) }
+    }
+
+    /// Literals that were stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when they are damaged.
+    pub fn decode(&self, key: &str, body: Bytes) -> Result<LiteralMap, StoreError> {
         LiteralMap::decode(body).map_err(|error| StoreError::Refused {
             operation: "GetObject",
             bucket: self.store.bucket().to_owned(),
@@ -56,6 +67,15 @@ impl Values {
             code: "Damaged".to_owned(),
             message: error.to_string(),
         })
+    }
+
+    /// Stores a node's outputs.
+    pub(super) async fn keep(&self, node: &str, outputs: &LiteralMap) -> Result<(), StoreError> {
+        self.store.put(&self.root.outputs(node), Bytes::from(outputs.encode_to_vec())).await
+    }
+
+    async fn read(&self, key: &str) -> Result<LiteralMap, StoreError> {
+        self.decode(key, self.store.get(key).await?)
     }
 
     /// Binds a node's inputs and stores them; `execution` is the id of the map execution that is to run it. Where `old`

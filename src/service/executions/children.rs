@@ -3,8 +3,7 @@
 //! They are read from the journal of the node's map execution, whichever server drives it. A client asks every second or
 //! so, and a journal may be long: what was read is kept, for good once the execution is over.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -21,6 +20,7 @@ use crate::map::index::OriginalIndex;
 use crate::map::layout::Root;
 use crate::map::ranges::Ranges;
 use crate::run::launch;
+use crate::run::recent::Recent;
 
 /// Children that are told one by one; of a larger map it is the arrays, and no more of them than this.
 const MOST: usize = 1000;
@@ -31,8 +31,11 @@ const FRESH: Duration = Duration::from_secs(10);
 /// The same, in times of what the reading took: so that reading is never more than a small part of all.
 const FRESH_OF_READING: u32 = 20;
 
-/// Executions that are remembered.
-const REMEMBERED: usize = 128;
+/// Children that are remembered, of all executions together.
+const REMEMBERED: usize = 400_000;
+
+/// What an execution of no child counts for among them.
+const EACH: usize = 10;
 
 /// Journals read at once.
 const READS: usize = 4;
@@ -50,18 +53,15 @@ struct Read {
 
 type Slot = Arc<tokio::sync::Mutex<Option<Read>>>;
 
-/// Slots by the map execution's id, each with when it was used last: a number that only grows, and stands before them.
-type Slots = (u64, BTreeMap<String, (u64, Slot)>);
-
 /// What was read, by the map execution's id.
 pub(super) struct Children {
-    slots: Mutex<Slots>,
+    slots: Mutex<Recent<String, Slot>>,
     reads: Semaphore,
 }
 
 impl Children {
     pub(super) fn new() -> Self {
-        Children { slots: Mutex::default(), reads: Semaphore::new(READS) }
+        Children { slots: Mutex::new(Recent::new(REMEMBERED)), reads: Semaphore::new(READS) }
     }
 
     /// The external resources of the map execution at `root`, whose node has `ended` or not. Where they cannot be read,
@@ -86,22 +86,21 @@ impl Children {
             }
         };
         *read = Some(Read { at, took: at.elapsed(), last, resources: resources.clone() });
+        self.slots().put(root.id().to_owned(), slot.clone(), EACH + resources.len());
         resources
     }
 
     fn slot(&self, id: &str) -> Slot {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let (clock, slots) = &mut *slots;
-        *clock += 1;
-        let (used, slot) = slots.entry(id.to_owned()).or_default();
-        *used = *clock;
-        let slot = slot.clone();
-        if slots.len() > REMEMBERED
-            && let Some(oldest) = slots.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| id.clone())
-        {
-            slots.remove(&oldest);
-        }
-        slot
+        let (mut slots, id) = (self.slots(), id.to_owned());
+        slots.get(&id).unwrap_or_else(|| {
+            let slot = Slot::default();
+            slots.put(id, slot.clone(), EACH);
+            slot
+        })
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Recent<String, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -313,17 +312,5 @@ mod tests {
             store.list("", None).await.unwrap().objects.into_iter().map(|listed| listed.key).collect();
         store.delete_many(&keys).await.unwrap();
         assert!(Arc::ptr_eq(&ended, &children.of(&store, &root, true).await));
-    }
-
-    #[test]
-    fn no_more_is_remembered_than_there_is_room_for() {
-        let children = Children::new();
-        let first = children.slot("first");
-        for number in 0..REMEMBERED * 2 {
-            children.slot(&number.to_string());
-            assert!(number > 10 || Arc::ptr_eq(&first, &children.slot("first")));
-        }
-        assert_eq!(children.slots.lock().unwrap().1.len(), REMEMBERED);
-        assert!(!Arc::ptr_eq(&first, &children.slot("first")));
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tonic::{Code, Status};
 
 use self::children::Children;
+use self::values::Remembered;
 use super::data::Data;
 use super::entities::Entities;
 use super::registry::fits_a_key;
@@ -26,12 +27,13 @@ pub struct Executions {
     entities: Arc<Entities>,
     data: Arc<Data>,
     children: Children,
+    remembered: Remembered,
 }
 
 impl Executions {
     /// The RPCs over `flows`.
     pub fn new(flows: Arc<Flows>, entities: Arc<Entities>, data: Arc<Data>) -> Self {
-        Executions { flows, entities, data, children: Children::new() }
+        Executions { flows, entities, data, children: Children::new(), remembered: Remembered::new() }
     }
 
     async fn view(&self, id: Option<&WorkflowExecutionIdentifier>) -> Result<Arc<FlowView>, Status> {

@@ -28,7 +28,7 @@ struct Attempt<'v> {
     started_ms: Option<u64>,
     ended_ms: Option<u64>,
     error: Option<&'v crate::map::workflow::NodeError>,
-    counts: Option<&'v Summary>,
+    counts: Option<Summary>,
 }
 
 impl Executions {
@@ -76,8 +76,8 @@ impl Executions {
             _ => None,
         };
         let external_resources = self.external_resources(attempt).await;
-        let updated_ms = attempt.ended_ms.or(attempt.started_ms).unwrap_or(view.updated_ms);
-        let reason = attempt.counts.map(words);
+        let updated_ms = attempt.ended_ms.or(attempt.started_ms).unwrap_or_else(|| view.updated_ms());
+        let reason = attempt.counts.as_ref().map(words);
         let closure = TaskExecutionClosure {
             output_result,
             phase: attempt.phase.into(),
@@ -120,7 +120,7 @@ impl Executions {
         let root = Root::new(&host.prefix, execution);
         let read = self.children.of(&host.ports.store, &root, attempt.ended_ms.is_some()).await;
         // The journal tells what AWS Batch holds, and the driver how much of it waits there for room.
-        let waiting = attempt.counts.is_none_or(|counts| counts.running == 0 || counts.queued > 0);
+        let waiting = attempt.counts.as_ref().is_none_or(|counts| counts.running == 0 || counts.queued > 0);
         let held = if waiting { Phase::Queued } else { Phase::Running };
         let mut resources = Vec::clone(&read);
         for told in resources.iter_mut().filter(|told| told.phase() == Phase::Undefined) {
@@ -164,10 +164,10 @@ fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
         error: Some(&attempt.error),
         counts: None,
     });
-    let counts = view.progress.get(node.node.id());
+    let counts = view.counts(node.node.id());
     let phase = match node.phase {
         NodePhase::Waiting | NodePhase::Queued => None,
-        NodePhase::Running if counts.is_some_and(|counts| counts.running + counts.settling + counts.succeeded > 0) => {
+        NodePhase::Running if counts.as_ref().is_some_and(|counts| counts.running + counts.settling + counts.succeeded > 0) => {
             Some(Phase::Running)
         }
         NodePhase::Running => Some(Phase::Queued),
