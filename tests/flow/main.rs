@@ -13,4 +13,5 @@ mod pooled;
 #[path = "../driver/store.rs"]
 #[allow(dead_code)]
 mod store;
+mod views;
 mod world;

@@ -168,7 +168,9 @@ fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
     let counts = view.counts(node.node.id());
     let phase = match node.phase {
         NodePhase::Waiting | NodePhase::Queued => None,
-        NodePhase::Running if counts.as_ref().is_some_and(|counts| counts.running + counts.settling + counts.succeeded > 0) => {
+        NodePhase::Running
+            if counts.as_ref().is_some_and(|counts| counts.running + counts.settling + counts.succeeded > 0) =>
+        {
             Some(Phase::Running)
         }
         NodePhase::Running => Some(Phase::Queued),
