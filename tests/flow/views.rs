@@ -37,9 +37,11 @@ async fn what_is_over_is_read_once() {
 async fn of_what_another_host_drives_only_the_news_are_read() {
     let world = World::endless();
     let (first, _) = world.open("first", PATIENT);
-    let (second, line) = world.open("second", PATIENT);
     first.create(record("e")).await.unwrap();
     eventually("a job", async || world.batch.submits() == 1).await;
+    // One that looks before the first sign of life takes the other for dead.
+    eventually("a sign of life", async || !world.keys("servers/").is_empty()).await;
+    let (second, line) = world.open("second", PATIENT);
     let running = |view: &batchmap::run::flow::FlowView| view.flow.node("n0").unwrap().execution.is_some();
     until(&second, "e", running).await;
     // By then its warden knows who drives it, and reads nothing any more.

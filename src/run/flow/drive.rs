@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::Host;
 use super::log::{Log, LogError};
 use super::node::{self, Job, NodeEnd as Driven};
-use super::shared::{Progress, SharedFlow};
+use super::shared::{Progress, Running, SharedFlow};
 use super::values::Values;
 use super::view::{self, Stored, ViewError};
 use crate::aws::store::StoreError;
@@ -25,7 +25,6 @@ use crate::idl::core::{LiteralMap, WorkflowExecutionIdentifier};
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::{self, Shape};
 use crate::map::policy::Origin;
-use crate::map::summary::Summary;
 use crate::map::workflow::event::Cached;
 use crate::map::workflow::{Flow, FlowAction, FlowEvent, FlowOutcome, IllegalEvent, NodeEnd, NodeError};
 use crate::run::driver::Control;
@@ -195,8 +194,8 @@ impl FlowDriver {
     /// Takes in what a task has brought, unless it has come too late.
     async fn answered(&mut self, event: FlowEvent) -> Result<(), FlowError> {
         if let FlowEvent::NodeEnded { node, .. } = &event {
-            self.progress.end(node);
             let execution = self.flow().node(node).and_then(|node| node.execution.map(str::to_owned));
+            self.progress.end(node);
             if let Some(execution) = execution {
                 self.controls.remove(&execution);
             }
@@ -296,7 +295,7 @@ impl FlowDriver {
         let (control, mut controlled) = mpsc::channel(4);
         let (counts, watched) = watch::channel(None);
         self.controls.insert(execution.clone(), control);
-        self.progress.begin(&node, watched);
+        self.progress.begin(&node, &execution, watched);
         let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
         let (graph, recovers) = (self.flow().graph().clone(), self.record.recovers.clone());
         let id = self.record.id.clone().unwrap_or_default();
@@ -361,7 +360,7 @@ async fn in_turn(
     turn: &str,
     job: &Job,
     control: &mut mpsc::Receiver<Control>,
-    counts: &watch::Sender<Option<Summary>>,
+    counts: &watch::Sender<Option<Running>>,
 ) -> Driven {
     let _place = tokio::select! {
         biased;

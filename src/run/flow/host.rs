@@ -17,7 +17,7 @@ use super::driving::Driving;
 use super::known::Known;
 use super::lease::{self, Lease};
 use super::log::LogError;
-use super::shared::{Progress, SharedFlow};
+use super::shared::{self, Ended, Progress, SharedFlow};
 use super::turns::Turns;
 use super::view::{self, FlowView, Stored, ViewError};
 use super::{Values, created_ms};
@@ -131,6 +131,7 @@ pub(super) struct Shared {
     /// Executions that are being made here: their marks are there, and they are not yet.
     making: Mutex<BTreeSet<Key>>,
     known: Known,
+    ended: Ended,
     pub(super) stopping: CancellationToken,
     tasks: TaskTracker,
     pool: LocalPoolHandle,
@@ -153,8 +154,9 @@ impl Flows {
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let pool = LocalPoolHandle::new(threads);
-        let known = Known::new();
-        let shared = Arc::new(Shared { host: Arc::new(host), live, making, known, stopping, tasks, pool });
+        let ended = shared::room();
+        let known = Known::new(ended.clone());
+        let shared = Arc::new(Shared { host: Arc::new(host), live, making, known, ended, stopping, tasks, pool });
         let warden = Mutex::new(Some(tokio::spawn(shared.clone().watch())));
         Flows { shared, warden }
     }
@@ -346,7 +348,7 @@ impl Shared {
     /// Drives an execution here from where `stored` ends, unless it is driven here already.
     fn drive_here(self: Arc<Self>, id: WorkflowExecutionIdentifier, stored: Stored) {
         let (requests, mut requested) = mpsc::channel(16);
-        let progress = Progress::default();
+        let progress = Progress::new(self.ended.clone());
         let (record, flow) = (stored.record.clone(), SharedFlow::new(stored.flow.clone()));
         {
             let mut live = self.live();

@@ -1,16 +1,19 @@
 //! One node: a map execution, from its literals to its outputs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use super::Host;
+use super::shared::Running;
 use crate::aws::batch::BatchError;
 use crate::aws::store::StoreError;
 use crate::idl::core::{Literal, LiteralMap};
 use crate::idl::make;
 use crate::map::event::Decision;
+use crate::map::execution::Execution;
 use crate::map::flyte::Outline;
 use crate::map::layout::Root;
 use crate::map::policy::Origin;
@@ -138,7 +141,7 @@ pub(super) async fn run(
     host: &Host,
     job: &Job,
     control: &mut mpsc::Receiver<Control>,
-    progress: &watch::Sender<Option<Summary>>,
+    progress: &watch::Sender<Option<Running>>,
 ) -> NodeEnd {
     loop {
         let error = match attempt(host, job, control, progress).await {
@@ -221,7 +224,7 @@ async fn attempt(
     host: &Host,
     job: &Job,
     control: &mut mpsc::Receiver<Control>,
-    progress: &watch::Sender<Option<Summary>>,
+    progress: &watch::Sender<Option<Running>>,
 ) -> Result<NodeEnd, NodeError> {
     let root = Root::new(&host.prefix, &job.execution);
     let Some(mut driver) = driver(host, job, &root).await? else {
@@ -233,17 +236,17 @@ async fn attempt(
         Ok(Control::Abort { reason }) if driver.execution().decision().is_none() => driver.abort_first(&reason)?,
         _ => {}
     }
-    let mut counts = driver.progress();
-    progress.send_replace(Some(counts.borrow_and_update().clone()));
+    let (mut counts, shown) = (driver.progress(), driver.shown());
+    progress.send_replace(Some(Running { counts: counts.borrow_and_update().clone(), shown: shown.clone() }));
     let ended = tokio::select! {
         ended = driver.run(control) => ended?,
-        never = pass_on(counts, progress) => match never {},
+        never = pass_on(counts, &shown, progress) => match never {},
     };
     match ended {
         Ended::Detached => Ok(NodeEnd::Left),
         Ended::Finished(decision) => {
             let summary = driver.execution().summary();
-            progress.send_replace(Some(summary.clone()));
+            progress.send_replace(Some(Running { counts: summary.clone(), shown: driver.shown() }));
             end_of(host, job, &root, &driver, &decision, &summary).await
         }
     }
@@ -252,10 +255,12 @@ async fn attempt(
 /// Passes the counts on for as long as the driver runs.
 async fn pass_on(
     mut counts: watch::Receiver<Summary>,
-    progress: &watch::Sender<Option<Summary>>,
+    shown: &watch::Receiver<Arc<Execution>>,
+    progress: &watch::Sender<Option<Running>>,
 ) -> std::convert::Infallible {
     while counts.changed().await.is_ok() {
-        progress.send_replace(Some(counts.borrow_and_update().clone()));
+        let counts = counts.borrow_and_update().clone();
+        progress.send_replace(Some(Running { counts, shown: shown.clone() }));
     }
     std::future::pending().await
 }
