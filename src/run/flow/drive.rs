@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -96,6 +96,8 @@ pub(super) struct FlowDriver {
     /// The way to those who drive a map execution here, by its id.
     controls: BTreeMap<String, mpsc::Sender<Control>>,
     progress: Progress,
+    /// The execution that this one recovers, once a node has asked for it: it is over, and never changes.
+    recovered: Arc<OnceCell<Arc<Flow>>>,
     stopping: CancellationToken,
 }
 
@@ -119,8 +121,9 @@ impl FlowDriver {
         flow.change(Flow::resume);
         let values = Arc::new(Values::new(host.ports.store.clone(), root, record.clone()));
         let options = Arc::new(super::options::options(&record));
-        let (tasks, controls) = (JoinSet::new(), BTreeMap::new());
-        let mut driver = FlowDriver { values, options, record, flow, log, tasks, controls, progress, stopping, host };
+        let (tasks, controls, recovered) = (JoinSet::new(), BTreeMap::new(), Arc::default());
+        let mut driver =
+            FlowDriver { values, options, record, flow, log, tasks, controls, progress, recovered, stopping, host };
         driver.take_in(FlowEvent::Taken { server: driver.host.server.clone() }).await?;
         Ok(driver)
     }
@@ -298,6 +301,7 @@ impl FlowDriver {
         self.progress.begin(&node, &execution, watched);
         let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
         let (graph, recovers) = (self.flow().graph().clone(), self.record.recovers.clone());
+        let recovered = self.recovered.clone();
         let id = self.record.id.clone().unwrap_or_default();
         let turn = format!("{}/{}/{}", id.project, id.domain, id.name);
         self.tasks.spawn_local(async move {
@@ -307,7 +311,7 @@ impl FlowDriver {
                 Err(error) => return Answer::Not(action, error),
             };
             let earlier = match recovers {
-                Some(old) => earlier(&host, &values, &old, &node, &inputs).await,
+                Some(old) => earlier(&host, &values, (&old, &recovered), &node, &inputs).await,
                 None => None,
             };
             let job = match job(&graph, &node, &inputs, &options, execution) {
@@ -427,7 +431,7 @@ fn job(
 async fn earlier(
     host: &Host,
     values: &Values,
-    old: &WorkflowExecutionIdentifier,
+    (old, recovered): (&WorkflowExecutionIdentifier, &OnceCell<Arc<Flow>>),
     node: &str,
     inputs: &LiteralMap,
 ) -> Option<String> {
@@ -436,8 +440,11 @@ async fn earlier(
         if !values.same_inputs(&root, node, inputs).await? {
             return Ok(None);
         }
-        let old = view::read(host.ports.store.as_ref(), &root, old).await?;
-        Ok::<_, ViewError>(old.flow.node(node).and_then(|node| node.execution.map(str::to_owned)))
+        let store = host.ports.store.as_ref();
+        // Its journal has records for each of its nodes: it is read once for all of this one's.
+        let read = || async { Ok::<_, ViewError>(view::read(store, &root, old).await?.flow) };
+        let flow = recovered.get_or_try_init(read).await?;
+        Ok::<_, ViewError>(flow.node(node).and_then(|node| node.execution.map(str::to_owned)))
     };
     found.await.unwrap_or_else(|error| {
         // What cannot be taken over is run.
