@@ -47,8 +47,7 @@ pub fn task() -> TaskTemplate {
 pub fn workflow() -> WorkflowTemplate {
     let promise = OutputReference { node_id: String::new(), var: "x".to_owned(), attr_path: Vec::new() };
     let value = Some(binding_data::Value::Promise(promise));
-    let inputs =
-        vec![Binding { var: "x".to_owned(), binding: Some(BindingData { value, ..Default::default() }) }];
+    let inputs = vec![Binding { var: "x".to_owned(), binding: Some(BindingData { value, ..Default::default() }) }];
     let reference = task().id.map(task_node::Reference::ReferenceId);
     let node = |target: node::Target| Node {
         id: "n0".to_owned(),

@@ -16,7 +16,7 @@ use super::submit::{self, Template, TooLarge};
 use super::{Ports, random};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::{self, TaskRecord};
-use crate::map::event::{Event, Queue};
+use crate::map::event::{Decision, Event, Queue};
 use crate::map::execution::{Action, Array, Execution, IllegalEvent, Terms};
 use crate::map::index::OriginalIndex;
 use crate::map::layout::{RECORD_VERSION, Root};
@@ -117,6 +117,33 @@ pub fn new_id(now_ms: u64) -> String {
         now_ms % 1000,
         random() & 0xff_ffff
     )
+}
+
+/// The id of the map execution of a workflow's node. A workflow that fans out makes thousands within a millisecond, and
+/// two nodes of one id would be given one another's outputs: the random part is 64 bits long.
+pub fn node_id(now_ms: u64) -> String {
+    format!("{}{:010x}", new_id(now_ms), random() & 0xff_ffff_ffff)
+}
+
+/// Makes sure that an execution that was never begun never will be: whoever still stages it finds that it is over. Nothing
+/// of it has been submitted, for the first record comes before that.
+///
+/// # Errors
+/// [`JournalError::Overtaken`] when it has been begun; otherwise when S3 fails.
+pub async fn forestall(ports: &Ports, root: &Root, reason: &str) -> Result<(), LaunchError> {
+    let (journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
+    if let Some(first) = records.first() {
+        return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
+    }
+    let reason = reason.to_owned();
+    let events = vec![
+        // Names of nothing: no submission uses them.
+        Event::Started { definition: String::new(), queue: String::new(), interruptible_queue: None },
+        Event::AbortRequested { reason: reason.clone() },
+        Event::Decided { decision: Decision::Aborted { reason } },
+        Event::Finished,
+    ];
+    Ok(journal.timed_by(ports.clock.clone()).append(ports.clock.now_ms(), events).await?)
 }
 
 /// The terms that a record's policy sets.
@@ -320,6 +347,13 @@ fn writer() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_nodes_differ_within_a_millisecond() {
+        let ids: std::collections::BTreeSet<_> = (0..20_000).map(|_| node_id(1_795_379_892_000)).collect();
+        assert_eq!(ids.len(), 20_000);
+        assert!(ids.iter().all(|id| id.len() == 35 && id.starts_with("20261122t")));
+    }
 
     #[test]
     fn ids_sort_by_time_and_fit_a_job_name() {

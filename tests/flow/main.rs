@@ -10,6 +10,7 @@ mod lease;
 mod line;
 mod outage;
 mod pooled;
+mod steps;
 #[path = "../driver/store.rs"]
 #[allow(dead_code)]
 mod store;

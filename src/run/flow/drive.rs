@@ -7,26 +7,25 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use futures::FutureExt;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Host;
 use super::log::{Log, LogError};
-use super::node::{self, Job, NodeEnd as Driven};
+use super::node::{self, Node, NodeEnd as Driven, Standing};
 use super::shared::{Progress, SharedFlow};
 use super::values::Values;
-use super::view::{self, Stored, ViewError};
+use super::view::Stored;
 use crate::aws::store::StoreError;
-use crate::idl::core::{LiteralMap, WorkflowExecutionIdentifier};
 use crate::idl::record::FlowRecord;
-use crate::map::flyte::{self, Shape};
+use crate::map::flyte;
 use crate::map::policy::Origin;
-use crate::map::summary::Summary;
-use crate::map::workflow::event::Cached;
 use crate::map::workflow::{Flow, FlowAction, FlowEvent, FlowOutcome, IllegalEvent, NodeEnd, NodeError};
 use crate::run::driver::Control;
 use crate::run::launch;
@@ -37,6 +36,13 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How many signs of life a server gives between two looks whether an execution is still its own: one that was taken for
 /// dead finds out by that, though nothing happens in the execution.
 const BEATS: u32 = 6;
+
+/// Events in one record of the journal at most. Nodes that end together are one write, not one each.
+const MOST_EVENTS: usize = 500;
+
+/// How long a server that another one has taken an execution from lets the drivers of its nodes end what only they know
+/// of, beyond the lag of AWS's listings.
+const GRACE: Duration = Duration::from_secs(90);
 
 /// How long a server that is being stopped waits for steps under way.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,6 +83,8 @@ enum Answer {
     Event(FlowEvent),
     /// The action could not be carried out.
     Not(FlowAction, StoreError),
+    /// The action cannot be carried out, whoever tries it.
+    Broken(FlowAction, NodeError),
     /// It may be tried again now.
     Again(FlowAction),
     /// Somebody else has taken over what the action is about.
@@ -97,6 +105,7 @@ pub(super) struct FlowDriver {
     /// The way to those who drive a map execution here, by its id.
     controls: BTreeMap<String, mpsc::Sender<Control>>,
     progress: Progress,
+    room: Arc<Semaphore>,
     stopping: CancellationToken,
 }
 
@@ -109,7 +118,7 @@ impl FlowDriver {
         host: Arc<Host>,
         stored: Stored,
         (progress, flow): (Progress, SharedFlow),
-        stopping: CancellationToken,
+        (room, stopping): (Arc<Semaphore>, CancellationToken),
     ) -> Result<FlowDriver, FlowError> {
         let Stored { record, records, .. } = stored;
         let id = record.id.clone().unwrap_or_default();
@@ -121,8 +130,9 @@ impl FlowDriver {
         let values = Arc::new(Values::new(host.ports.store.clone(), root, record.clone()));
         let options = Arc::new(super::options::options(&record));
         let (tasks, controls) = (JoinSet::new(), BTreeMap::new());
-        let mut driver = FlowDriver { values, options, record, flow, log, tasks, controls, progress, stopping, host };
-        driver.take_in(FlowEvent::Taken { server: driver.host.server.clone() }).await?;
+        let mut driver =
+            FlowDriver { values, options, record, flow, log, tasks, controls, progress, room, stopping, host };
+        driver.take_in(vec![FlowEvent::Taken { server: driver.host.server.clone() }]).await?;
         Ok(driver)
     }
 
@@ -131,7 +141,7 @@ impl FlowDriver {
     /// # Errors
     /// When another server has taken it over, or its journal cannot be gone on with.
     pub(super) async fn run(
-        mut self,
+        &mut self,
         requests: &mut mpsc::Receiver<Request>,
     ) -> Result<Option<FlowOutcome>, FlowError> {
         let mut turn = tokio::time::interval(self.host.lease.beat * BEATS);
@@ -140,7 +150,7 @@ impl FlowDriver {
         loop {
             loop {
                 match self.flow.change(Flow::next_action) {
-                    Some(FlowAction::Record(event)) => self.take_in(event).await?,
+                    Some(FlowAction::Record(event)) => self.take_in(vec![event]).await?,
                     Some(FlowAction::Finish(outcome)) => return Ok(Some(outcome)),
                     Some(action) => self.begin(action),
                     None => break,
@@ -153,7 +163,7 @@ impl FlowDriver {
                         let event = FlowEvent::AbortRequested { cause, principal };
                         let wanted = self.flow().check(&event).is_ok();
                         if wanted {
-                            self.take_in(event).await?;
+                            self.take_in(vec![event]).await?;
                         }
                         // An asker that has gone away need not hear it.
                         let _ = heard.send(());
@@ -164,57 +174,79 @@ impl FlowDriver {
                     }
                 },
                 _ = turn.tick() => self.make_sure().await?,
-                Some(answer) = self.tasks.join_next() => match answer {
-                    Ok(Answer::Event(event)) => self.answered(event).await?,
-                    Ok(Answer::Not(action, error)) => match lasting(&action, &error) {
-                        Some(event) => self.answered(event).await?,
-                        None => {
-                            tracing::warn!(%error, ?action, "trying again");
-                            self.later(action);
-                        }
-                    },
-                    Ok(Answer::Again(action)) => self.flow.change(|flow| flow.ask_again(&action)),
-                    Ok(Answer::Overtaken(action)) => {
-                        self.make_sure().await?;
-                        self.later(action);
+                Some(first) = self.tasks.join_next() => {
+                    let mut events = Vec::from_iter(self.event_of(first).await?);
+                    while events.len() < MOST_EVENTS && let Some(next) = self.tasks.try_join_next() {
+                        events.extend(self.event_of(next).await?);
                     }
-                    Ok(Answer::Nothing) => {}
-                    Err(error) => match error.try_into_panic() {
-                        Ok(panic) => std::panic::resume_unwind(panic),
-                        Err(_) => return Ok(None),
-                    },
-                },
+                    self.answered(events).await?;
+                }
             }
         }
+    }
+
+    /// The event that a task has brought, if it is one.
+    async fn event_of(&mut self, answer: Result<Answer, JoinError>) -> Result<Option<FlowEvent>, FlowError> {
+        match answer {
+            Ok(Answer::Event(event)) => return Ok(Some(event)),
+            Ok(Answer::Not(action, error)) => match lasting(&action, &error) {
+                Some(error) => return Ok(self.give_up(action, error)),
+                None => {
+                    tracing::warn!(%error, ?action, "trying again");
+                    self.later(action);
+                }
+            },
+            Ok(Answer::Broken(action, error)) => {
+                // Whoever has taken the execution over may get on with it.
+                self.make_sure().await?;
+                return Ok(self.give_up(action, error));
+            }
+            Ok(Answer::Again(action)) => self.flow.change(|flow| flow.ask_again(&action)),
+            Ok(Answer::Overtaken(action)) => {
+                self.make_sure().await?;
+                self.later(action);
+            }
+            Ok(Answer::Nothing) => {}
+            // None is cancelled while this runs, and each catches its own panics.
+            Err(error) => tracing::error!(%error, "a step of an execution broke"),
+        }
+        Ok(None)
     }
 
     fn flow(&self) -> Arc<Flow> {
         self.flow.look()
     }
 
-    /// Takes in what a task has brought, unless it has come too late.
-    async fn answered(&mut self, event: FlowEvent) -> Result<(), FlowError> {
-        if let FlowEvent::NodeEnded { node, .. } = &event {
-            self.progress.end(node);
-            let execution = self.flow().node(node).and_then(|node| node.execution.map(str::to_owned));
-            if let Some(execution) = execution {
-                self.controls.remove(&execution);
+    /// Takes in what tasks have brought, but for what has come too late.
+    async fn answered(&mut self, events: Vec<FlowEvent>) -> Result<(), FlowError> {
+        let mut wanted = Vec::with_capacity(events.len());
+        // Whether one fits depends on those before it.
+        let mut ahead = self.flow();
+        for event in events {
+            if let FlowEvent::NodeEnded { node, .. } = &event {
+                self.progress.end(node);
+                if let Some(execution) = ahead.node(node).and_then(|node| node.execution) {
+                    self.controls.remove(execution);
+                }
+            }
+            match ahead.check(&event) {
+                Ok(()) => wanted.push(event),
+                Err(late) => {
+                    tracing::debug!(%late, "an answer is not wanted any more");
+                    continue;
+                }
+            }
+            if let Some(event) = wanted.last() {
+                Arc::make_mut(&mut ahead).handle(0, event)?;
             }
         }
-        let checked = self.flow().check(&event);
-        match checked {
-            Ok(()) => self.take_in(event).await,
-            Err(late) => {
-                tracing::debug!(%late, "an answer is not wanted any more");
-                Ok(())
-            }
-        }
+        if wanted.is_empty() { Ok(()) } else { self.take_in(wanted).await }
     }
 
-    /// Writes an event down, however long S3 is out of reach, and goes on from it.
-    async fn take_in(&mut self, event: FlowEvent) -> Result<(), FlowError> {
+    /// Writes events down, however long S3 is out of reach, and goes on from them.
+    async fn take_in(&mut self, events: Vec<FlowEvent>) -> Result<(), FlowError> {
         let now = loop {
-            match self.log.append(self.host.ports.clock.now_ms(), vec![event.clone()]).await {
+            match self.log.append(self.host.ports.clock.now_ms(), events.clone()).await {
                 Ok(now) => break now,
                 Err(LogError::Store(error @ StoreError::Unreachable { .. })) => {
                     tracing::warn!(%error, "trying again");
@@ -226,7 +258,7 @@ impl FlowDriver {
                 Err(error) => return Err(error.into()),
             }
         };
-        self.flow.change(|flow| flow.handle(now, &event))?;
+        self.flow.change(|flow| events.iter().try_for_each(|event| flow.handle(now, event)))?;
         Ok(())
     }
 
@@ -250,6 +282,18 @@ impl FlowDriver {
         }
     }
 
+    /// After another server has taken the execution: waits, in bounded time, until the drivers of its nodes have found
+    /// out too. Each may have submitted what nobody else knows of, and ends that.
+    pub(super) async fn outlast(&mut self) {
+        let limit = self.host.patience.lag + GRACE;
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::select! {
+            _ = tokio::time::timeout(limit, ended) => {}
+            () = self.stopping.cancelled() => {}
+        }
+        self.leave().await;
+    }
+
     /// Lets go of every node; what AWS Batch holds goes on.
     async fn leave(&mut self) {
         for control in self.controls.values() {
@@ -269,8 +313,11 @@ impl FlowDriver {
             FlowAction::StartNode { ref node, attempt } => {
                 let (values, flow) = (self.values.clone(), self.flow().graph().clone());
                 let (node, host, recovers) = (node.clone(), self.host.clone(), self.record.recovers.clone());
-                self.tasks.spawn_local(async move {
-                    let id = launch::new_id(host.ports.clock.now_ms());
+                let room = self.room.clone();
+                self.spawn(action.clone(), async move {
+                    let id = launch::node_id(host.ports.clock.now_ms());
+                    // Nobody closes it.
+                    let _room = room.acquire().await;
                     match values.start(&flow, &node, attempt, id, recovers.map(|old| host.root.flow(&old))).await {
                         Ok(event) => Answer::Event(event),
                         Err(error) => Answer::Not(action, error),
@@ -279,7 +326,9 @@ impl FlowDriver {
             }
             FlowAction::BindOutputs { ref node } => {
                 let (values, graph, node) = (self.values.clone(), self.flow().graph().clone(), node.clone());
-                self.tasks.spawn_local(async move {
+                let room = self.room.clone();
+                self.spawn(action.clone(), async move {
+                    let _room = room.acquire().await;
                     match values.bind_outputs(&graph, node.as_deref()).await {
                         Ok(event) => Answer::Event(event),
                         Err(error) => Answer::Not(action, error),
@@ -294,38 +343,32 @@ impl FlowDriver {
 
     fn drive(&mut self, node: String, attempt: u32, execution: String) {
         let (control, mut controlled) = mpsc::channel(4);
-        let (counts, watched) = watch::channel(None);
+        let (standing, watched) = watch::channel(Standing::default());
         self.controls.insert(execution.clone(), control);
         self.progress.begin(&node, watched);
-        let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
-        let (graph, recovers) = (self.flow().graph().clone(), self.record.recovers.clone());
         let id = self.record.id.clone().unwrap_or_default();
         let turn = format!("{}/{}/{}", id.project, id.domain, id.name);
-        self.tasks.spawn_local(async move {
-            let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
-            let inputs = match values.inputs(&node).await {
-                Ok(inputs) => inputs,
-                Err(error) => return Answer::Not(action, error),
-            };
-            let earlier = match recovers {
-                Some(old) => earlier(&host, &values, &old, &node, &inputs).await,
-                None => None,
-            };
-            let job = match job(&graph, &node, &inputs, &options, execution) {
-                Ok(job) => Job { earlier, ..job },
-                Err(end) => return Answer::Event(FlowEvent::NodeEnded { node, attempt, end }),
-            };
-            let cached = job.task.policy.cache.is_some();
-            let end = match in_turn(&host, &turn, &job, &mut controlled, &counts).await {
+        let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
+        let run = Node {
+            host: self.host.clone(),
+            graph: self.flow().graph().clone(),
+            values: self.values.clone(),
+            options: self.options.clone(),
+            id: node.clone(),
+            execution,
+            recovers: self.record.recovers.clone(),
+            room: self.room.clone(),
+        };
+        self.spawn(action.clone(), async move {
+            let end = match in_turn(&run, &turn, &mut controlled, &standing).await {
                 Driven::Left => return Answer::Nothing,
                 Driven::Overtaken => return Answer::Overtaken(action),
-                Driven::Succeeded { outputs, cached: hit } => match values.keep(&node, &outputs).await {
-                    Ok(()) => NodeEnd::Succeeded { cached: cache_word(cached, hit) },
+                Driven::Succeeded { outputs, cached } => match run.values.keep(&node, &outputs).await {
+                    Ok(()) => NodeEnd::Succeeded { cached },
                     Err(error) => return Answer::Not(action, error),
                 },
-                Driven::Failed { code, message, origin } => {
-                    NodeEnd::Failed(NodeError { code, message, origin, recoverable: false })
-                }
+                Driven::Failed(error) => NodeEnd::Failed(error),
+                Driven::Broken(error) => return Answer::Broken(action, error),
                 Driven::Aborted => NodeEnd::Aborted { reason: "it was terminated".to_owned() },
             };
             Answer::Event(FlowEvent::NodeEnded { node, attempt, end })
@@ -339,7 +382,8 @@ impl FlowDriver {
         };
         let control = self.controls.get(&execution).cloned();
         let host = self.host.clone();
-        self.tasks.spawn_local(async move {
+        let action = FlowAction::AbortNode { node: node.clone(), attempt, execution: execution.clone() };
+        self.spawn(action.clone(), async move {
             let asked = Control::Abort { reason: reason.clone() };
             // Whoever drives it here answers for it.
             if let Some(control) = control
@@ -348,101 +392,86 @@ impl FlowDriver {
                 return Answer::Nothing;
             }
             match node::stop(&host, &execution, &reason).await {
-                Driven::Overtaken => Answer::Overtaken(FlowAction::AbortNode { node, attempt, execution }),
+                Driven::Overtaken => Answer::Overtaken(action),
                 _ => Answer::Event(FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Aborted { reason } }),
             }
+        });
+    }
+
+    /// An action cannot be carried out, for good. Where it is a node's that AWS Batch may hold jobs of, these end first.
+    fn give_up(&mut self, action: FlowAction, error: NodeError) -> Option<FlowEvent> {
+        let FlowAction::DriveNode { node, attempt, execution } = action else { return given_up(&action, error) };
+        let (control, mut controlled) = mpsc::channel(4);
+        self.controls.insert(execution.clone(), control);
+        let host = self.host.clone();
+        let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
+        let failed = FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Failed(error.clone()) };
+        // Should ending it break too, it has failed all the same.
+        let unended = failed.clone();
+        let broken = AssertUnwindSafe(async move {
+            match node::stop_unless_left(&host, &execution, &error.message, &mut controlled).await {
+                Driven::Left => Answer::Nothing,
+                Driven::Overtaken => Answer::Overtaken(action),
+                _ => Answer::Event(failed),
+            }
+        });
+        self.tasks.spawn_local(async move { broken.catch_unwind().await.unwrap_or(Answer::Event(unended)) });
+        None
+    }
+
+    /// Carries out an action. What breaks at it ends the action, and not the driver with all the other nodes.
+    fn spawn(&mut self, action: FlowAction, work: impl Future<Output = Answer> + 'static) {
+        self.tasks.spawn_local(async move {
+            AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+                let message = "batchmap has a fault of its own here; the server's log says more".to_owned();
+                let (code, origin) = ("Internal".to_owned(), Origin::System);
+                Answer::Broken(action, NodeError { code, message, origin, recoverable: false })
+            })
         });
     }
 }
 
 /// Runs a node when it is the turn of its execution. One that is to end is not waited with.
 async fn in_turn(
-    host: &Host,
+    run: &Node,
     turn: &str,
-    job: &Job,
     control: &mut mpsc::Receiver<Control>,
-    counts: &watch::Sender<Option<Summary>>,
+    standing: &watch::Sender<Standing>,
 ) -> Driven {
     let _place = tokio::select! {
         biased;
-        place = host.turns.place(turn) => place,
+        place = run.host.turns.place(turn) => place,
         asked = control.recv() => return match asked {
             // It may have run before, on another server.
-            Some(Control::Abort { reason }) => node::stop(host, &job.execution, &reason).await,
+            Some(Control::Abort { reason }) => node::stop_unless_left(&run.host, &run.execution, &reason, control).await,
             Some(Control::Detach) | None => Driven::Left,
         },
     };
-    node::run(host, job, control, counts).await
+    run.run(control, standing).await
 }
 
 /// What an error of S3 means for an action, where waiting does not help.
-fn lasting(action: &FlowAction, error: &StoreError) -> Option<FlowEvent> {
-    if matches!(error, StoreError::Unreachable { .. }) {
+fn lasting(action: &FlowAction, error: &StoreError) -> Option<NodeError> {
+    // What is to end is ended, however long it takes.
+    if matches!(error, StoreError::Unreachable { .. }) || matches!(action, FlowAction::AbortNode { .. }) {
         return None;
     }
-    let error = NodeError {
-        code: "Storage".to_owned(),
-        message: error.to_string(),
-        origin: Origin::System,
-        recoverable: false,
-    };
+    let (code, message) = ("Storage".to_owned(), error.to_string());
+    Some(NodeError { code, message, origin: Origin::System, recoverable: false })
+}
+
+/// What becomes of an action that cannot be carried out.
+fn given_up(action: &FlowAction, error: NodeError) -> Option<FlowEvent> {
     match action {
         FlowAction::StartNode { node, attempt } | FlowAction::DriveNode { node, attempt, .. } => {
             Some(FlowEvent::NodeEnded { node: node.clone(), attempt: *attempt, end: NodeEnd::Failed(error) })
         }
         FlowAction::BindOutputs { node } => Some(FlowEvent::OutputsBound { node: node.clone(), error: Some(error) }),
-        FlowAction::AbortNode { .. } | FlowAction::Record(_) | FlowAction::Finish(_) => None,
+        FlowAction::AbortNode { node, attempt, .. } => Some(FlowEvent::NodeEnded {
+            node: node.clone(),
+            attempt: *attempt,
+            end: NodeEnd::Aborted { reason: error.message },
+        }),
+        FlowAction::Record(_) | FlowAction::Finish(_) => None,
     }
-}
-
-fn cache_word(cached: bool, hit: bool) -> Cached {
-    match (cached, hit) {
-        (false, _) => Cached::Off,
-        (true, false) => Cached::Populated,
-        (true, true) => Cached::Hit,
-    }
-}
-
-/// What a node is to run.
-fn job(
-    graph: &crate::map::workflow::Graph,
-    node: &str,
-    inputs: &LiteralMap,
-    options: &flyte::Options,
-    execution: String,
-) -> Result<Job, NodeEnd> {
-    let failed = |code: &str, message: String| {
-        NodeEnd::Failed(NodeError { code: code.to_owned(), message, origin: Origin::User, recoverable: false })
-    };
-    let known = graph.node(node).and_then(|node| Some((node, node.task()?)));
-    let Some((node, template)) = known else {
-        return Err(failed("Unknown", format!("the workflow has no node {node} that runs a task")));
-    };
-    let task = flyte::map_task(template, node.source(), inputs, options)
-        .map_err(|refused| failed(refused.code, refused.to_string()))?;
-    let mapped = flyte::shape(template, node.source()) == Shape::List;
-    Ok(Job { task, execution, mapped, earlier: None })
-}
-
-/// The map execution of the same node in the execution that this one recovers, where it was given the same.
-async fn earlier(
-    host: &Host,
-    values: &Values,
-    old: &WorkflowExecutionIdentifier,
-    node: &str,
-    inputs: &LiteralMap,
-) -> Option<String> {
-    let root = host.root.flow(old);
-    let found = async {
-        if !values.same_inputs(&root, node, inputs).await? {
-            return Ok(None);
-        }
-        let old = view::read(host.ports.store.as_ref(), &root, old).await?;
-        Ok::<_, ViewError>(old.flow.node(node).and_then(|node| node.execution.map(str::to_owned)))
-    };
-    found.await.unwrap_or_else(|error| {
-        // What cannot be taken over is run.
-        tracing::warn!(node, %error, "cannot read what the earlier execution has brought");
-        None
-    })
 }

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{LocalPoolHandle, TaskTracker};
 
@@ -27,7 +26,7 @@ use crate::aws::store::StoreError;
 use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::Outline;
-use crate::map::layout::flyte::FlyteRoot;
+use crate::map::layout::flyte::{FlowRoot, FlyteRoot};
 use crate::run::Ports;
 use crate::run::begin::Queues;
 use crate::run::bound::Results;
@@ -35,8 +34,14 @@ use crate::run::driver::Patience;
 use crate::run::result;
 use crate::run::source::Stores;
 
-/// How long the making of an execution may take before its mark is written again: others take older ones away.
-const SLOW: Duration = Duration::from_secs(10);
+/// How often the record of an execution is written when S3 does not answer.
+const TRIES: u32 = 5;
+
+/// The first pause between two tries of that; it doubles.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Nodes, of all executions, whose literals are in memory to be bound or staged.
+const ROOM: usize = 16;
 
 /// How long whoever asks for the end of an execution waits until that is in its journal.
 const HEARING: Duration = Duration::from_secs(30);
@@ -131,6 +136,7 @@ pub(super) struct Shared {
     /// Executions that are being made here: their marks are there, and they are not yet.
     making: Mutex<BTreeSet<Key>>,
     known: Known,
+    room: Arc<Semaphore>,
     pub(super) stopping: CancellationToken,
     tasks: TaskTracker,
     pool: LocalPoolHandle,
@@ -153,8 +159,8 @@ impl Flows {
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let pool = LocalPoolHandle::new(threads);
-        let known = Known::new();
-        let shared = Arc::new(Shared { host: Arc::new(host), live, making, known, stopping, tasks, pool });
+        let (known, room) = (Known::new(), Arc::new(Semaphore::new(ROOM)));
+        let shared = Arc::new(Shared { host: Arc::new(host), live, making, known, room, stopping, tasks, pool });
         let warden = Mutex::new(Some(tokio::spawn(shared.clone().watch())));
         Flows { shared, warden }
     }
@@ -162,21 +168,20 @@ impl Flows {
     /// Begins an execution. It exists when this returns, and is driven to its end by this server or another one.
     ///
     /// # Errors
-    /// When it exists already, or S3 cannot be used; then nothing of it is left.
+    /// When it exists already, or S3 cannot be used; then nothing of it is left, or is taken away as soon as S3 can be
+    /// reached.
     pub async fn create(&self, record: FlowRecord) -> Result<(), CreateError> {
         if self.shared.stopping.is_cancelled() {
             return Err(CreateError::Stopping);
         }
         let id = record.id.clone().unwrap_or_default();
         let stored = Stored::new(record)?;
-        {
-            if !self.shared.making().insert(key(&id)) {
-                return Err(CreateError::Making(id.name));
-            }
-            // Also when the caller goes away.
-            let _making = Making { shared: &self.shared, key: key(&id) };
-            self.make(&id, &stored.record).await?;
+        if !self.shared.making().insert(key(&id)) {
+            return Err(CreateError::Making(id.name));
         }
+        // Also when the caller goes away.
+        let making = Making { shared: self.shared.clone(), key: key(&id) };
+        self.make(&id, &stored.record, making).await?;
         // From here on it exists, and nothing that fails may say otherwise.
         self.shared.clone().drive_here(id, stored);
         Ok(())
@@ -184,7 +189,12 @@ impl Flows {
 
     /// Writes what an execution is made of. Marks come before the record that they are of: one without it is swept away, a
     /// record without them would be lost.
-    async fn make(&self, id: &WorkflowExecutionIdentifier, record: &FlowRecord) -> Result<(), CreateError> {
+    async fn make(
+        &self,
+        id: &WorkflowExecutionIdentifier,
+        record: &FlowRecord,
+        making: Making,
+    ) -> Result<(), CreateError> {
         let host = &self.shared.host;
         let (store, root) = (host.ports.store.as_ref(), host.root.flow(id));
         match store.get(&root.spec()).await {
@@ -192,12 +202,11 @@ impl Flows {
             Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let began = Instant::now();
         // The one names the other, for whoever sweeps.
         let (mark, entry) = (host.root.running(id), host.root.index_entry(id, created_ms(record)));
         store.put(&mark, Bytes::from(entry.clone())).await?;
         store.put(&entry, Bytes::new()).await?;
-        match store.put_new(&root.spec(), Bytes::from(record.encode_to_vec())).await {
+        match self.write(&root, record).await {
             Ok(()) => {}
             Err(StoreError::AlreadyExists { .. }) => {
                 let there = view::read_record(store, &root, id).await?;
@@ -209,12 +218,39 @@ impl Flows {
                     return Err(CreateError::Exists(id.name.clone()));
                 }
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let (id, record) = (id.clone(), record.clone());
+                // Until then nobody makes it anew here.
+                self.shared.tasks.spawn(async move { making.shared.unmake(&id, &record).await });
+                return Err(error.into());
+            }
         }
-        if began.elapsed() > SLOW {
-            store.put(&mark, Bytes::from(entry)).await?;
+        if let Err(error) = self.shared.mark_again(id, record).await {
+            // It exists. Without its mark no other server would take it up.
+            tracing::warn!(execution = id.name, %error, "cannot tell whether the marks of a new execution are still there");
         }
         Ok(())
+    }
+
+    /// Writes the record. It may have landed though S3 has not answered, so it is tried again until that is known.
+    async fn write(&self, root: &FlowRoot, record: &FlowRecord) -> Result<(), StoreError> {
+        let (store, body) = (self.shared.host.ports.store.as_ref(), Bytes::from(record.encode_to_vec()));
+        let (mut tries, mut pause) = (1, PAUSE);
+        loop {
+            match store.put_new(&root.spec(), body.clone()).await {
+                Err(error @ StoreError::Unreachable { .. })
+                    if tries < TRIES && !self.shared.stopping.is_cancelled() =>
+                {
+                    tracing::warn!(%error, "trying again");
+                }
+                known => return known,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shared.stopping.cancelled() => {}
+            }
+            (tries, pause) = (tries + 1, pause * 2);
+        }
     }
 
     /// An execution as it stands.
@@ -325,10 +361,8 @@ impl Shared {
         let Some(requests) = self.live().get(&key(id)).map(|live| live.requests.clone()) else { return false };
         let (heard, hears) = oneshot::channel();
         let request = Request::Abort { cause: cause.to_owned(), principal: principal.to_owned(), heard };
-        if requests.send(request).await.is_err() {
-            return false;
-        }
-        matches!(tokio::time::timeout(HEARING, hears).await, Ok(Ok(())))
+        let asked = async { requests.send(request).await.is_ok() && hears.await.is_ok() };
+        tokio::time::timeout(HEARING, asked).await.unwrap_or(false)
     }
 
     /// Drives an execution here, from where its journal ends. Returns when it is known that it can be.
@@ -359,7 +393,7 @@ impl Shared {
         let shared = self.clone();
         // Pinned to a thread: a driver's futures hold what may not move between threads.
         let driven = self.pool.spawn_pinned(move || async move {
-            let ended = {
+            let (driver, ended) = {
                 // Also when the driver breaks: what is not driven here is looked for.
                 let _driven = Driven { shared: &shared, key: key(&id) };
                 shared.drive(stored, (progress, flow), &mut requested).await
@@ -367,7 +401,12 @@ impl Shared {
             match ended {
                 Ok(true) => shared.clean(&id).await,
                 Ok(false) => {}
-                Err(FlowError::Log(error @ LogError::Overtaken { .. })) => tracing::info!(execution = id.name, %error),
+                Err(FlowError::Log(error @ LogError::Overtaken { .. })) => {
+                    tracing::info!(execution = id.name, %error);
+                    if let Some(mut driver) = driver {
+                        driver.outlast().await;
+                    }
+                }
                 Err(error @ FlowError::Stopping) => tracing::warn!(execution = id.name, %error),
                 Err(error) => tracing::error!(execution = id.name, %error, "this execution cannot be driven on here"),
             }
@@ -379,15 +418,21 @@ impl Shared {
         });
     }
 
-    /// Whether the execution has ended.
+    /// Whether the execution has ended, and its driver.
     async fn drive(
         &self,
         stored: Stored,
         shown: (Progress, SharedFlow),
         requested: &mut mpsc::Receiver<Request>,
-    ) -> Result<bool, FlowError> {
-        let driver = FlowDriver::take(self.host.clone(), stored, shown, self.stopping.clone()).await?;
-        Ok(driver.run(requested).await?.is_some())
+    ) -> (Option<FlowDriver>, Result<bool, FlowError>) {
+        let shared = (self.room.clone(), self.stopping.clone());
+        match FlowDriver::take(self.host.clone(), stored, shown, shared).await {
+            Ok(mut driver) => {
+                let ended = driver.run(requested).await.map(|outcome| outcome.is_some());
+                (Some(driver), ended)
+            }
+            Err(error) => (None, Err(error)),
+        }
     }
 
     /// Takes the mark away from an execution that is over.
@@ -401,12 +446,12 @@ impl Shared {
 }
 
 /// Takes an execution from the list of those that are being made here, when it is dropped.
-struct Making<'s> {
-    shared: &'s Shared,
+struct Making {
+    shared: Arc<Shared>,
     key: Key,
 }
 
-impl Drop for Making<'_> {
+impl Drop for Making {
     fn drop(&mut self) {
         self.shared.making().remove(&self.key);
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use super::node::Standing;
 use crate::map::summary::Summary;
 use crate::map::workflow::Flow;
 
@@ -29,28 +30,28 @@ impl SharedFlow {
     }
 }
 
-/// The counts of the nodes that run here, by their unique ids.
+/// How the nodes that run here go, by their unique ids.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Progress(Arc<Mutex<BTreeMap<String, watch::Receiver<Option<Summary>>>>>);
+pub(super) struct Progress(Arc<Mutex<BTreeMap<String, watch::Receiver<Standing>>>>);
 
 impl Progress {
-    pub(super) fn begin(&self, node: &str, counts: watch::Receiver<Option<Summary>>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node.to_owned(), counts);
+    pub(super) fn begin(&self, node: &str, standing: watch::Receiver<Standing>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node.to_owned(), standing);
     }
 
     pub(super) fn end(&self, node: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
     }
 
-    /// The counts of one node.
-    pub(super) fn of(&self, node: &str) -> Option<Summary> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(node)?.borrow().clone()
+    /// How one node goes.
+    pub(super) fn of(&self, node: &str) -> Option<Standing> {
+        Some(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(node)?.borrow().clone())
     }
 
     /// Looks at the counts of every node.
     pub(super) fn each(&self, mut look: impl FnMut(&Summary)) {
-        for counts in self.0.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            if let Some(counts) = counts.borrow().as_ref() {
+        for standing in self.0.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            if let Some(counts) = &standing.borrow().counts {
                 look(counts);
             }
         }

@@ -25,7 +25,12 @@ pub struct FlowView {
 impl FlowView {
     /// The counts of a node that runs on this server, by its unique id.
     pub fn counts(&self, node: &str) -> Option<Summary> {
-        self.progress.of(node)
+        self.progress.of(node)?.counts
+    }
+
+    /// What keeps a node that runs on this server from going on, in words; nothing while it does.
+    pub fn trouble(&self, node: &str) -> Option<String> {
+        self.progress.of(node)?.trouble
     }
 
     /// When the last record of its journal was written, in milliseconds since 1970; its creation where there is none.

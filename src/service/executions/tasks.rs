@@ -29,6 +29,8 @@ struct Attempt<'v> {
     ended_ms: Option<u64>,
     error: Option<&'v crate::map::workflow::NodeError>,
     counts: Option<Summary>,
+    /// What keeps it from going on.
+    trouble: Option<String>,
 }
 
 impl Executions {
@@ -77,7 +79,7 @@ impl Executions {
         };
         let external_resources = self.external_resources(attempt).await;
         let updated_ms = attempt.ended_ms.or(attempt.started_ms).unwrap_or_else(|| view.updated_ms());
-        let reason = attempt.counts.as_ref().map(words);
+        let reason = attempt.trouble.clone().or_else(|| attempt.counts.as_ref().map(words));
         let closure = TaskExecutionClosure {
             output_result,
             phase: attempt.phase.into(),
@@ -163,11 +165,14 @@ fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
         ended_ms: Some(attempt.ended_ms),
         error: Some(&attempt.error),
         counts: None,
+        trouble: None,
     });
     let counts = view.counts(node.node.id());
     let phase = match node.phase {
         NodePhase::Waiting | NodePhase::Queued => None,
-        NodePhase::Running if counts.as_ref().is_some_and(|counts| counts.running + counts.settling + counts.succeeded > 0) => {
+        NodePhase::Running
+            if counts.as_ref().is_some_and(|counts| counts.running + counts.settling + counts.succeeded > 0) =>
+        {
             Some(Phase::Running)
         }
         NodePhase::Running => Some(Phase::Queued),
@@ -184,6 +189,7 @@ fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
         ended_ms: node.ended_ms,
         error: node.error,
         counts,
+        trouble: view.trouble(node.node.id()),
     });
     earlier.chain(last).collect()
 }
