@@ -40,6 +40,22 @@ impl Pooled {
         Pooled { inner, open: Arc::default() }
     }
 
+    /// Up to [`MOST`] jobs, by one call that others may share.
+    async fn describe_some(&self, ids: &[String]) -> Result<Vec<JobDetail>, BatchError> {
+        let mut answer = self.join(ids);
+        let answer = match answer.wait_for(Option::is_some).await {
+            Ok(answer) => answer.clone(),
+            // The task that asks is gone, which it is only with the whole runtime.
+            Err(_) => None,
+        };
+        match answer.as_deref() {
+            Some(Ok(jobs)) => Ok(jobs.iter().filter(|job| ids.contains(&job.id)).cloned().collect()),
+            // Whose job it was that AWS did not like is not known: each finds out alone.
+            Some(Err(BatchError::Refused { .. })) | None => self.inner.describe(ids).await,
+            Some(Err(error)) => Err(error.clone()),
+        }
+    }
+
     /// Puts jobs among those of the open round, or of a new one.
     fn join(&self, ids: &[String]) -> watch::Receiver<Option<Answer>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,21 +98,11 @@ impl Batch for Pooled {
     }
 
     async fn describe(&self, ids: &[String]) -> Result<Vec<JobDetail>, BatchError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
+        let mut all = Vec::with_capacity(ids.len());
+        for some in ids.chunks(MOST) {
+            all.extend(self.describe_some(some).await?);
         }
-        let mut answer = self.join(ids);
-        let answer = match answer.wait_for(Option::is_some).await {
-            Ok(answer) => answer.clone(),
-            // The task that asks is gone, which it is only with the whole runtime.
-            Err(_) => None,
-        };
-        match answer.as_deref() {
-            Some(Ok(jobs)) => Ok(jobs.iter().filter(|job| ids.contains(&job.id)).cloned().collect()),
-            // Whose job it was that AWS did not like is not known: each finds out alone.
-            Some(Err(BatchError::Refused { .. })) | None => self.inner.describe(ids).await,
-            Some(Err(error)) => Err(error.clone()),
-        }
+        Ok(all)
     }
 
     async fn list_children(&self, parent: &str, status: JobStatus, token: Option<&str>) -> Result<JobPage, BatchError> {

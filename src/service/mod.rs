@@ -24,6 +24,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tonic::service::Routes;
@@ -112,6 +113,6 @@ async fn ready(State(flows): State<Arc<Flows>>) -> impl IntoResponse {
 }
 
 /// Prometheus's text format.
-async fn metrics(State((flows, calls)): State<(Arc<Flows>, Arc<Calls>)>) -> String {
-    metrics::text(&flows, &calls)
+async fn metrics(State((flows, calls)): State<(Arc<Flows>, Arc<Calls>)>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::text(&flows, &calls))
 }

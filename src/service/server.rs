@@ -17,14 +17,18 @@ use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt;
 use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::metrics::Calls;
 use super::status;
+
+/// What the generated code says of a request that is none.
+const UNREADABLE: &str = "failed to decode Protobuf message";
 
 /// How a client reaches this server, as its request says: `http://HOST:PORT`.
 #[derive(Clone, Debug)]
@@ -65,7 +69,13 @@ impl Bound {
     pub fn serve(self, router: Router) -> Serving {
         let stopping = CancellationToken::new();
         let stopped = stopping.clone().cancelled_owned();
-        let serving = axum::serve(self.listener, router).with_graceful_shutdown(stopped);
+        // An answer is more than one write, and a client that has the first one waits for the others before it says so.
+        let listener = self.listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection is slower than it need be");
+            }
+        });
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
         Serving { addr: self.addr, stopping, task: tokio::spawn(serving.into_future()) }
     }
 }
@@ -97,8 +107,9 @@ pub(super) async fn guard(State(calls): State<Arc<Calls>>, mut request: Request,
     let began = Instant::now();
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) if grpc => {
+            let response = explained(response, &path);
             calls.count(&path, response.headers(), began.elapsed());
-            explained(response, &path)
+            response
         }
         // The generated code answers every path that it does not know, whoever asks.
         Ok(response) if response.headers().contains_key("grpc-status") => {
@@ -123,13 +134,18 @@ fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// What is not served is answered UNIMPLEMENTED without a word by the generated code.
+/// What is not served is answered UNIMPLEMENTED without a word by the generated code, and what cannot be read INTERNAL.
 fn explained(response: Response, path: &str) -> Response {
-    let headers = response.headers();
-    let unimplemented = headers.get("grpc-status").is_some_and(|code| code.as_bytes() == b"12");
-    if unimplemented && headers.get("grpc-message").is_none_or(HeaderValue::is_empty) {
-        return status::unimplemented(format!("batchmap does not serve {}", path.trim_start_matches('/')))
-            .into_http::<Body>();
-    }
-    response
+    let told = Status::from_header_map(response.headers());
+    let status = match told {
+        Some(told) if told.code() == Code::Unimplemented && told.message().is_empty() => {
+            status::unimplemented(format!("batchmap does not serve {}", path.trim_start_matches('/')))
+        }
+        // The caller's mistake, and none of the server's.
+        Some(told) if told.code() == Code::Internal && told.message().starts_with(UNREADABLE) => {
+            status::invalid(format!("the request cannot be read: {}", told.message()))
+        }
+        _ => return response,
+    };
+    status.into_http::<Body>()
 }

@@ -33,7 +33,7 @@ async fn a_silent_host_is_replaced_after_the_lapse_and_not_before() {
     assert_eq!(second.driven(), 0, "11 hours are not 12");
     world.store.memory.pass(HOUR * 2);
     eventually("the take-over", async || second.driven() == 1).await;
-    let view = until(&second, "e", |view| view.server.as_deref() == Some("second")).await;
+    let view = until(&second, "e", |view| view.flow.server() == Some("second")).await;
     assert!(view.flow.finished().is_none());
     assert_eq!(world.batch.submits(), 1);
     second.stop().await;
@@ -49,7 +49,7 @@ async fn a_host_that_is_stopped_hands_over_at_once() {
     first.stop().await;
     assert_eq!(world.keys("servers/"), [""; 0]);
     let (second, _) = world.open("second", PATIENT);
-    until(&second, "e", |view| view.server.as_deref() == Some("second")).await;
+    until(&second, "e", |view| view.flow.server() == Some("second")).await;
     assert_eq!(world.batch.submits(), 1);
     assert_eq!(world.batch.count(|call| matches!(call, Call::Terminate { .. })), 0, "what runs is not touched");
     assert!(matches!(first.create(record("f")).await, Err(batchmap::run::flow::CreateError::Stopping)));

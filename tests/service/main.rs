@@ -6,10 +6,14 @@ mod batch;
 mod entities;
 mod executions;
 mod files;
+mod hostile;
 #[path = "../flow/line.rs"]
 #[allow(dead_code)]
 mod line;
+mod lists;
+mod metrics;
 mod peer;
+mod running;
 #[path = "../driver/store.rs"]
 #[allow(dead_code)]
 mod store;

@@ -6,6 +6,7 @@ use batchmap::idl::admin::{
     LaunchPlanCreateRequest, LaunchPlanSpec, TaskCreateRequest, TaskSpec, WorkflowCreateRequest, WorkflowSpec,
 };
 use batchmap::idl::core::{Identifier, ResourceType, TaskTemplate, WorkflowTemplate};
+use batchmap::run::flow::Host;
 use batchmap::service::rpc::admin_service_client::AdminServiceClient;
 use batchmap::service::rpc::data_proxy_service_client::DataProxyServiceClient;
 use batchmap::service::server::{Serving, bind};
@@ -33,7 +34,12 @@ pub struct Peer {
 
 impl Peer {
     pub async fn start(world: World) -> Peer {
-        let service = Service::open(world.host("server", world.line(), PATIENT)).await.unwrap();
+        Peer::with_host(world, |host| host).await
+    }
+
+    /// On a host of its own making.
+    pub async fn with_host(world: World, host: impl FnOnce(Host) -> Host) -> Peer {
+        let service = Service::open(host(world.host("server", world.line(), PATIENT))).await.unwrap();
         let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let serving = bound.serve(service.router());
         let endpoint = Channel::from_shared(format!("http://{}", serving.addr())).unwrap();

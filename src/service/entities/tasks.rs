@@ -1,5 +1,8 @@
 //! Tasks.
 
+use std::future::ready;
+use std::sync::Arc;
+
 use tonic::Status;
 
 use super::{Entities, misplaced, short_description};
@@ -49,8 +52,9 @@ impl Entities {
     /// # Errors
     /// INVALID_ARGUMENT when the request cannot be understood.
     pub async fn list_tasks(&self, request: ResourceListRequest) -> Result<TaskList, Status> {
-        let (page, token) = self.registry.list(Kind::Task, &request).await?;
-        Ok(TaskList { tasks: page.iter().map(|entity| task(entity)).collect::<Result<_, _>>()?, token })
+        let told = |entity: Arc<Registered>| ready(task(&entity).map(Some));
+        let (tasks, token) = self.registry.list(Kind::Task, &request, told).await?;
+        Ok(TaskList { tasks, token })
     }
 }
 

@@ -1,6 +1,8 @@
 //! Workflows: compiled when they are registered, so that what they refer to is there and fits.
 
 use std::collections::BTreeMap;
+use std::future::ready;
+use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use tonic::Status;
@@ -71,8 +73,9 @@ impl Entities {
     /// # Errors
     /// INVALID_ARGUMENT when the request cannot be understood.
     pub async fn list_workflows(&self, request: ResourceListRequest) -> Result<WorkflowList, Status> {
-        let (page, token) = self.registry.list(Kind::Workflow, &request).await?;
-        Ok(WorkflowList { workflows: page.iter().map(|entity| summary(entity)).collect::<Result<_, _>>()?, token })
+        let told = |entity: Arc<Registered>| ready(summary(&entity).map(Some));
+        let (workflows, token) = self.registry.list(Kind::Workflow, &request, told).await?;
+        Ok(WorkflowList { workflows, token })
     }
 
     /// The workflow with all it refers to, checked.

@@ -17,7 +17,7 @@ use crate::map::summary::Summary;
 use crate::map::workflow::NodePhase;
 use crate::map::workflow::flow::NodeView;
 use crate::run::flow::FlowView;
-use crate::service::registry::filter;
+use crate::service::registry::page::Page;
 use crate::service::status;
 
 /// One attempt of a node.
@@ -57,11 +57,12 @@ impl Executions {
     pub async fn list_task_executions(&self, request: TaskExecutionListRequest) -> Result<TaskExecutionList, Status> {
         let (node_id, view) = self.node_view(request.node_execution_id).await?;
         let node = node_of(&view, &node_id.node_id)?;
-        let (page, token) = filter::page(attempts(&view, &node), request.limit, &request.token)?;
-        let mut task_executions = Vec::with_capacity(page.len());
-        for attempt in &page {
-            task_executions.push(self.task_execution(&view, &node, attempt).await);
+        let page = Page::asked(request.limit, &request.token)?;
+        let mut told = Vec::new();
+        for attempt in attempts(&view, &node) {
+            told.push(self.task_execution(&view, &node, &attempt).await);
         }
+        let (task_executions, token) = page.of(told);
         Ok(TaskExecutionList { task_executions, token })
     }
 
