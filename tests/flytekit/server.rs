@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Server {
     python: PathBuf,
     folder: TempDir,
+    more: Vec<String>,
     running: Mutex<Running>,
 }
 
@@ -72,10 +73,15 @@ impl Server {
 
     /// A server for one test.
     pub fn own() -> Option<Server> {
+        Server::with(&[])
+    }
+
+    /// A server for one test, with more arguments.
+    pub fn with(more: &[String]) -> Option<Server> {
         let python = python()?;
         let folder = TempDir::new().unwrap();
-        let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0"));
-        Some(Server { python, folder, running })
+        let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0", more));
+        Some(Server { python, folder, more: more.to_vec(), running })
     }
 
     /// Kills the server as `kill -9` does, and starts it again at the same place.
@@ -84,7 +90,7 @@ impl Server {
         running.process.kill().unwrap();
         running.process.wait().unwrap();
         let address = running.address.clone();
-        *running = start(&self.python, self.folder.path(), &address);
+        *running = start(&self.python, self.folder.path(), &address, &self.more);
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Running> {
@@ -113,7 +119,7 @@ impl Server {
         self.client_command(script).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn client_command(&self, script: &str) -> Command {
+    pub fn client_command(&self, script: &str) -> Command {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flytekit/clients").join(script);
         let mut command = self.command(&self.python);
         command.arg(path);
@@ -166,10 +172,11 @@ impl Drop for Server {
     }
 }
 
-fn start(python: &Path, folder: &Path, listen: &str) -> Running {
+fn start(python: &Path, folder: &Path, listen: &str, more: &[String]) -> Running {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("server.log")).unwrap();
     let mut process = clean(Path::new(env!("CARGO_BIN_EXE_batchmap")), python)
         .args(["serve", "--local", "--listen", listen])
+        .args(more)
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -4,6 +4,7 @@ mod begin;
 mod children;
 mod list;
 mod nodes;
+mod repeat;
 mod show;
 mod tasks;
 mod values;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use tonic::{Code, Status};
 
 use self::children::Children;
+use self::repeat::Repeats;
 use super::data::Data;
 use super::entities::Entities;
 use super::registry::fits_a_key;
@@ -26,12 +28,13 @@ pub struct Executions {
     entities: Arc<Entities>,
     data: Arc<Data>,
     children: Children,
+    repeats: Repeats,
 }
 
 impl Executions {
     /// The RPCs over `flows`.
     pub fn new(flows: Arc<Flows>, entities: Arc<Entities>, data: Arc<Data>) -> Self {
-        Executions { flows, entities, data, children: Children::new() }
+        Executions { flows, entities, data, children: Children::new(), repeats: Repeats::default() }
     }
 
     async fn view(&self, id: Option<&WorkflowExecutionIdentifier>) -> Result<Arc<FlowView>, Status> {
