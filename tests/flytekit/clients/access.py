@@ -1,6 +1,7 @@
 """flytekit's two ways to a token, over TLS, and what it says where it has none."""
 import hashlib
 import os
+import traceback
 
 import kit
 from flytekit.clients.auth.authenticator import ClientCredentialsAuthenticator
@@ -24,7 +25,7 @@ def failing(settings: dict) -> str:
     try:
         return str(remote(**settings).client.get_domains())
     except Exception as error:
-        return repr(error)
+        return "".join(traceback.format_exception(error))
 
 
 exchanged = []
