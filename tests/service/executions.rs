@@ -19,17 +19,18 @@ use tonic::{Code, Status};
 
 use super::batch::Ending;
 use super::peer::{Peer, plan_id, refused, signals};
+use super::store::Fault;
 use super::world::{World, due, eventually, id, single_task};
 
 fn inputs(literal: Literal) -> LiteralMap {
     LiteralMap { literals: [("x".to_owned(), literal)].into() }
 }
 
-fn three() -> LiteralMap {
+pub fn three() -> LiteralMap {
     inputs(make::collection((10..13).map(make::integer).collect()))
 }
 
-fn of(name: &str, plan: Identifier, inputs: LiteralMap) -> ExecutionCreateRequest {
+pub fn of(name: &str, plan: Identifier, inputs: LiteralMap) -> ExecutionCreateRequest {
     ExecutionCreateRequest {
         project: "p".to_owned(),
         domain: "d".to_owned(),
@@ -132,6 +133,48 @@ async fn what_cannot_be_begun_leaves_nothing() {
     refused(create(&mut peer, "e", three()).await, Code::AlreadyExists, &["execution e exists already"]);
     let request = WorkflowExecutionGetRequest { id: Some(id("none")) };
     refused(peer.admin.get_execution(request).await, Code::NotFound, &["no execution none in p/d"]);
+    peer.stop().await;
+}
+
+/// `pyflyte run` gives no name, and flytekit repeats every failed call at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nameless_call_whose_outcome_nobody_knows_is_repeated_under_its_own_name() {
+    let mut peer = Peer::with_workflow(World::new()).await;
+    for fault in [Fault::ReplyLost, Fault::Unreachable] {
+        let before = peer.world.keys("spec.pb").len();
+        peer.world.store.fail("put_new", "spec.pb", fault, 0, 1);
+        let unknown = create(&mut peer, "", three()).await;
+        refused(unknown, Code::Unavailable, &["no route to host"]);
+        let name = create(&mut peer, "", three()).await.unwrap();
+        assert_eq!(peer.world.keys("spec.pb").len(), before + 1, "{fault:?}");
+        reaches(&peer, &name, Phase::Succeeded).await;
+        // Whoever asks for the same once more means it.
+        assert_ne!(create(&mut peer, "", three()).await.unwrap(), name);
+        peer.world.store.heal();
+    }
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_shows_an_execution_and_others_are_not_there() {
+    let mut peer = Peer::with_workflow(World::new()).await;
+    create(&mut peer, "e", three()).await.unwrap();
+    reaches(&peer, "e", Phase::Succeeded).await;
+    let mut text = String::new();
+    for (path, due, words) in [
+        ("projects/p/domains/d/executions/e", 200, "SUCCEEDED"),
+        ("projects/p/domains/d/executions/none", 404, "no execution none"),
+        ("projects/p/domains/d/workflow/wf/version/v", 404, "pages for executions alone"),
+        ("", 404, "pages for executions alone"),
+    ] {
+        let (code, body) = peer.http(&format!("GET /console/{path} HTTP/1.1\r\n"), b"").await;
+        let body = String::from_utf8(body).unwrap();
+        assert!(code == due && body.contains(words), "{path}: {code} {body}");
+        if due == 200 {
+            text = body;
+        }
+    }
+    assert!(text.contains("n0") && text.contains("n1") && !text.contains("placeholder"), "{text}");
     peer.stop().await;
 }
 

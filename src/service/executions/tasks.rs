@@ -143,10 +143,17 @@ fn said(words: &str, at_ms: u64) -> Reason {
 
 /// How a map goes, in one line.
 fn words(counts: &Summary) -> String {
-    let Summary { size, succeeded, failed, running, queued, waiting, .. } = counts;
+    let Summary { size, succeeded, failed, running, queued, waiting, dropped, held, .. } = counts;
     let mut line = format!(
         "{succeeded} of {size} succeeded, {failed} failed, {running} running, {queued} queued in AWS Batch, {waiting} waiting"
     );
+    for (count, what) in
+        [(held, "waiting for what another execution puts into the cache"), (dropped, "without a result")]
+    {
+        if *count > 0 {
+            line.push_str(&format!(", {count} {what}"));
+        }
+    }
     if let Some(stuck) = &counts.stuck {
         line.push_str(&format!("; {stuck}"));
     }
