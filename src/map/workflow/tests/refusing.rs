@@ -197,7 +197,7 @@ fn fields_of_a_dataclass_have_their_types() {
         let nodes = vec![runs("n0", "float", vec![("r", binding)])];
         let mut primary = workflow("w", &[("x", "int"), ("s", "struct")], nodes, Vec::new());
         let inputs = primary.interface.get_or_insert_default().inputs.get_or_insert_default();
-        let variable = Variable { r#type: Some(point.clone()), description: String::new() };
+        let variable = Variable { r#type: Some(point.clone()), ..Variable::default() };
         inputs.variables.insert("p".to_owned(), variable);
         primary
     };

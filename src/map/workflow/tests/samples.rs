@@ -35,7 +35,7 @@ pub(super) fn id(name: &str) -> Identifier {
 
 pub(super) fn variables(variables: &[(&str, &str)]) -> VariableMap {
     let variable = |(name, kind): &(&str, &str)| {
-        let variable = Variable { r#type: Some(parse_type(kind).unwrap()), description: String::new() };
+        let variable = Variable { r#type: Some(parse_type(kind).unwrap()), ..Variable::default() };
         ((*name).to_owned(), variable)
     };
     VariableMap { variables: variables.iter().map(variable).collect() }
