@@ -35,6 +35,7 @@ mod terms;
 
 use self::container::Source;
 use self::inputs::Mapping;
+pub(in crate::map) use self::terms::quality_of_service;
 pub use self::terms::{check_activation, check_execution, check_launch_plan, expected, inherit};
 
 /// The type of a map task as flytekit had it before the ArrayNode.

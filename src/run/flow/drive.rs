@@ -15,8 +15,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Host;
+use super::host::Shared;
 use super::log::{Log, LogError};
 use super::node::{self, Job, NodeEnd as Driven};
+use super::plan::{self, Child, Looked};
 use super::values::Values;
 use super::view::{self, Stored, ViewError};
 use crate::aws::store::StoreError;
@@ -98,6 +100,8 @@ enum Answer {
 /// The driver of one execution.
 pub(super) struct FlowDriver {
     host: Arc<Host>,
+    /// For the executions of launch plans.
+    shared: Arc<Shared>,
     values: Arc<Values>,
     record: Arc<FlowRecord>,
     options: Arc<flyte::Options>,
@@ -116,11 +120,11 @@ impl FlowDriver {
     /// # Errors
     /// When another server was faster, or the journal cannot be written.
     pub(super) async fn take(
-        host: Arc<Host>,
+        shared: Arc<Shared>,
         stored: Stored,
         (progress, flow): (Progress, SharedFlow),
-        stopping: CancellationToken,
     ) -> Result<FlowDriver, FlowError> {
+        let (host, stopping) = (shared.host.clone(), shared.stopping.clone());
         let Stored { record, records, .. } = stored;
         let id = record.id.clone().unwrap_or_default();
         let root = host.root.flow(&id);
@@ -131,7 +135,8 @@ impl FlowDriver {
         let values = Arc::new(Values::new(host.ports.store.clone(), root, record.clone()));
         let options = Arc::new(super::options::options(&record));
         let (tasks, controls) = (JoinSet::new(), BTreeMap::new());
-        let mut driver = FlowDriver { values, options, record, flow, log, tasks, controls, progress, stopping, host };
+        let mut driver =
+            FlowDriver { values, options, record, flow, log, tasks, controls, progress, stopping, host, shared };
         driver.take_in(FlowEvent::Taken { server: driver.host.server.clone() }).await?;
         Ok(driver)
     }
@@ -281,8 +286,13 @@ impl FlowDriver {
             FlowAction::StartNode { ref node, attempt } => {
                 let (values, flow) = (self.values.clone(), self.flow().graph().clone());
                 let (node, host, recovers) = (node.clone(), self.host.clone(), self.record.recovers.clone());
+                let id = self.record.id.clone().unwrap_or_default();
                 self.tasks.spawn_local(async move {
-                    let id = launch::new_id(host.ports.clock.now_ms());
+                    let plan = flow.node(&node).is_some_and(|node| node.plan().is_some());
+                    let id = match plan {
+                        true => plan::name(&id, &node, attempt),
+                        false => launch::new_id(host.ports.clock.now_ms()),
+                    };
                     match values.start(&flow, &node, attempt, id, recovers.map(|old| host.root.flow(&old))).await {
                         Ok(event) => Answer::Event(event),
                         Err(error) => Answer::Not(action, error),
@@ -291,8 +301,9 @@ impl FlowDriver {
             }
             FlowAction::BindOutputs { ref node } => {
                 let (values, graph, node) = (self.values.clone(), self.flow().graph().clone(), node.clone());
+                let taken = node.as_deref().and_then(|branch| self.flow().taken(branch).map(str::to_owned));
                 self.tasks.spawn_local(async move {
-                    match values.bind_outputs(&graph, node.as_deref()).await {
+                    match values.bind_outputs(&graph, node.as_deref(), taken.as_deref()).await {
                         Ok(event) => Answer::Event(event),
                         Err(error) => Answer::Not(action, error),
                     }
@@ -308,6 +319,20 @@ impl FlowDriver {
         let (control, mut controlled) = mpsc::channel(4);
         let (counts, watched) = watch::channel(None);
         self.controls.insert(execution.clone(), control);
+        if let Some(child) = self.child(&node, &execution) {
+            let (shared, values) = (self.shared.clone(), self.values.clone());
+            self.tasks.spawn_local(async move {
+                let action = FlowAction::DriveNode { node: node.clone(), attempt, execution };
+                match values.inputs(&node).await {
+                    Ok(inputs) => {
+                        let looked = child.run(&shared, &inputs, &mut controlled).await;
+                        looked_after(looked, &values, action, node, attempt).await
+                    }
+                    Err(error) => Answer::Not(action, error),
+                }
+            });
+            return;
+        }
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), watched);
         let (host, values, options) = (self.host.clone(), self.values.clone(), self.options.clone());
         let (graph, recovers) = (self.flow().graph().clone(), self.record.recovers.clone());
@@ -344,13 +369,22 @@ impl FlowDriver {
         });
     }
 
+    /// What a launch plan's node makes; nothing where the node is none.
+    fn child(&self, node: &str, execution: &str) -> Option<Child> {
+        let plan = self.flow().graph().node(node)?.plan()?.clone();
+        let (parent, node) = (self.record.clone(), node.to_owned());
+        let id = WorkflowExecutionIdentifier { name: execution.to_owned(), ..parent.id.clone().unwrap_or_default() };
+        Some(Child { parent, node, plan, id })
+    }
+
     fn stop(&mut self, node: String, attempt: u32, execution: String) {
         let reason = match self.flow().abort() {
             Some((cause, _)) => format!("the workflow is aborted: {cause}"),
             None => "another node of the workflow has failed".to_owned(),
         };
         let control = self.controls.get(&execution).cloned();
-        let host = self.host.clone();
+        let (host, shared, values) = (self.host.clone(), self.shared.clone(), self.values.clone());
+        let child = self.child(&node, &execution);
         self.tasks.spawn_local(async move {
             let asked = Control::Abort { reason: reason.clone() };
             // Whoever drives it here answers for it.
@@ -359,11 +393,32 @@ impl FlowDriver {
             {
                 return Answer::Nothing;
             }
+            if let Some(child) = child {
+                let looked = child.stop(&shared, &reason).await;
+                let action = FlowAction::AbortNode { node: node.clone(), attempt, execution };
+                return looked_after(looked, &values, action, node, attempt).await;
+            }
             match node::stop(&host, &execution, &reason).await {
                 Driven::Overtaken => Answer::Overtaken(FlowAction::AbortNode { node, attempt, execution }),
                 _ => Answer::Event(FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Aborted { reason } }),
             }
         });
+    }
+}
+
+/// What the end of a launch plan's execution means for the node.
+async fn looked_after(looked: Looked, values: &Values, action: FlowAction, node: String, attempt: u32) -> Answer {
+    match looked {
+        Looked::Ended(end, outputs) => {
+            if let Some(outputs) = outputs
+                && let Err(error) = values.keep(&node, &outputs).await
+            {
+                return Answer::Not(action, error);
+            }
+            Answer::Event(FlowEvent::NodeEnded { node, attempt, end })
+        }
+        Looked::Left => Answer::Nothing,
+        Looked::Not(error) => Answer::Not(action, error),
     }
 }
 

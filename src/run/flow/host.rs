@@ -24,7 +24,7 @@ use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::Outline;
 use crate::map::layout::flyte::FlyteRoot;
-use crate::map::workflow::{FlowPhase, NodePhase, NodeView};
+use crate::map::workflow::{FlowOutcome, FlowPhase, NodePhase, NodeView};
 use crate::run::Ports;
 use crate::run::begin::Queues;
 use crate::run::bound::Results;
@@ -151,57 +151,13 @@ impl Flows {
     /// # Errors
     /// When it exists already, or S3 cannot be used; then nothing of it is left.
     pub async fn create(&self, record: FlowRecord) -> Result<(), CreateError> {
-        if self.shared.stopping.is_cancelled() {
-            return Err(CreateError::Stopping);
-        }
-        let id = record.id.clone().unwrap_or_default();
-        let stored = Stored::new(record)?;
-        {
-            if !self.shared.making().insert(key(&id)) {
-                return Err(CreateError::Making(id.name));
-            }
-            // Also when the caller goes away.
-            let _making = Making { shared: &self.shared, key: key(&id) };
-            self.make(&id, &stored.record).await?;
-        }
-        // From here on it exists, and nothing that fails may say otherwise.
-        self.shared.clone().drive_here(id, stored);
-        Ok(())
+        self.shared.create(record).await
     }
 
-    /// Writes what an execution is made of. Marks come before the record that they are of: one without it is swept away, a
-    /// record without them would be lost.
-    async fn make(&self, id: &WorkflowExecutionIdentifier, record: &FlowRecord) -> Result<(), CreateError> {
+    /// Whether there is an execution.
+    pub async fn exists(&self, id: &WorkflowExecutionIdentifier) -> bool {
         let host = &self.shared.host;
-        let (store, root) = (host.ports.store.as_ref(), host.root.flow(id));
-        match store.get(&root.spec()).await {
-            Ok(_) => return Err(CreateError::Exists(id.name.clone())),
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let began = Instant::now();
-        // The one names the other, for whoever sweeps.
-        let (mark, entry) = (host.root.running(id), host.root.index_entry(id, created_ms(record)));
-        store.put(&mark, Bytes::from(entry.clone())).await?;
-        store.put(&entry, Bytes::new()).await?;
-        match store.put_new(&root.spec(), Bytes::from(record.encode_to_vec())).await {
-            Ok(()) => {}
-            Err(StoreError::AlreadyExists { .. }) => {
-                let there = view::read_record(store, &root, id).await?;
-                if *there != *record {
-                    if created_ms(&there) != created_ms(record) {
-                        // It has an entry of its own.
-                        store.delete_many(&[entry]).await?;
-                    }
-                    return Err(CreateError::Exists(id.name.clone()));
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        if began.elapsed() > SLOW {
-            store.put(&mark, Bytes::from(entry)).await?;
-        }
-        Ok(())
+        self.shared.drives(id) || host.ports.store.get(&host.root.flow(id).spec()).await.is_ok()
     }
 
     /// An execution as it stands.
@@ -212,12 +168,7 @@ impl Flows {
         if let Some(view) = self.shared.live_view(id) {
             return Ok(view);
         }
-        Ok(Arc::new(self.stored(id).await?.view()))
-    }
-
-    async fn stored(&self, id: &WorkflowExecutionIdentifier) -> Result<Stored, ViewError> {
-        let host = &self.shared.host;
-        view::read(host.ports.store.as_ref(), &host.root.flow(id), id).await
+        Ok(Arc::new(self.shared.stored(id).await?.view()))
     }
 
     /// The values of an execution.
@@ -238,21 +189,7 @@ impl Flows {
     /// # Errors
     /// When there is none, or it cannot be taken over.
     pub async fn abort(&self, id: &WorkflowExecutionIdentifier, cause: &str, principal: &str) -> Result<(), ViewError> {
-        // The second time for one that has just been taken over, or has just ended.
-        for _ in 0..2 {
-            if self.shared.ask_to_abort(id, cause, principal).await {
-                return Ok(());
-            }
-            let flow = self.stored(id).await?.flow;
-            if flow.finished().is_some() || flow.abort().is_some() {
-                return Ok(());
-            }
-            self.shared.clone().begin(id.clone()).await?;
-        }
-        if self.shared.ask_to_abort(id, cause, principal).await {
-            return Ok(());
-        }
-        Err(ViewError::Moving { name: id.name.clone() })
+        self.shared.abort(id, cause, principal).await
     }
 
     /// Executions that are driven here.
@@ -294,6 +231,104 @@ impl Flows {
 }
 
 impl Shared {
+    /// See [`Flows::create`].
+    pub(super) async fn create(self: &Arc<Self>, record: FlowRecord) -> Result<(), CreateError> {
+        if self.stopping.is_cancelled() {
+            return Err(CreateError::Stopping);
+        }
+        let id = record.id.clone().unwrap_or_default();
+        let stored = Stored::new(record)?;
+        {
+            if !self.making().insert(key(&id)) {
+                return Err(CreateError::Making(id.name));
+            }
+            // Also when the caller goes away.
+            let _making = Making { shared: self, key: key(&id) };
+            self.make(&id, &stored.record).await?;
+        }
+        // From here on it exists, and nothing that fails may say otherwise.
+        self.clone().drive_here(id, stored);
+        Ok(())
+    }
+
+    /// Writes what an execution is made of. Marks come before the record that they are of: one without it is swept away, a
+    /// record without them would be lost.
+    async fn make(&self, id: &WorkflowExecutionIdentifier, record: &FlowRecord) -> Result<(), CreateError> {
+        let host = &self.host;
+        let (store, root) = (host.ports.store.as_ref(), host.root.flow(id));
+        match store.get(&root.spec()).await {
+            Ok(_) => return Err(CreateError::Exists(id.name.clone())),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let began = Instant::now();
+        // The one names the other, for whoever sweeps.
+        let (mark, entry) = (host.root.running(id), host.root.index_entry(id, created_ms(record)));
+        store.put(&mark, Bytes::from(entry.clone())).await?;
+        store.put(&entry, Bytes::new()).await?;
+        match store.put_new(&root.spec(), Bytes::from(record.encode_to_vec())).await {
+            Ok(()) => {}
+            Err(StoreError::AlreadyExists { .. }) => {
+                let there = view::read_record(store, &root, id).await?;
+                if *there != *record {
+                    if created_ms(&there) != created_ms(record) {
+                        // It has an entry of its own.
+                        store.delete_many(&[entry]).await?;
+                    }
+                    return Err(CreateError::Exists(id.name.clone()));
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if began.elapsed() > SLOW {
+            store.put(&mark, Bytes::from(entry)).await?;
+        }
+        Ok(())
+    }
+
+    async fn stored(&self, id: &WorkflowExecutionIdentifier) -> Result<Stored, ViewError> {
+        let host = &self.host;
+        view::read(host.ports.store.as_ref(), &host.root.flow(id), id).await
+    }
+
+    /// See [`Flows::abort`].
+    pub(super) async fn abort(
+        self: &Arc<Self>,
+        id: &WorkflowExecutionIdentifier,
+        cause: &str,
+        principal: &str,
+    ) -> Result<(), ViewError> {
+        // The second time for one that has just been taken over, or has just ended.
+        for _ in 0..2 {
+            if self.ask_to_abort(id, cause, principal).await {
+                return Ok(());
+            }
+            let flow = self.stored(id).await?.flow;
+            if flow.finished().is_some() || flow.abort().is_some() {
+                return Ok(());
+            }
+            self.clone().begin(id.clone()).await?;
+        }
+        if self.ask_to_abort(id, cause, principal).await {
+            return Ok(());
+        }
+        Err(ViewError::Moving { name: id.name.clone() })
+    }
+
+    /// How an execution ended, if it has.
+    pub(super) async fn outcome(&self, id: &WorkflowExecutionIdentifier) -> Result<Option<FlowOutcome>, ViewError> {
+        let live = self.live().get(&key(id)).map(|live| live.flow.clone());
+        match live {
+            Some(flow) => Ok(locked(&flow).finished().cloned()),
+            None => Ok(self.stored(id).await?.flow.finished().cloned()),
+        }
+    }
+
+    /// Whether an execution is driven here.
+    pub(super) fn drives(&self, id: &WorkflowExecutionIdentifier) -> bool {
+        self.live().contains_key(&key(id))
+    }
+
     fn live(&self) -> MutexGuard<'_, BTreeMap<Key, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -382,12 +417,12 @@ impl Shared {
 
     /// Whether the execution has ended.
     async fn drive(
-        &self,
+        self: &Arc<Self>,
         stored: Stored,
         shown: (Progress, SharedFlow),
         requested: &mut mpsc::Receiver<Request>,
     ) -> Result<bool, FlowError> {
-        let driver = FlowDriver::take(self.host.clone(), stored, shown, self.stopping.clone()).await?;
+        let driver = FlowDriver::take(self.clone(), stored, shown).await?;
         Ok(driver.run(requested).await?.is_some())
     }
 

@@ -12,6 +12,7 @@ mod lease;
 mod log;
 mod node;
 mod options;
+mod plan;
 mod seen;
 mod turns;
 mod values;

@@ -201,7 +201,7 @@ impl Entities {
     }
 
     /// The interface of a launch plan's workflow.
-    async fn interface(&self, spec: &LaunchPlanSpec) -> Result<TypedInterface, Status> {
+    pub(super) async fn interface(&self, spec: &LaunchPlanSpec) -> Result<TypedInterface, Status> {
         let id = spec.workflow_id.clone();
         let id = id.ok_or_else(|| status::invalid("spec.workflow_id is missing: name the workflow"))?;
         let workflow = self.registry.get(Kind::Workflow, &id).await.map_err(|error| match error.code() {
