@@ -6,6 +6,7 @@
 
 mod commands;
 mod control;
+mod kinds;
 mod page;
 mod restart;
 mod server;
