@@ -244,6 +244,8 @@ async fn a_definition_is_registered_for_its_platform() {
         log_group: Some("group".into()),
         assign_public_ip: true,
         secrets: BTreeMap::from([("TOKEN".into(), "arn:secret".into())]),
+        shared_memory_mib: 0,
+        arm64: false,
     };
     let secrets = BTreeMap::new();
     let fargate = Definition { platform: "FARGATE".into(), vcpus: "0.25".into(), gpus: 0, secrets, ..ec2.clone() };

@@ -97,6 +97,10 @@ pub struct BatchOptions {
     pub tags: BTreeMap<String, String>,
     /// Environment variables whose values AWS Batch gets from the secret or the parameter of this ARN.
     pub secrets: BTreeMap<String, String>,
+    /// MiB of shared memory at `/dev/shm`; 0 is what every container has.
+    pub shared_memory_mib: u32,
+    /// Whether the image is one for ARM.
+    pub arm64: bool,
 }
 
 impl MapTask {

@@ -137,6 +137,7 @@ impl Told<'_> {
                 || "\"\"".to_owned(),
                 |previous| address(root.checkpoint(index, previous)),
             ),
+            Piece::Unknown(name) => return Err(wrong(format!("command: {{{{.{name}}}}} is nothing that a job has"))),
             Piece::UniqueKey => format!("{}-{}-{attempt}", root.id(), index.0),
             Piece::Value(name) => match self.texts.get(name) {
                 Some(text) if text.contains('\0') => {

@@ -139,6 +139,8 @@ pub fn definition() -> Definition {
         log_group: None,
         assign_public_ip: false,
         secrets: Default::default(),
+        shared_memory_mib: 0,
+        arm64: false,
     }
 }
 

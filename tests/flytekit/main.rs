@@ -9,6 +9,7 @@ mod access;
 mod certificates;
 mod commands;
 mod control;
+mod kinds;
 mod page;
 mod restart;
 mod server;

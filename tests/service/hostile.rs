@@ -195,8 +195,12 @@ async fn hostile_names_are_refused_or_are_nobodys() {
             ("ListLaunchPlans", list.encode_to_vec()),
             (
                 "CreateExecution",
-                ExecutionCreateRequest { name: name.to_owned(), inputs: Some(LiteralMap::default()), ..Default::default() }
-                    .encode_to_vec(),
+                ExecutionCreateRequest {
+                    name: name.to_owned(),
+                    inputs: Some(LiteralMap::default()),
+                    ..Default::default()
+                }
+                .encode_to_vec(),
             ),
         ];
         for (method, body) in requests {

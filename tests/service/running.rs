@@ -43,8 +43,7 @@ async fn what_flytekit_reads_is_there_while_nodes_run() {
     assert_eq!((data.full_inputs, data.full_outputs), (Some(three()), Some(LiteralMap::default())));
 
     eventually("a job", async || peer.world.batch.submits() == 1).await;
-    let request =
-        NodeExecutionListRequest { workflow_execution_id: Some(id("e")), limit: 100, ..Default::default() };
+    let request = NodeExecutionListRequest { workflow_execution_id: Some(id("e")), limit: 100, ..Default::default() };
     let nodes = peer.admin.list_node_executions(request).await.unwrap().into_inner();
     // The other one waits, and what waits is none of a client's.
     assert_eq!((nodes.node_executions.len(), nodes.token.as_str()), (1, ""));

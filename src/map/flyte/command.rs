@@ -65,6 +65,10 @@ pub(super) fn check(words: &[String], kind: FlyteKind, source: &Source, field: &
             faults.0.push(Fault::text(format!("{field}.args"), word, "holds a zero byte", "leave it out"));
         }
         for piece in template::parse(word) {
+            if let Piece::Unknown(name) = &piece {
+                let problem = format!("{name} is nothing that a job has");
+                faults.0.push(Fault::text(format!("{field}.args"), word, problem, "leave it out"));
+            }
             if let Piece::Value(name) = piece
                 && !known.contains(name.as_str())
             {

@@ -31,9 +31,12 @@ mod refuse;
 mod resources;
 mod structs;
 pub mod template;
+mod terms;
 
 use self::container::Source;
 use self::inputs::Mapping;
+pub(in crate::map) use self::terms::quality_of_service;
+pub use self::terms::{check_activation, check_execution, check_launch_plan, expected, inherit};
 
 /// The type of a map task as flytekit had it before the ArrayNode.
 pub const CONTAINER_ARRAY: &str = "container_array";
@@ -191,7 +194,7 @@ pub struct Outline {
 fn outline(source: &Source, faults: &mut Faults) -> Outline {
     let target = source.target(faults);
     policy::policy(source, &Options::default(), faults);
-    let batch = batch::options(source, &Options::default(), faults);
+    let batch = batch::options(source, &Options::default(), target.resources.memory_mib, faults);
     Outline { image: Some(target.image).filter(|image| !image.is_empty()), resources: target.resources, batch }
 }
 
@@ -233,7 +236,7 @@ fn build(source: Source, mapping: &Mapping, inputs: &LiteralMap, options: &Optio
     }
     let target = source.target(&mut faults);
     let policy = policy::policy(&source, options, &mut faults);
-    let batch = batch::options(&source, options, &mut faults);
+    let batch = batch::options(&source, options, target.resources.memory_mib, &mut faults);
     let environment = environment::environment(&source, &target, options, &mut faults);
     let converted = inputs::inputs(source.template, mapping, inputs, &mut faults);
     let outputs = inputs::outputs(source.template, mapping);

@@ -7,28 +7,25 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Host;
+use super::host::Shared;
 use super::log::{Log, LogError};
-use super::node::{self, Node, NodeEnd as Driven, Standing};
 use super::shared::{Progress, SharedFlow};
+use super::steps::lasting;
 use super::values::Values;
 use super::view::Stored;
 use crate::aws::store::StoreError;
 use crate::idl::record::FlowRecord;
 use crate::map::flyte;
-use crate::map::policy::Origin;
-use crate::map::workflow::{Flow, FlowAction, FlowEvent, FlowOutcome, IllegalEvent, NodeEnd, NodeError};
+use crate::map::workflow::{Flow, FlowAction, FlowEvent, FlowOutcome, IllegalEvent, NodeError};
 use crate::run::driver::Control;
-use crate::run::launch;
 
 /// How long to wait after S3 was out of reach.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -78,7 +75,7 @@ pub(super) enum FlowError {
 }
 
 /// What a task brings back.
-enum Answer {
+pub(super) enum Answer {
     /// An event, in answer to an action.
     Event(FlowEvent),
     /// The action could not be carried out.
@@ -95,17 +92,18 @@ enum Answer {
 
 /// The driver of one execution.
 pub(super) struct FlowDriver {
-    host: Arc<Host>,
-    values: Arc<Values>,
-    record: Arc<FlowRecord>,
-    options: Arc<flyte::Options>,
+    pub(super) host: Arc<Host>,
+    /// For the executions of launch plans.
+    pub(super) shared: Arc<Shared>,
+    pub(super) values: Arc<Values>,
+    pub(super) record: Arc<FlowRecord>,
+    pub(super) options: Arc<flyte::Options>,
     flow: SharedFlow,
     log: Log,
-    tasks: JoinSet<Answer>,
+    pub(super) tasks: JoinSet<Answer>,
     /// The way to those who drive a map execution here, by its id.
-    controls: BTreeMap<String, mpsc::Sender<Control>>,
-    progress: Progress,
-    room: Arc<Semaphore>,
+    pub(super) controls: BTreeMap<String, mpsc::Sender<Control>>,
+    pub(super) progress: Progress,
     stopping: CancellationToken,
 }
 
@@ -115,11 +113,11 @@ impl FlowDriver {
     /// # Errors
     /// When another server was faster, or the journal cannot be written.
     pub(super) async fn take(
-        host: Arc<Host>,
+        shared: Arc<Shared>,
         stored: Stored,
         (progress, flow): (Progress, SharedFlow),
-        (room, stopping): (Arc<Semaphore>, CancellationToken),
     ) -> Result<FlowDriver, FlowError> {
+        let (host, stopping) = (shared.host.clone(), shared.stopping.clone());
         let Stored { record, records, .. } = stored;
         let id = record.id.clone().unwrap_or_default();
         let root = host.root.flow(&id);
@@ -131,7 +129,7 @@ impl FlowDriver {
         let options = Arc::new(super::options::options(&record));
         let (tasks, controls) = (JoinSet::new(), BTreeMap::new());
         let mut driver =
-            FlowDriver { values, options, record, flow, log, tasks, controls, progress, room, stopping, host };
+            FlowDriver { values, options, record, flow, log, tasks, controls, progress, stopping, host, shared };
         driver.take_in(vec![FlowEvent::Taken { server: driver.host.server.clone() }]).await?;
         Ok(driver)
     }
@@ -213,7 +211,7 @@ impl FlowDriver {
         Ok(None)
     }
 
-    fn flow(&self) -> Arc<Flow> {
+    pub(super) fn flow(&self) -> Arc<Flow> {
         self.flow.look()
     }
 
@@ -305,173 +303,5 @@ impl FlowDriver {
             tracing::warn!("some nodes are left in the middle of a step; the next server takes it up");
             self.tasks.shutdown().await;
         }
-    }
-
-    /// Begins to carry out an action.
-    fn begin(&mut self, action: FlowAction) {
-        match action {
-            FlowAction::StartNode { ref node, attempt } => {
-                let (values, flow) = (self.values.clone(), self.flow().graph().clone());
-                let (node, host, recovers) = (node.clone(), self.host.clone(), self.record.recovers.clone());
-                let room = self.room.clone();
-                self.spawn(action.clone(), async move {
-                    let id = launch::node_id(host.ports.clock.now_ms());
-                    // Nobody closes it.
-                    let _room = room.acquire().await;
-                    match values.start(&flow, &node, attempt, id, recovers.map(|old| host.root.flow(&old))).await {
-                        Ok(event) => Answer::Event(event),
-                        Err(error) => Answer::Not(action, error),
-                    }
-                });
-            }
-            FlowAction::BindOutputs { ref node } => {
-                let (values, graph, node) = (self.values.clone(), self.flow().graph().clone(), node.clone());
-                let room = self.room.clone();
-                self.spawn(action.clone(), async move {
-                    let _room = room.acquire().await;
-                    match values.bind_outputs(&graph, node.as_deref()).await {
-                        Ok(event) => Answer::Event(event),
-                        Err(error) => Answer::Not(action, error),
-                    }
-                });
-            }
-            FlowAction::DriveNode { node, attempt, execution } => self.drive(node, attempt, execution),
-            FlowAction::AbortNode { node, attempt, execution } => self.stop(node, attempt, execution),
-            FlowAction::Record(_) | FlowAction::Finish(_) => {}
-        }
-    }
-
-    fn drive(&mut self, node: String, attempt: u32, execution: String) {
-        let (control, mut controlled) = mpsc::channel(4);
-        let (standing, watched) = watch::channel(Standing::default());
-        self.controls.insert(execution.clone(), control);
-        self.progress.begin(&node, watched);
-        let id = self.record.id.clone().unwrap_or_default();
-        let turn = format!("{}/{}/{}", id.project, id.domain, id.name);
-        let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
-        let run = Node {
-            host: self.host.clone(),
-            graph: self.flow().graph().clone(),
-            values: self.values.clone(),
-            options: self.options.clone(),
-            id: node.clone(),
-            execution,
-            recovers: self.record.recovers.clone(),
-            room: self.room.clone(),
-        };
-        self.spawn(action.clone(), async move {
-            let end = match in_turn(&run, &turn, &mut controlled, &standing).await {
-                Driven::Left => return Answer::Nothing,
-                Driven::Overtaken => return Answer::Overtaken(action),
-                Driven::Succeeded { outputs, cached } => match run.values.keep(&node, &outputs).await {
-                    Ok(()) => NodeEnd::Succeeded { cached },
-                    Err(error) => return Answer::Not(action, error),
-                },
-                Driven::Failed(error) => NodeEnd::Failed(error),
-                Driven::Broken(error) => return Answer::Broken(action, error),
-                Driven::Aborted => NodeEnd::Aborted { reason: "it was terminated".to_owned() },
-            };
-            Answer::Event(FlowEvent::NodeEnded { node, attempt, end })
-        });
-    }
-
-    fn stop(&mut self, node: String, attempt: u32, execution: String) {
-        let reason = match self.flow().abort() {
-            Some((cause, _)) => format!("the workflow is aborted: {cause}"),
-            None => "another node of the workflow has failed".to_owned(),
-        };
-        let control = self.controls.get(&execution).cloned();
-        let host = self.host.clone();
-        let action = FlowAction::AbortNode { node: node.clone(), attempt, execution: execution.clone() };
-        self.spawn(action.clone(), async move {
-            let asked = Control::Abort { reason: reason.clone() };
-            // Whoever drives it here answers for it.
-            if let Some(control) = control
-                && control.send(asked).await.is_ok()
-            {
-                return Answer::Nothing;
-            }
-            match node::stop(&host, &execution, &reason).await {
-                Driven::Overtaken => Answer::Overtaken(action),
-                _ => Answer::Event(FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Aborted { reason } }),
-            }
-        });
-    }
-
-    /// An action cannot be carried out, for good. Where it is a node's that AWS Batch may hold jobs of, these end first.
-    fn give_up(&mut self, action: FlowAction, error: NodeError) -> Option<FlowEvent> {
-        let FlowAction::DriveNode { node, attempt, execution } = action else { return given_up(&action, error) };
-        let (control, mut controlled) = mpsc::channel(4);
-        self.controls.insert(execution.clone(), control);
-        let host = self.host.clone();
-        let action = FlowAction::DriveNode { node: node.clone(), attempt, execution: execution.clone() };
-        let failed = FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Failed(error.clone()) };
-        // Should ending it break too, it has failed all the same.
-        let unended = failed.clone();
-        let broken = AssertUnwindSafe(async move {
-            match node::stop_unless_left(&host, &execution, &error.message, &mut controlled).await {
-                Driven::Left => Answer::Nothing,
-                Driven::Overtaken => Answer::Overtaken(action),
-                _ => Answer::Event(failed),
-            }
-        });
-        self.tasks.spawn_local(async move { broken.catch_unwind().await.unwrap_or(Answer::Event(unended)) });
-        None
-    }
-
-    /// Carries out an action. What breaks at it ends the action, and not the driver with all the other nodes.
-    fn spawn(&mut self, action: FlowAction, work: impl Future<Output = Answer> + 'static) {
-        self.tasks.spawn_local(async move {
-            AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
-                let message = "batchmap has a fault of its own here; the server's log says more".to_owned();
-                let (code, origin) = ("Internal".to_owned(), Origin::System);
-                Answer::Broken(action, NodeError { code, message, origin, recoverable: false })
-            })
-        });
-    }
-}
-
-/// Runs a node when it is the turn of its execution. One that is to end is not waited with.
-async fn in_turn(
-    run: &Node,
-    turn: &str,
-    control: &mut mpsc::Receiver<Control>,
-    standing: &watch::Sender<Standing>,
-) -> Driven {
-    let _place = tokio::select! {
-        biased;
-        place = run.host.turns.place(turn) => place,
-        asked = control.recv() => return match asked {
-            // It may have run before, on another server.
-            Some(Control::Abort { reason }) => node::stop_unless_left(&run.host, &run.execution, &reason, control).await,
-            Some(Control::Detach) | None => Driven::Left,
-        },
-    };
-    run.run(control, standing).await
-}
-
-/// What an error of S3 means for an action, where waiting does not help.
-fn lasting(action: &FlowAction, error: &StoreError) -> Option<NodeError> {
-    // What is to end is ended, however long it takes.
-    if matches!(error, StoreError::Unreachable { .. }) || matches!(action, FlowAction::AbortNode { .. }) {
-        return None;
-    }
-    let (code, message) = ("Storage".to_owned(), error.to_string());
-    Some(NodeError { code, message, origin: Origin::System, recoverable: false })
-}
-
-/// What becomes of an action that cannot be carried out.
-fn given_up(action: &FlowAction, error: NodeError) -> Option<FlowEvent> {
-    match action {
-        FlowAction::StartNode { node, attempt } | FlowAction::DriveNode { node, attempt, .. } => {
-            Some(FlowEvent::NodeEnded { node: node.clone(), attempt: *attempt, end: NodeEnd::Failed(error) })
-        }
-        FlowAction::BindOutputs { node } => Some(FlowEvent::OutputsBound { node: node.clone(), error: Some(error) }),
-        FlowAction::AbortNode { node, attempt, .. } => Some(FlowEvent::NodeEnded {
-            node: node.clone(),
-            attempt: *attempt,
-            end: NodeEnd::Aborted { reason: error.message },
-        }),
-        FlowAction::Record(_) | FlowAction::Finish(_) => None,
     }
 }

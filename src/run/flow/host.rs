@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use prost::Message;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{LocalPoolHandle, TaskTracker};
 
+use super::Values;
 use super::drive::{FlowDriver, FlowError, Request};
 use super::driving::Driving;
 use super::known::Known;
@@ -19,26 +18,20 @@ use super::log::LogError;
 use super::shared::{Progress, SharedFlow};
 use super::turns::Turns;
 use super::view::{self, FlowView, Stored, ViewError};
-use super::{Values, created_ms};
 use crate::aws::batch::Definition;
 use crate::aws::sdk::Counts;
 use crate::aws::store::StoreError;
 use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::Outline;
-use crate::map::layout::flyte::{FlowRoot, FlyteRoot};
+use crate::map::layout::flyte::FlyteRoot;
+use crate::map::workflow::FlowOutcome;
 use crate::run::Ports;
 use crate::run::begin::Queues;
 use crate::run::bound::Results;
 use crate::run::driver::Patience;
 use crate::run::result;
 use crate::run::source::Stores;
-
-/// How often the record of an execution is written when S3 does not answer.
-const TRIES: u32 = 5;
-
-/// The first pause between two tries of that; it doubles.
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// Nodes, of all executions, whose literals are in memory to be bound or staged.
 const ROOM: usize = 16;
@@ -136,9 +129,10 @@ pub(super) struct Shared {
     /// Executions that are being made here: their marks are there, and they are not yet.
     making: Mutex<BTreeSet<Key>>,
     known: Known,
-    room: Arc<Semaphore>,
+    /// Room for literals in memory.
+    pub(super) room: Semaphore,
     pub(super) stopping: CancellationToken,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     pool: LocalPoolHandle,
 }
 
@@ -159,7 +153,7 @@ impl Flows {
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let pool = LocalPoolHandle::new(threads);
-        let (known, room) = (Known::new(), Arc::new(Semaphore::new(ROOM)));
+        let (known, room) = (Known::new(), Semaphore::new(ROOM));
         let shared = Arc::new(Shared { host: Arc::new(host), live, making, known, room, stopping, tasks, pool });
         let warden = Mutex::new(Some(tokio::spawn(shared.clone().watch())));
         Flows { shared, warden }
@@ -171,86 +165,12 @@ impl Flows {
     /// When it exists already, or S3 cannot be used; then nothing of it is left, or is taken away as soon as S3 can be
     /// reached.
     pub async fn create(&self, record: FlowRecord) -> Result<(), CreateError> {
-        if self.shared.stopping.is_cancelled() {
-            return Err(CreateError::Stopping);
-        }
-        let id = record.id.clone().unwrap_or_default();
-        let stored = Stored::new(record)?;
-        if !self.shared.making().insert(key(&id)) {
-            return Err(CreateError::Making(id.name));
-        }
-        // Also when the caller goes away.
-        let making = Making { shared: self.shared.clone(), key: key(&id) };
-        self.make(&id, &stored.record, making).await?;
-        // From here on it exists, and nothing that fails may say otherwise.
-        self.shared.clone().drive_here(id, stored);
-        Ok(())
+        self.shared.create(record).await
     }
 
-    /// Writes what an execution is made of. Marks come before the record that they are of: one without it is swept away, a
-    /// record without them would be lost.
-    async fn make(
-        &self,
-        id: &WorkflowExecutionIdentifier,
-        record: &FlowRecord,
-        making: Making,
-    ) -> Result<(), CreateError> {
-        let host = &self.shared.host;
-        let (store, root) = (host.ports.store.as_ref(), host.root.flow(id));
-        match store.get(&root.spec()).await {
-            Ok(_) => return Err(CreateError::Exists(id.name.clone())),
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        // The one names the other, for whoever sweeps.
-        let (mark, entry) = (host.root.running(id), host.root.index_entry(id, created_ms(record)));
-        store.put(&mark, Bytes::from(entry.clone())).await?;
-        store.put(&entry, Bytes::new()).await?;
-        match self.write(&root, record).await {
-            Ok(()) => {}
-            Err(StoreError::AlreadyExists { .. }) => {
-                let there = view::read_record(store, &root, id).await?;
-                if *there != *record {
-                    if created_ms(&there) != created_ms(record) {
-                        // It has an entry of its own.
-                        store.delete_many(&[entry]).await?;
-                    }
-                    return Err(CreateError::Exists(id.name.clone()));
-                }
-            }
-            Err(error) => {
-                let (id, record) = (id.clone(), record.clone());
-                // Until then nobody makes it anew here.
-                self.shared.tasks.spawn(async move { making.shared.unmake(&id, &record).await });
-                return Err(error.into());
-            }
-        }
-        if let Err(error) = self.shared.mark_again(id, record).await {
-            // It exists. Without its mark no other server would take it up.
-            tracing::warn!(execution = id.name, %error, "cannot tell whether the marks of a new execution are still there");
-        }
-        Ok(())
-    }
-
-    /// Writes the record. It may have landed though S3 has not answered, so it is tried again until that is known.
-    async fn write(&self, root: &FlowRoot, record: &FlowRecord) -> Result<(), StoreError> {
-        let (store, body) = (self.shared.host.ports.store.as_ref(), Bytes::from(record.encode_to_vec()));
-        let (mut tries, mut pause) = (1, PAUSE);
-        loop {
-            match store.put_new(&root.spec(), body.clone()).await {
-                Err(error @ StoreError::Unreachable { .. })
-                    if tries < TRIES && !self.shared.stopping.is_cancelled() =>
-                {
-                    tracing::warn!(%error, "trying again");
-                }
-                known => return known,
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.shared.stopping.cancelled() => {}
-            }
-            (tries, pause) = (tries + 1, pause * 2);
-        }
+    /// Whether there is an execution that can be shown.
+    pub async fn exists(&self, id: &WorkflowExecutionIdentifier) -> bool {
+        self.view(id).await.is_ok()
     }
 
     /// An execution as it stands.
@@ -263,11 +183,6 @@ impl Flows {
         }
         let host = &self.shared.host;
         self.shared.known.view(host.ports.store.as_ref(), &host.root, id).await
-    }
-
-    async fn stored(&self, id: &WorkflowExecutionIdentifier) -> Result<Stored, ViewError> {
-        let host = &self.shared.host;
-        view::read(host.ports.store.as_ref(), &host.root.flow(id), id).await
     }
 
     /// The values of an execution.
@@ -288,21 +203,7 @@ impl Flows {
     /// # Errors
     /// When there is none, or it cannot be taken over.
     pub async fn abort(&self, id: &WorkflowExecutionIdentifier, cause: &str, principal: &str) -> Result<(), ViewError> {
-        // The second time for one that has just been taken over, or has just ended.
-        for _ in 0..2 {
-            if self.shared.ask_to_abort(id, cause, principal).await {
-                return Ok(());
-            }
-            let flow = self.stored(id).await?.flow;
-            if flow.finished().is_some() || flow.abort().is_some() {
-                return Ok(());
-            }
-            self.shared.clone().begin(id.clone()).await?;
-        }
-        if self.shared.ask_to_abort(id, cause, principal).await {
-            return Ok(());
-        }
-        Err(ViewError::Moving { name: id.name.clone() })
+        self.shared.abort(id, cause, principal).await
     }
 
     /// Executions that are driven here.
@@ -339,6 +240,49 @@ impl Flows {
 }
 
 impl Shared {
+    async fn stored(&self, id: &WorkflowExecutionIdentifier) -> Result<Stored, ViewError> {
+        let host = &self.host;
+        view::read(host.ports.store.as_ref(), &host.root.flow(id), id).await
+    }
+
+    /// See [`Flows::abort`].
+    pub(super) async fn abort(
+        self: &Arc<Self>,
+        id: &WorkflowExecutionIdentifier,
+        cause: &str,
+        principal: &str,
+    ) -> Result<(), ViewError> {
+        // The second time for one that has just been taken over, or has just ended.
+        for _ in 0..2 {
+            if self.ask_to_abort(id, cause, principal).await {
+                return Ok(());
+            }
+            let flow = self.stored(id).await?.flow;
+            if flow.finished().is_some() || flow.abort().is_some() {
+                return Ok(());
+            }
+            self.clone().begin(id.clone()).await?;
+        }
+        if self.ask_to_abort(id, cause, principal).await {
+            return Ok(());
+        }
+        Err(ViewError::Moving { name: id.name.clone() })
+    }
+
+    /// How an execution ended, if it has.
+    pub(super) async fn outcome(&self, id: &WorkflowExecutionIdentifier) -> Result<Option<FlowOutcome>, ViewError> {
+        let view = match self.live_view(id) {
+            Some(view) => view,
+            None => self.known.view(self.host.ports.store.as_ref(), &self.host.root, id).await?,
+        };
+        Ok(view.flow.finished().cloned())
+    }
+
+    /// Whether an execution is driven here.
+    pub(super) fn drives(&self, id: &WorkflowExecutionIdentifier) -> bool {
+        self.live().contains_key(&key(id))
+    }
+
     fn live(&self) -> MutexGuard<'_, BTreeMap<Key, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -348,7 +292,7 @@ impl Shared {
         !self.live().contains_key(key) && !self.making().contains(key)
     }
 
-    fn making(&self) -> MutexGuard<'_, BTreeSet<Key>> {
+    pub(super) fn making(&self) -> MutexGuard<'_, BTreeSet<Key>> {
         self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -378,7 +322,7 @@ impl Shared {
     }
 
     /// Drives an execution here from where `stored` ends, unless it is driven here already.
-    fn drive_here(self: Arc<Self>, id: WorkflowExecutionIdentifier, stored: Stored) {
+    pub(super) fn drive_here(self: Arc<Self>, id: WorkflowExecutionIdentifier, stored: Stored) {
         let (requests, mut requested) = mpsc::channel(16);
         let progress = Progress::default();
         let (record, flow) = (stored.record.clone(), SharedFlow::new(stored.flow.clone()));
@@ -420,13 +364,12 @@ impl Shared {
 
     /// Whether the execution has ended, and its driver.
     async fn drive(
-        &self,
+        self: &Arc<Self>,
         stored: Stored,
         shown: (Progress, SharedFlow),
         requested: &mut mpsc::Receiver<Request>,
     ) -> (Option<FlowDriver>, Result<bool, FlowError>) {
-        let shared = (self.room.clone(), self.stopping.clone());
-        match FlowDriver::take(self.host.clone(), stored, shown, shared).await {
+        match FlowDriver::take(self.clone(), stored, shown).await {
             Ok(mut driver) => {
                 let ended = driver.run(requested).await.map(|outcome| outcome.is_some());
                 (Some(driver), ended)
@@ -442,18 +385,6 @@ impl Shared {
             // The next look finds it over, and tries again.
             tracing::warn!(%error, "the mark of an execution that is over stays for now");
         }
-    }
-}
-
-/// Takes an execution from the list of those that are being made here, when it is dropped.
-struct Making {
-    shared: Arc<Shared>,
-    key: Key,
-}
-
-impl Drop for Making {
-    fn drop(&mut self) {
-        self.shared.making().remove(&self.key);
     }
 }
 

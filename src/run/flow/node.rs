@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::Host;
+use super::host::Shared;
 use super::values::Values;
 use super::view::{self, ViewError};
 use crate::aws::batch::BatchError;
@@ -39,7 +40,7 @@ const LARGEST: u64 = 256 << 20;
 
 /// A node that is to be run, or gone on with. It holds no literals: they are read when it is staged, by a few nodes at once.
 pub(super) struct Node {
-    pub host: Arc<Host>,
+    pub shared: Arc<Shared>,
     pub graph: Arc<Graph>,
     pub values: Arc<Values>,
     pub options: Arc<flyte::Options>,
@@ -49,8 +50,6 @@ pub(super) struct Node {
     pub execution: String,
     /// The workflow's execution that this one recovers.
     pub recovers: Option<WorkflowExecutionIdentifier>,
-    /// Room for literals in memory.
-    pub room: Arc<Semaphore>,
 }
 
 /// What its map execution is made from.
@@ -214,7 +213,7 @@ impl Node {
                 message = control.recv() => match message {
                     Some(Control::Detach) | None => return NodeEnd::Left,
                     // It may have jobs in AWS Batch already.
-                    Some(Control::Abort { reason }) => return stop_unless_left(&self.host, &self.execution, &reason, control).await,
+                    Some(Control::Abort { reason }) => return stop_unless_left(&self.shared.host, &self.execution, &reason, control).await,
                 },
             }
         }
@@ -235,7 +234,7 @@ pub(super) async fn stop_unless_left(
 }
 
 /// Returns when this server is to leave the node.
-async fn told_to_leave(control: &mut mpsc::Receiver<Control>) {
+pub(super) async fn told_to_leave(control: &mut mpsc::Receiver<Control>) {
     loop {
         if let Some(Control::Detach) | None = control.recv().await {
             return;
@@ -288,7 +287,7 @@ impl Node {
         control: &mut mpsc::Receiver<Control>,
         standing: &watch::Sender<Standing>,
     ) -> Result<NodeEnd, NodeError> {
-        let root = Root::new(&self.host.prefix, &self.execution);
+        let root = Root::new(&self.shared.host.prefix, &self.execution);
         let mut driver = match self.begin(&root).await? {
             Begun::Driver(driver) => driver,
             Begun::Nothing(outputs) => return Ok(NodeEnd::Succeeded { outputs, cached: Cached::Off }),
@@ -331,7 +330,7 @@ async fn pass_on(mut counts: watch::Receiver<Summary>, standing: &watch::Sender<
 impl Node {
     /// Its map execution, wherever an earlier server has left it.
     async fn begin(&self, root: &Root) -> Result<Begun, NodeError> {
-        let (host, store) = (&self.host, &self.host.ports.store);
+        let (host, store) = (&self.shared.host, &self.shared.host.ports.store);
         let written = match launch::read_record(store, root).await {
             Ok(record) => match launch::take_over(&host.ports, root, host.patience).await {
                 Ok(driver) => return Ok(Begun::Driver(Box::new(driver))),
@@ -343,7 +342,7 @@ impl Node {
         };
         let (outline, record, reused) = {
             // Nobody closes it.
-            let _room = self.room.acquire().await;
+            let _room = self.shared.room.acquire().await;
             let job = self.job().await?;
             let (record, reused) = self.record(root, &job, written).await?;
             let MapTask { image, resources, batch, .. } = job.task;
@@ -378,7 +377,7 @@ impl Node {
 
     /// The map execution of the same node in the execution that this one recovers, where it was given the same.
     async fn earlier(&self, old: &WorkflowExecutionIdentifier, inputs: &LiteralMap) -> Option<String> {
-        let (host, root) = (&self.host, self.host.root.flow(old));
+        let (host, root) = (&self.shared.host, self.shared.host.root.flow(old));
         let found = async {
             if !self.values.same_inputs(&root, &self.id, inputs).await? {
                 return Ok(None);
@@ -404,9 +403,9 @@ impl Node {
             (Some(Recovered { record, reused, .. }), written) => (written.unwrap_or(record), reused),
             (None, Some(record)) => (record, BTreeMap::new()),
             (None, None) => {
-                let (stores, results) = (self.host.stores(), self.host.results());
+                let (stores, results) = (self.shared.host.stores(), self.shared.host.results());
                 let options = StageOptions { dry_run: false, stores, results, stdin: None };
-                (stage::stage(&job.task, &self.host.ports.store, root, options).await?.record, BTreeMap::new())
+                (stage::stage(&job.task, &self.shared.host.ports.store, root, options).await?.record, BTreeMap::new())
             }
         })
     }
@@ -414,7 +413,7 @@ impl Node {
     /// What the same node has brought in an earlier execution, where it can be taken over; its record is written then.
     async fn recovered(&self, root: &Root, job: &Job) -> Result<Option<Recovered>, NodeError> {
         let Some(old) = job.earlier.as_ref().map(|id| root.sibling(id)) else { return Ok(None) };
-        let store = &self.host.ports.store;
+        let store = &self.shared.host.ports.store;
         let known = match launch::read(store, &old).await {
             Ok(known) => known,
             // Never launched, or removed since.
@@ -449,7 +448,7 @@ impl Node {
     ) -> Result<NodeEnd, NodeError> {
         Ok(match decision {
             Decision::Succeeded => {
-                let store = self.host.ports.store.as_ref();
+                let store = self.shared.host.ports.store.as_ref();
                 let spool = result::collect(store, root, driver.record(), driver.execution()).await?;
                 if spool.bytes() > LARGEST {
                     let message = format!(

@@ -11,7 +11,7 @@ use crate::idl::core::{Binding, LiteralMap};
 use crate::idl::record::FlowRecord;
 use crate::map::layout::flyte::FlowRoot;
 use crate::map::policy::Origin;
-use crate::map::workflow::{FlowEvent, Graph, NodeEnd, NodeError, Scope, references, resolve};
+use crate::map::workflow::{FlowEvent, Graph, NodeEnd, NodeError, Scope, decide, references, resolve};
 
 /// The values of one execution.
 pub struct Values {
@@ -106,6 +106,13 @@ impl Values {
             let source = self.record.recovers.as_ref().map(|id| id.name.clone()).unwrap_or_default();
             return Ok(FlowEvent::NodeReused { node, source });
         }
+        if let Some(block) = known.branch() {
+            return Ok(match decide(block, &inputs) {
+                // The node in it that is called so; what a branch chooses from is known to be there.
+                Ok(taken) => FlowEvent::BranchTaken { taken: format!("{name}-0-{}", taken.id), node },
+                Err(error) => FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Failed(error) },
+            });
+        }
         Ok(FlowEvent::NodeStarted { node, attempt, execution: Some(execution).filter(|_| !known.is_parent()) })
     }
 
@@ -132,14 +139,24 @@ impl Values {
         }
     }
 
-    /// Binds the outputs of a sub-workflow, or of the workflow, and stores them.
-    pub(super) async fn bind_outputs(&self, graph: &Graph, node: Option<&str>) -> Result<FlowEvent, StoreError> {
+    /// Binds the outputs of a sub-workflow, or of the workflow, and stores them; those of a branch are those of the node
+    /// `taken`.
+    pub(super) async fn bind_outputs(
+        &self,
+        graph: &Graph,
+        node: Option<&str>,
+        taken: Option<&str>,
+    ) -> Result<FlowEvent, StoreError> {
         let name = node.map(str::to_owned);
         let Some(scope) = graph.scope_of(node) else {
             let error = Some(unknown(node.unwrap_or_default()));
             return Ok(FlowEvent::OutputsBound { node: name, error });
         };
-        let error = match self.bind(graph, scope, scope.outputs()).await? {
+        let bound = match taken {
+            Some(taken) => Ok(self.outputs(taken).await?),
+            None => self.bind(graph, scope, scope.outputs()).await?,
+        };
+        let error = match bound {
             Ok(outputs) => {
                 self.keep(node.unwrap_or_default(), &outputs).await?;
                 None
@@ -158,9 +175,9 @@ impl Values {
     ) -> Result<Result<LiteralMap, NodeError>, StoreError> {
         let mut known: BTreeMap<String, LiteralMap> = BTreeMap::new();
         for (node, _) in references(bindings) {
-            let literals = match (graph.source_id(scope, &node), graph.owner_id(scope)) {
+            let literals = match (graph.source_id(scope, &node), graph.speaker_id(scope)) {
                 (Some(id), _) => self.outputs(&id).await?,
-                (None, Some(owner)) => self.inputs(owner).await?,
+                (None, Some(speaker)) => self.inputs(speaker).await?,
                 (None, None) => self.record.inputs.clone().unwrap_or_default(),
             };
             known.insert(node, literals);

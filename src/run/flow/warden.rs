@@ -2,23 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use prost::Message;
 use tokio::time::Instant;
 
-use super::created_ms;
 use super::host::{Key, Shared, key};
 use super::lease;
 use super::seen::Seen;
 use super::view::{self, ViewError};
 use crate::aws::store::{Listed, StoreError};
 use crate::idl::core::WorkflowExecutionIdentifier;
-use crate::idl::record::FlowRecord;
-
-/// Between two tries to take away what could not be made.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// How long a mark without a journal may be a server's that has just begun.
 const JUST_BEGUN_MS: u64 = 30_000;
@@ -42,58 +34,6 @@ impl Shared {
             Ok(record) => self.mark(id, &record).await,
             Err(ViewError::Store(error)) => Err(error),
             Err(_) => Ok(()),
-        }
-    }
-
-    /// Marks an execution as one that is not over, and lists it.
-    async fn mark(&self, id: &WorkflowExecutionIdentifier, record: &FlowRecord) -> Result<(), StoreError> {
-        let (store, root) = (self.host.ports.store.as_ref(), &self.host.root);
-        let entry = root.index_entry(id, created_ms(record));
-        store.put(&root.running(id), Bytes::from(entry.clone())).await?;
-        store.put(&entry, Bytes::new()).await
-    }
-
-    /// Marks an execution that has just been made once more, if another server has swept its mark away: to that one it may
-    /// have looked like something that was never made.
-    pub(super) async fn mark_again(
-        &self,
-        id: &WorkflowExecutionIdentifier,
-        record: &FlowRecord,
-    ) -> Result<(), StoreError> {
-        match self.host.ports.store.get(&self.host.root.running(id)).await {
-            Ok(_) => Ok(()),
-            Err(StoreError::NotFound { .. }) => self.mark(id, record).await,
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Takes away what there may be of an execution whose maker was told that it could not be made, as soon as S3 can be
-    /// reached.
-    pub(super) async fn unmake(&self, id: &WorkflowExecutionIdentifier, record: &FlowRecord) {
-        let (store, root) = (self.host.ports.store.as_ref(), &self.host.root);
-        let taken_away = async || {
-            let spec = root.flow(id).spec();
-            match store.get(&spec).await {
-                Ok(there) if there == record.encode_to_vec() => {
-                    // The mark first: what is marked is driven.
-                    store.delete_many(&[root.running(id)]).await?;
-                    store.delete_many(&[spec, root.index_entry(id, created_ms(record))]).await
-                }
-                // Somebody else's.
-                Ok(_) => Ok(()),
-                Err(StoreError::NotFound { .. }) => {
-                    store.delete_many(&[root.index_entry(id, created_ms(record))]).await?;
-                    store.delete_many(&[root.running(id)]).await
-                }
-                Err(error) => Err(error),
-            }
-        };
-        while let Err(error) = taken_away().await {
-            tracing::warn!(execution = id.name, %error, "what could not be made is not taken away yet");
-            tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
-                () = self.stopping.cancelled() => return,
-            }
         }
     }
 

@@ -7,7 +7,6 @@ mod workflows;
 
 use std::sync::Arc;
 
-pub(super) use plans::expected;
 use tonic::Status;
 
 use super::registry::Registry;

@@ -2,6 +2,7 @@
 
 mod begin;
 mod children;
+mod decks;
 mod list;
 mod nodes;
 mod repeat;

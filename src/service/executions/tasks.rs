@@ -162,7 +162,7 @@ fn words(counts: &Summary) -> String {
 
 /// The attempts of a node that runs a task and has begun; the last one is the present one.
 fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
-    if node.node.is_parent() {
+    if node.node.task().is_none() {
         return Vec::new();
     }
     let earlier = node.earlier.iter().zip(0..).map(|(attempt, number)| Attempt {
@@ -177,7 +177,7 @@ fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
     });
     let counts = view.counts(node.node.id());
     let phase = match node.phase {
-        NodePhase::Waiting | NodePhase::Queued => None,
+        NodePhase::Waiting | NodePhase::Queued | NodePhase::Skipped => None,
         NodePhase::Running
             if counts.as_ref().is_some_and(|counts| counts.running + counts.settling + counts.succeeded > 0) =>
         {
