@@ -145,6 +145,11 @@ impl FlowDriver {
         let mut turn = tokio::time::interval(self.host.lease.beat * BEATS);
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         turn.reset();
+        if let Ok(asked) = requests.try_recv()
+            && self.heard(Some(asked)).await?
+        {
+            return Ok(None);
+        }
         loop {
             loop {
                 match self.flow.change(Flow::next_action) {
@@ -156,20 +161,8 @@ impl FlowDriver {
             }
             tokio::select! {
                 biased;
-                request = requests.recv() => match request {
-                    Some(Request::Abort { cause, principal, heard }) => {
-                        let event = FlowEvent::AbortRequested { cause, principal };
-                        let wanted = self.flow().check(&event).is_ok();
-                        if wanted {
-                            self.take_in(vec![event]).await?;
-                        }
-                        // An asker that has gone away need not hear it.
-                        let _ = heard.send(());
-                    }
-                    Some(Request::Leave) | None => {
-                        self.leave().await;
-                        return Ok(None);
-                    }
+                request = requests.recv() => if self.heard(request).await? {
+                    return Ok(None);
                 },
                 _ = turn.tick() => self.make_sure().await?,
                 Some(first) = self.tasks.join_next() => {
@@ -179,6 +172,25 @@ impl FlowDriver {
                     }
                     self.answered(events).await?;
                 }
+            }
+        }
+    }
+
+    /// Takes in what somebody asks for; whether it was to leave the execution.
+    async fn heard(&mut self, request: Option<Request>) -> Result<bool, FlowError> {
+        match request {
+            Some(Request::Abort { cause, principal, heard }) => {
+                let event = FlowEvent::AbortRequested { cause, principal };
+                if self.flow().check(&event).is_ok() {
+                    self.take_in(vec![event]).await?;
+                }
+                // An asker that has gone away need not hear it.
+                let _ = heard.send(());
+                Ok(false)
+            }
+            Some(Request::Leave) | None => {
+                self.leave().await;
+                Ok(true)
             }
         }
     }

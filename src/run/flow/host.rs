@@ -261,10 +261,12 @@ impl Shared {
             if flow.finished().is_some() || flow.abort().is_some() {
                 return Ok(());
             }
-            self.clone().begin(id.clone()).await?;
-        }
-        if self.ask_to_abort(id, cause, principal).await {
-            return Ok(());
+            // The first thing that its driver hears: nothing is begun to be ended.
+            let (request, hears) = abort_request(cause, principal);
+            self.clone().begin(id.clone(), Some(request)).await?;
+            if matches!(tokio::time::timeout(HEARING, hears).await, Ok(Ok(()))) {
+                return Ok(());
+            }
         }
         Err(ViewError::Moving { name: id.name.clone() })
     }
@@ -303,27 +305,33 @@ impl Shared {
     /// Asks whoever drives the execution here to end it; whether that is in its journal now.
     async fn ask_to_abort(&self, id: &WorkflowExecutionIdentifier, cause: &str, principal: &str) -> bool {
         let Some(requests) = self.live().get(&key(id)).map(|live| live.requests.clone()) else { return false };
-        let (heard, hears) = oneshot::channel();
-        let request = Request::Abort { cause: cause.to_owned(), principal: principal.to_owned(), heard };
+        let (request, hears) = abort_request(cause, principal);
         let asked = async { requests.send(request).await.is_ok() && hears.await.is_ok() };
         tokio::time::timeout(HEARING, asked).await.unwrap_or(false)
     }
 
-    /// Drives an execution here, from where its journal ends. Returns when it is known that it can be.
-    pub(super) async fn begin(self: Arc<Self>, id: WorkflowExecutionIdentifier) -> Result<(), ViewError> {
+    /// Drives an execution here, from where its journal ends; `asked` is looked at before anything else. Returns when it is
+    /// known that it can be.
+    pub(super) async fn begin(
+        self: Arc<Self>,
+        id: WorkflowExecutionIdentifier,
+        asked: Option<Request>,
+    ) -> Result<(), ViewError> {
         let host = &self.host;
         let stored = view::read(host.ports.store.as_ref(), &host.root.flow(&id), &id).await?;
         if stored.flow.finished().is_some() {
             self.clean(&id).await;
         } else {
-            self.drive_here(id, stored);
+            self.drive_here(id, stored, asked);
         }
         Ok(())
     }
 
     /// Drives an execution here from where `stored` ends, unless it is driven here already.
-    pub(super) fn drive_here(self: Arc<Self>, id: WorkflowExecutionIdentifier, stored: Stored) {
+    pub(super) fn drive_here(self: Arc<Self>, id: WorkflowExecutionIdentifier, stored: Stored, asked: Option<Request>) {
         let (requests, mut requested) = mpsc::channel(16);
+        // The channel is empty, and has room.
+        let _ = asked.map(|asked| requests.try_send(asked));
         let progress = Progress::default();
         let (record, flow) = (stored.record.clone(), SharedFlow::new(stored.flow.clone()));
         {
@@ -386,6 +394,12 @@ impl Shared {
             tracing::warn!(%error, "the mark of an execution that is over stays for now");
         }
     }
+}
+
+/// The request for an end, and what hears when it is in the journal.
+fn abort_request(cause: &str, principal: &str) -> (Request, oneshot::Receiver<()>) {
+    let (heard, hears) = oneshot::channel();
+    (Request::Abort { cause: cause.to_owned(), principal: principal.to_owned(), heard }, hears)
 }
 
 /// Takes an execution from the list of those that are driven here, when it is dropped.

@@ -51,7 +51,7 @@ impl Shared {
         let making = Making { shared: self.clone(), key: key(&id) };
         self.make(&id, &stored.record, making).await?;
         // From here on it exists, and nothing that fails may say otherwise.
-        self.clone().drive_here(id, stored);
+        self.clone().drive_here(id, stored, None);
         Ok(())
     }
 

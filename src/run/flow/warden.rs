@@ -124,7 +124,7 @@ impl Shared {
 
     /// Takes up an execution that nobody drives; one that was never completely made leaves only marks, which go.
     async fn adopt(self: &Arc<Self>, id: WorkflowExecutionIdentifier, old: bool, seen: &mut Seen) {
-        match self.clone().begin(id.clone()).await {
+        match self.clone().begin(id.clone(), None).await {
             Ok(()) => {
                 tracing::info!(execution = id.name, "taken up");
                 seen.taken_up();
