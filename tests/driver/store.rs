@@ -63,7 +63,7 @@ impl FaultyStore {
     fn fault(&self, operation: &'static str, key: &str) -> Option<Fault> {
         let mut rules = self.rules.lock().unwrap();
         // Of two rules for one call the later one is for what the earlier one leaves.
-        let due = |rule: &&mut Rule| rule.skip + rule.count > 0;
+        let due = |rule: &&mut Rule| rule.skip > 0 || rule.count > 0;
         let of = |rule: &&mut Rule| rule.operation == operation && key.contains(&rule.part);
         let rule = rules.iter_mut().filter(due).find(of)?;
         if rule.skip > 0 {

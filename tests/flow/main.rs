@@ -14,4 +14,5 @@ mod steps;
 #[path = "../driver/store.rs"]
 #[allow(dead_code)]
 mod store;
+mod views;
 mod world;

@@ -253,12 +253,16 @@ async fn a_child_that_fails_fails_its_execution_in_its_own_words() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_inputs_are_fetched_over_http() {
-    let mut peer = Peer::with_workflow(World::new()).await;
+    let (mut peer, line) = Peer::on_a_line(World::new()).await;
     // No child is started for them: the list is empty, and the launch plan's own input is large by its hash.
     let large = Literal { hash: "h".repeat(9 << 20), ..make::collection(Vec::new()) };
     create(&mut peer, "e", inputs(large.clone())).await.unwrap();
     let request = WorkflowExecutionGetDataRequest { id: Some(id("e")) };
+    for _ in 0..2 {
+        peer.admin.get_execution_data(request.clone()).await.unwrap();
+    }
     let data = peer.admin.get_execution_data(request).await.unwrap().into_inner();
+    assert_eq!(line.count("put_new", "executions/p/d/e/inputs.pb"), 1, "they are put there once");
     assert_eq!(data.full_inputs, None);
     let blob = data.inputs.unwrap();
     assert!(!blob.url.contains('?') && blob.url.starts_with(&format!("http://{}/", peer.addr())), "{}", blob.url);
@@ -266,6 +270,29 @@ async fn large_inputs_are_fetched_over_http() {
     let (code, body) = peer.http(&format!("GET {path} HTTP/1.1\r\n"), b"").await;
     assert_eq!((code, body.len() as i64), (200, blob.bytes));
     assert_eq!(LiteralMap::decode(body.as_slice()).unwrap(), inputs(large));
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_never_change_are_read_once() {
+    let (mut peer, line) = Peer::on_a_line(World::new()).await;
+    create(&mut peer, "e", three()).await.unwrap();
+    reaches(&peer, "e", Phase::Succeeded).await;
+    let mut gets = Vec::new();
+    for _ in 0..3 {
+        let request = WorkflowExecutionGetDataRequest { id: Some(id("e")) };
+        assert_eq!(peer.admin.get_execution_data(request).await.unwrap().into_inner().full_outputs, Some(due()));
+        for node in ["n0", "n1"] {
+            let request = NodeExecutionGetDataRequest { id: Some(node_id("e", node)) };
+            let data = peer.admin.get_node_execution_data(request).await.unwrap().into_inner();
+            assert_eq!(
+                data.full_outputs.unwrap().literals["o0"],
+                due().literals[if node == "n0" { "o0" } else { "o1" }]
+            );
+        }
+        gets.push(line.count("get", "executions/p/d/e/"));
+    }
+    assert!(gets[0] == gets[1] && gets[1] == gets[2], "{gets:?}");
     peer.stop().await;
 }
 

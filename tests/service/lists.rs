@@ -15,7 +15,7 @@ use super::world::{World, eventually, id, single_task};
 
 fn domain(name: &str) -> Option<NamedEntityIdentifier> {
     let (project, domain) = ("p".to_owned(), "d".to_owned());
-    Some(NamedEntityIdentifier { project, domain, name: name.to_owned() })
+    Some(NamedEntityIdentifier { project, domain, name: name.to_owned(), ..Default::default() })
 }
 
 fn list(filters: &str, sort: Option<(&str, Direction)>, limit: u32) -> ResourceListRequest {

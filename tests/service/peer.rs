@@ -1,11 +1,13 @@
 //! A service at work, and its clients.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use batchmap::idl::admin::{
     LaunchPlanCreateRequest, LaunchPlanSpec, TaskCreateRequest, TaskSpec, WorkflowCreateRequest, WorkflowSpec,
 };
 use batchmap::idl::core::{Identifier, ResourceType, TaskTemplate, WorkflowTemplate};
+use batchmap::run::Ports;
 use batchmap::run::flow::Host;
 use batchmap::service::rpc::admin_service_client::AdminServiceClient;
 use batchmap::service::rpc::data_proxy_service_client::DataProxyServiceClient;
@@ -16,6 +18,7 @@ use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use super::line::Line;
 use super::world::{PATIENT, World, identifier, mapped_task, single_task, template};
 
 pub type Admin = AdminServiceClient<Channel>;
@@ -71,9 +74,20 @@ impl Peer {
 
     /// With the two tasks, the workflow and its launch plan registered.
     pub async fn with_workflow(world: World) -> Peer {
-        let mut peer = Peer::start(world).await;
-        peer.register().await;
-        peer
+        Peer::start(world).await.registered().await
+    }
+
+    async fn registered(mut self) -> Peer {
+        self.register().await;
+        self
+    }
+
+    /// The same, and the line by which it reaches the bucket.
+    pub async fn on_a_line(world: World) -> (Peer, Arc<Line>) {
+        let line = world.line();
+        let store = line.clone();
+        let on_it = |host: Host| Host { ports: Ports { store, ..host.ports }, ..host };
+        (Peer::with_host(world, on_it).await.registered().await, line)
     }
 
     /// Registers the two tasks, the workflow and its launch plan.

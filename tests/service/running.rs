@@ -20,7 +20,7 @@ fn three() -> LiteralMap {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_flytekit_reads_is_there_while_nodes_run() {
-    let mut peer = Peer::with_workflow(World::endless()).await;
+    let (mut peer, line) = Peer::on_a_line(World::endless()).await;
     let request = ExecutionCreateRequest {
         project: "p".to_owned(),
         domain: "d".to_owned(),
@@ -71,6 +71,13 @@ async fn what_flytekit_reads_is_there_while_nodes_run() {
         closure.phase() == TaskPhase::Running && closure.metadata.unwrap().external_resources.len() == 3
     })
     .await;
+    // Nobody has to read a journal for that: the driver is here.
+    let lists = line.count("list", "/journal");
+    for _ in 0..3 {
+        let request = TaskExecutionGetRequest { id: Some(task_id.clone()) };
+        peer.admin.get_task_execution(request).await.unwrap();
+    }
+    assert_eq!(line.count("list", "/journal"), lists);
     let request = TaskExecutionGetDataRequest { id: Some(task_id) };
     let data = peer.admin.get_task_execution_data(request).await.unwrap().into_inner();
     assert_eq!((data.full_inputs, data.full_outputs), (Some(three()), Some(LiteralMap::default())));

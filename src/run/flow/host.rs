@@ -15,7 +15,7 @@ use super::driving::Driving;
 use super::known::Known;
 use super::lease::{self, Lease};
 use super::log::LogError;
-use super::shared::{Progress, SharedFlow};
+use super::shared::{self, Ended, Progress, SharedFlow};
 use super::turns::Turns;
 use super::view::{self, FlowView, Stored, ViewError};
 use crate::aws::batch::Definition;
@@ -129,6 +129,7 @@ pub(super) struct Shared {
     /// Executions that are being made here: their marks are there, and they are not yet.
     making: Mutex<BTreeSet<Key>>,
     known: Known,
+    ended: Ended,
     /// Room for literals in memory.
     pub(super) room: Semaphore,
     pub(super) stopping: CancellationToken,
@@ -153,8 +154,10 @@ impl Flows {
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let pool = LocalPoolHandle::new(threads);
-        let (known, room) = (Known::new(), Semaphore::new(ROOM));
-        let shared = Arc::new(Shared { host: Arc::new(host), live, making, known, room, stopping, tasks, pool });
+        let (ended, room) = (shared::room(), Semaphore::new(ROOM));
+        let known = Known::new(ended.clone());
+        let host = Arc::new(host);
+        let shared = Arc::new(Shared { host, live, making, known, ended, room, stopping, tasks, pool });
         let warden = Mutex::new(Some(tokio::spawn(shared.clone().watch())));
         Flows { shared, warden }
     }
@@ -332,7 +335,7 @@ impl Shared {
         let (requests, mut requested) = mpsc::channel(16);
         // The channel is empty, and has room.
         let _ = asked.map(|asked| requests.try_send(asked));
-        let progress = Progress::default();
+        let progress = Progress::new(self.ended.clone());
         let (record, flow) = (stored.record.clone(), SharedFlow::new(stored.flow.clone()));
         {
             let mut live = self.live();

@@ -6,6 +6,7 @@ use prost::Message;
 
 use super::host::{Key, key};
 use super::log;
+use super::shared::Ended;
 use super::view::{self, FlowView, ViewError};
 use crate::aws::store::Store;
 use crate::idl::core::WorkflowExecutionIdentifier;
@@ -34,11 +35,15 @@ struct Read {
 type Slot = Arc<tokio::sync::Mutex<Option<Read>>>;
 
 /// What was read.
-pub(super) struct Known(Mutex<Recent<Key, Slot>>);
+pub(super) struct Known {
+    slots: Mutex<Recent<Key, Slot>>,
+    /// What was driven here of them.
+    ended: Ended,
+}
 
 impl Known {
-    pub(super) fn new() -> Self {
-        Known(Mutex::new(Recent::new(ROOM)))
+    pub(super) fn new(ended: Ended) -> Self {
+        Known { slots: Mutex::new(Recent::new(ROOM)), ended }
     }
 
     /// An execution that was driven here to its end.
@@ -74,7 +79,7 @@ impl Known {
             None => {
                 let stored = view::read(store, &root, id).await?;
                 let records = stored.records.len() as u64;
-                let view = Arc::new(stored.view());
+                let view = Arc::new(stored.view(self.ended.clone()));
                 self.recent().put(key, slot.clone(), weight(&view));
                 *read = Some(Read { view: view.clone(), records });
                 return Ok(view);
@@ -95,7 +100,7 @@ impl Known {
     }
 
     fn recent(&self) -> std::sync::MutexGuard<'_, Recent<Key, Slot>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

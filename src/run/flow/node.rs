@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Host;
 use super::host::Shared;
+use super::shared::{Running, Standing};
 use super::values::Values;
 use super::view::{self, ViewError};
 use crate::aws::batch::BatchError;
@@ -16,6 +17,7 @@ use crate::idl::core::{Literal, LiteralMap, WorkflowExecutionIdentifier};
 use crate::idl::make;
 use crate::idl::record::TaskRecord;
 use crate::map::event::{Decision, Source};
+use crate::map::execution::Execution;
 use crate::map::flyte::{self, Outline, Shape};
 use crate::map::layout::Root;
 use crate::map::policy::Origin;
@@ -66,15 +68,6 @@ enum Begun {
     Driver(Box<Driver>),
     /// Its lists are empty: nothing is run, and these are the outputs.
     Nothing(LiteralMap),
-}
-
-/// How a node goes, for whoever asks.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Standing {
-    /// Its counts, once its map execution has a driver here.
-    pub counts: Option<Summary>,
-    /// What keeps it from going on, in words, until it does.
-    pub trouble: Option<String>,
 }
 
 /// How a node ended.
@@ -298,31 +291,36 @@ impl Node {
             Ok(Control::Abort { reason }) if driver.execution().decision().is_none() => driver.abort_first(&reason)?,
             _ => {}
         }
-        let mut counts = driver.progress();
-        show(standing, counts.borrow_and_update().clone());
+        let (mut counts, shown) = (driver.progress(), driver.shown());
+        show(standing, counts.borrow_and_update().clone(), &shown);
         let ended = tokio::select! {
             ended = driver.run(control) => ended?,
-            never = pass_on(counts, standing) => match never {},
+            never = pass_on(counts, &shown, standing) => match never {},
         };
         match ended {
             Ended::Detached => Ok(NodeEnd::Left),
             Ended::Finished(decision) => {
                 let summary = driver.execution().summary();
-                show(standing, summary.clone());
+                show(standing, summary.clone(), &driver.shown());
                 self.end_of(&root, &driver, &decision, &summary).await
             }
         }
     }
 }
 
-fn show(standing: &watch::Sender<Standing>, counts: Summary) {
-    standing.send_replace(Standing { counts: Some(counts), trouble: None });
+fn show(standing: &watch::Sender<Standing>, counts: Summary, shown: &watch::Receiver<Arc<Execution>>) {
+    let running = Some(Running { counts, shown: shown.clone() });
+    standing.send_replace(Standing { running, trouble: None });
 }
 
 /// Passes the counts on for as long as the driver runs.
-async fn pass_on(mut counts: watch::Receiver<Summary>, standing: &watch::Sender<Standing>) -> std::convert::Infallible {
+async fn pass_on(
+    mut counts: watch::Receiver<Summary>,
+    shown: &watch::Receiver<Arc<Execution>>,
+    standing: &watch::Sender<Standing>,
+) -> std::convert::Infallible {
     while counts.changed().await.is_ok() {
-        show(standing, counts.borrow_and_update().clone());
+        show(standing, counts.borrow_and_update().clone(), shown);
     }
     std::future::pending().await
 }

@@ -7,8 +7,9 @@ use futures::future::LocalBoxFuture;
 use tokio::sync::{mpsc, watch};
 
 use super::drive::{Answer, FlowDriver};
-use super::node::{self, Node, NodeEnd as Driven, Standing};
+use super::node::{self, Node, NodeEnd as Driven};
 use super::plan::{self, Child, Looked};
+use super::shared::Standing;
 use super::values::Values;
 use crate::aws::store::StoreError;
 use crate::idl::core::WorkflowExecutionIdentifier;
@@ -78,7 +79,7 @@ impl FlowDriver {
             return;
         }
         let (standing, watched) = watch::channel(Standing::default());
-        self.progress.begin(&node, watched);
+        self.progress.begin(&node, &execution, watched);
         let id = self.record.id.clone().unwrap_or_default();
         let turn = format!("{}/{}/{}", id.project, id.domain, id.name);
         let run = Node {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::log::{self, LogError, Record};
-use super::shared::Progress;
+use super::shared::{Ended, Progress};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::FlowRecord;
+use crate::map::execution::Execution;
 use crate::map::layout::flyte::{FLYTE_VERSION, FlowRoot};
 use crate::map::summary::Summary;
 use crate::map::workflow::{Flow, Graph, IllegalEvent};
@@ -25,12 +26,17 @@ pub struct FlowView {
 impl FlowView {
     /// The counts of a node that runs on this server, by its unique id.
     pub fn counts(&self, node: &str) -> Option<Summary> {
-        self.progress.of(node)?.counts
+        self.progress.of(node)
     }
 
     /// What keeps a node that runs on this server from going on, in words; nothing while it does.
     pub fn trouble(&self, node: &str) -> Option<String> {
-        self.progress.of(node)?.trouble
+        self.progress.trouble(node)
+    }
+
+    /// The map execution of this id, which `node` runs or ran: if it is, or was, driven by this server, and not too long ago.
+    pub fn execution(&self, node: &str, id: &str) -> Option<Arc<Execution>> {
+        self.progress.execution(node, id)
     }
 
     /// When the last record of its journal was written, in milliseconds since 1970; its creation where there is none.
@@ -91,8 +97,9 @@ impl Stored {
         Ok(Stored { record: Arc::new(record), flow, records: Vec::new() })
     }
 
-    pub(super) fn view(self) -> FlowView {
-        FlowView { record: self.record, flow: self.flow, progress: Progress::default() }
+    /// What clients are shown; `ended` is what this server has driven.
+    pub(super) fn view(self, ended: Ended) -> FlowView {
+        FlowView { record: self.record, flow: self.flow, progress: Progress::new(ended) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What AWS Batch holds of a node, child by child: the external resources of its task execution.
 //!
-//! They are read from the journal of the node's map execution, whichever server drives it. A client asks every second or
-//! so, and a journal may be long: what was read is kept, for good once the execution is over.
+//! Where this server drives the node's map execution, its machine tells them; else they are read from its journal. A
+//! client asks every second or so, and a journal may be long: what was read is kept, for good once the execution is over.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -153,7 +153,7 @@ fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The children of a map, by index, or the arrays of one with more than [`MOST`].
-fn resources(execution: &Execution) -> Vec<ExternalResourceInfo> {
+pub(super) fn resources(execution: &Execution) -> Vec<ExternalResourceInfo> {
     match usize::try_from(execution.outcomes().size()) {
         Ok(size) if size <= MOST => children(execution, size),
         _ => arrays(execution),

@@ -2,9 +2,9 @@
 
 use tonic::Status;
 
-use super::Executions;
 use super::nodes::node_of;
 use super::show::{duration, execution_error, timestamp};
+use super::{Executions, children};
 use crate::idl::admin::task_execution_closure::OutputResult;
 use crate::idl::admin::{
     Reason, TaskExecution, TaskExecutionClosure, TaskExecutionGetRequest, TaskExecutionList, TaskExecutionListRequest,
@@ -78,7 +78,7 @@ impl Executions {
             (_, Some(error)) => Some(OutputResult::Error(execution_error(error))),
             _ => None,
         };
-        let external_resources = self.external_resources(attempt).await;
+        let external_resources = self.external_resources(view, node, attempt).await;
         let updated_ms = attempt.ended_ms.or(attempt.started_ms).unwrap_or_else(|| view.updated_ms());
         let reason = attempt.trouble.clone().or_else(|| attempt.counts.as_ref().map(words));
         let closure = TaskExecutionClosure {
@@ -117,15 +117,24 @@ impl Executions {
 
 impl Executions {
     /// What AWS Batch holds, or held, of an attempt.
-    async fn external_resources(&self, attempt: &Attempt<'_>) -> Vec<ExternalResourceInfo> {
+    async fn external_resources(
+        &self,
+        view: &FlowView,
+        node: &NodeView<'_>,
+        attempt: &Attempt<'_>,
+    ) -> Vec<ExternalResourceInfo> {
         let Some(execution) = attempt.execution else { return Vec::new() };
         let host = self.flows.host();
-        let root = Root::new(&host.prefix, execution);
-        let read = self.children.of(&host.ports.store, &root, attempt.ended_ms.is_some()).await;
+        let mut resources = match view.execution(node.node.id(), execution) {
+            Some(execution) => children::resources(&execution),
+            None => {
+                let root = Root::new(&host.prefix, execution);
+                Vec::clone(&*self.children.of(&host.ports.store, &root, attempt.ended_ms.is_some()).await)
+            }
+        };
         // The journal tells what AWS Batch holds, and the driver how much of it waits there for room.
         let waiting = attempt.counts.as_ref().is_none_or(|counts| counts.running == 0 || counts.queued > 0);
         let held = if waiting { Phase::Queued } else { Phase::Running };
-        let mut resources = Vec::clone(&read);
         for told in resources.iter_mut().filter(|told| told.phase() == Phase::Undefined) {
             told.set_phase(held);
         }
