@@ -13,7 +13,7 @@ use batchmap::aws::store::{Page, Store, StoreError};
 use batchmap::idl::core::LiteralMap;
 use batchmap::idl::make;
 use batchmap::idl::record::FlowRecord;
-use batchmap::map::layout::flyte::{FlyteRoot, Kind};
+use batchmap::map::layout::flyte::{FlyteRoot, Kind, REMOVED_VERSION};
 use batchmap::run::flow::{CreateError, Flows, ViewError};
 use batchmap::run::gc::{self, Options, Report, State, Why};
 use bytes::Bytes;
@@ -120,6 +120,35 @@ async fn what_runs_is_young_or_was_not_asked_for_stays_with_its_nodes() {
     // Its nodes go with it, whatever their own ends.
     let report = gc(&world, &Options { states: [State::Aborted].into(), ..now }).await;
     assert_eq!((gone(&report), report.removed.len(), keys(&world)), (vec!["p/d/e"], 1, BTreeSet::new()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_that_runs_recovers_or_has_made_stays() {
+    let world = World::endless();
+    let (flows, _) = world.open("first", PATIENT);
+    flows.create(record("parent")).await.unwrap();
+    eventually("a job", async || world.batch.submits() == 1).await;
+    // A launch plan's node has the name of the execution that it has made where this one has a map execution.
+    let made = world.map_executions().into_iter().next().unwrap();
+    for name in ["old", &made] {
+        flows.create(record(name)).await.unwrap();
+        flows.abort(&id(name), "enough", "me").await.unwrap();
+        ended(&flows, name).await;
+    }
+    flows.create(FlowRecord { recovers: Some(id("old")), ..record("new") }).await.unwrap();
+    let now = Options { older_than: Duration::ZERO, ..options() };
+    let report = gc(&world, &now).await;
+    assert_eq!(gone(&report), [""; 0]);
+    assert_eq!(why(&report, "p/d/old"), &Why::UsedBy("p/d/new".to_owned()));
+    assert_eq!(why(&report, &format!("p/d/{made}")), &Why::UsedBy("p/d/parent".to_owned()));
+    for name in ["parent", "new"] {
+        flows.abort(&id(name), "enough", "me").await.unwrap();
+        ended(&flows, name).await;
+    }
+    eventually("the marks to go", async || world.keys("running/").is_empty()).await;
+    flows.stop().await;
+    assert_eq!(gone(&gc(&world, &now).await).len(), 4);
+    assert_eq!(keys(&world), BTreeSet::new());
 }
 
 /// Their files may be anybody's, and so may what was uploaded.
@@ -307,7 +336,7 @@ async fn one_that_takes_values_over_keeps_their_files_or_does_not_take_them() {
     let (mut taken, mut refused, mut make, mut last) = (0, 0, 0, 20);
     while make <= last {
         let reach = last;
-        for copy in (make..=reach).step_by(if make % 4 == 0 { 1 } else { 5 }) {
+        for copy in (make..=reach).step_by(if make % 12 == 0 { 1 } else { 7 }) {
             let memory = MemoryStore::new("bucket");
             for (key, body) in &old {
                 memory.put(key, body.clone()).await.unwrap();
@@ -333,7 +362,24 @@ async fn one_that_takes_values_over_keeps_their_files_or_does_not_take_them() {
                 refused += 1;
             }
         }
-        make += 1;
+        make += 3;
     }
     assert!(taken > 5 && refused > 5 && last > 20, "{taken} taken, {refused} not, of {last} calls");
+}
+
+/// `gc` marks a record before it removes anything: from then on nothing of it is taken over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_recovers_one_that_is_being_removed_runs_everything_itself() {
+    let world = old_success().await;
+    let before = world.batch.submits();
+    let (flows, _) = world.open("second", PATIENT);
+    flows.create(FlowRecord { recovers: Some(id("e")), ..record("taken") }).await.unwrap();
+    assert_done(&world, &flows, "taken").await;
+    assert_eq!(world.batch.submits(), before, "all is taken over from what is there");
+    let mark = FlowRecord { version: REMOVED_VERSION, id: Some(id("e")), ..FlowRecord::default() };
+    put(&world, &world.root.flow(&id("e")).spec(), mark.encode_to_vec()).await;
+    flows.create(FlowRecord { recovers: Some(id("e")), ..record("alone") }).await.unwrap();
+    assert_done(&world, &flows, "alone").await;
+    assert_eq!(world.batch.submits(), before + 2);
+    flows.stop().await;
 }

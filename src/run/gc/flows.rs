@@ -104,6 +104,15 @@ async fn look(store: &dyn Store, root: &FlyteRoot, key: &FlowKey) -> Result<Opti
 }
 
 impl FoundFlow {
+    /// Executions that one which is not over needs: the one that it recovers, and those that its nodes have made of launch
+    /// plans, whose names stand where others have map executions.
+    fn uses<'f>(&'f self, own: &'f FlowKey) -> impl Iterator<Item = FlowKey> + 'f {
+        let (project, domain, _) = own;
+        let made = self.executions.iter().map(|name| (project.clone(), domain.clone(), name.clone()));
+        let all = made.chain(self.recovers.clone());
+        all.filter(|_| self.standing == Standing::Running)
+    }
+
     fn take(&mut self, stored: Stored) {
         self.standing = match stored.flow.finished() {
             None => Standing::Running,
@@ -162,14 +171,14 @@ impl Gc<'_> {
 
     /// Chooses what goes by age and state, but for what one that runs recovers, and what has a node that is not over.
     pub(super) fn choose_flows(&mut self) {
-        let recovered: BTreeMap<&FlowKey, &FlowKey> =
-            self.flows.iter().filter_map(|(key, flow)| Some((flow.recovers.as_ref()?, key))).collect();
+        let uses = self.flows.iter().flat_map(|(key, flow)| flow.uses(key).map(move |used| (used, key)));
+        let used: BTreeMap<FlowKey, &FlowKey> = uses.collect();
         let mut chosen = BTreeSet::new();
         let mut kept = Vec::new();
         for (key, flow) in &self.flows {
             match self.reason_to_keep_flow(flow) {
                 Some(why) => kept.push(Kept { id: shown(key), why }),
-                None => match recovered.get(key) {
+                None => match used.get(key) {
                     Some(by) => kept.push(Kept { id: shown(key), why: Why::UsedBy(shown(by)) }),
                     None => drop(chosen.insert(key.clone())),
                 },
