@@ -282,7 +282,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("a/b");
         std::fs::create_dir_all(&deep).unwrap();
-        let text = "bucket = 'file-bucket'\nqueue = 'file'\nregion = 'file'\nassign_public_ip = false\n";
+        let text = "bucket = 'file-bucket'\nqueue = 'file'\nregion = 'file'\nassign_public_ip = false\n[serve]\ntls_cert = 'c'\n";
         std::fs::write(folder.path().join(FILE), text).unwrap();
         let variables = environment(&[("BATCHMAP_QUEUE", "env"), ("BATCHMAP_REGION", "env"), ("BATCHMAP_PREFIX", "")]);
         let target = aws(resolve(&args(&["--region", "flag"]), &deep, variables));

@@ -3,8 +3,9 @@
 //! ```text
 //! flytekit ──gRPC──► admin ──► entities: registered tasks, workflows, launch plans (S3)
 //!     │                └─────► executions ──► run::flow: one driver a workflow, one map execution a node
-//!     └──HTTP──► data: files behind signed addresses; health, metrics
+//!     └──HTTP──► data: files behind signed addresses; pages, health, metrics
 //! ```
+//! Before all of them stand `tls` and `auth`, where they are asked for.
 //!
 //! All state is in the bucket, so that any server of it answers the same.
 

@@ -104,7 +104,11 @@ impl Access {
         let certificates = certificates(cert, key)?;
         let roster = tokens.as_ref().map(roster).transpose()?;
         let open_metrics = args.open_metrics || table.auth.open_metrics;
-        let public_url = args.public_url.clone().or(table.public_url).map(|url| address(&url)).transpose()?;
+        let told = match (&args.public_url, table.public_url) {
+            (Some(url), _) => Some(("--public-url".to_owned(), url.clone())),
+            (None, url) => url.map(|url| (format!("{}: serve.public_url", place.display()), url)),
+        };
+        let public_url = told.map(|(setting, url)| address(&setting, &url)).transpose()?;
         let face = Face { tls: certificates.is_some(), public_url, roster, open_metrics };
         Ok(Access { face, certificates, tokens_file: tokens })
     }
@@ -231,11 +235,11 @@ fn shown(file: &NamedFile, problem: &str) -> String {
 }
 
 /// What addresses begin with: no path, for clients put their own after it.
-fn address(url: &str) -> Result<String, Failure> {
+fn address(setting: &str, url: &str) -> Result<String, Failure> {
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
     let host = host.strip_suffix('/').unwrap_or(host);
     if host.is_empty() || host.contains(|c: char| "/?#@".contains(c) || c.is_whitespace()) {
-        return Err(Failure::input(format!("--public-url is {url:?}: give it as https://HOST or https://HOST:PORT")));
+        return Err(Failure::input(format!("{setting} is {url:?}: give it as https://HOST or https://HOST:PORT")));
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
@@ -321,6 +325,7 @@ mod tests {
         for (text, words) in [
             ("[serve]\ntls_crt = 'x'\n", "serve.tls_crt: unknown field"),
             ("[serve.auth]\nopen_metrics = 'x'\n", "serve.auth.open_metrics: invalid type"),
+            ("[serve]\npublic_url = 'x'\n", "batchmap.toml: serve.public_url is \"x\": give it as https://HOST"),
             ("serve = 3\n", "batchmap.toml: serve: invalid type"),
             ("[serve.auth]\ntokens_file = 'none'\n", "batchmap.toml: serve.auth.tokens_file is "),
         ] {

@@ -24,6 +24,8 @@ mod values;
 mod view;
 mod warden;
 
+pub(in crate::run) use self::log::{Record, read as read_log};
+pub(in crate::run) use self::view::{Stored, read as read_flow};
 pub use driving::Driving;
 pub use host::{CreateError, Definitions, Flows, Host};
 pub use lease::Lease;

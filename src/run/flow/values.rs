@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::aws::store::{Store, StoreError};
-use crate::idl::core::{Binding, LiteralMap};
+use crate::idl::core::{Binding, LiteralMap, WorkflowExecutionIdentifier};
 use crate::idl::record::FlowRecord;
 use crate::map::layout::flyte::FlowRoot;
 use crate::map::policy::Origin;
@@ -103,8 +103,12 @@ impl Values {
             && let Some(outputs) = self.left_by(&old, name).await?
         {
             self.store.put(&self.root.outputs(name), outputs).await?;
-            let source = self.record.recovers.as_ref().map(|id| id.name.clone()).unwrap_or_default();
-            return Ok(FlowEvent::NodeReused { node, source });
+            // `gc` takes the record away first, and looks for the values of others then: one of the two sees the other.
+            if let Some(id) = &self.record.recovers
+                && is_there(self.store.as_ref(), &old, id).await?
+            {
+                return Ok(FlowEvent::NodeReused { node, source: id.name.clone() });
+            }
         }
         if let Some(block) = known.branch() {
             return Ok(match decide(block, &inputs) {
@@ -184,6 +188,15 @@ impl Values {
         }
         let bound = resolve(bindings, |node, var| known.get(node)?.literals.get(var));
         Ok(bound.map_err(|error| error.node_error()))
+    }
+}
+
+/// Whether an execution is still there.
+async fn is_there(store: &dyn Store, root: &FlowRoot, id: &WorkflowExecutionIdentifier) -> Result<bool, StoreError> {
+    match super::view::read_record(store, root, id).await {
+        Ok(_) => Ok(true),
+        Err(super::ViewError::Store(error)) => Err(error),
+        Err(_) => Ok(false),
     }
 }
 

@@ -9,7 +9,7 @@ use super::shared::{Ended, Progress};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::FlowRecord;
 use crate::map::execution::Execution;
-use crate::map::layout::flyte::{FLYTE_VERSION, FlowRoot};
+use crate::map::layout::flyte::{FLYTE_VERSION, FlowRoot, REMOVED_VERSION};
 use crate::map::summary::Summary;
 use crate::map::workflow::{Flow, Graph, IllegalEvent};
 
@@ -84,7 +84,7 @@ pub enum ViewError {
 }
 
 /// An execution as the bucket has it.
-pub(super) struct Stored {
+pub(in crate::run) struct Stored {
     pub record: Arc<FlowRecord>,
     pub flow: Arc<Flow>,
     pub records: Vec<Record>,
@@ -130,16 +130,17 @@ pub(super) async fn read_record(
         Err(StoreError::NotFound { .. }) => return Err(ViewError::Unknown { project, domain, name }),
         Err(error) => return Err(error.into()),
     };
-    let unreadable = |problem: String| ViewError::Unreadable { name: name.clone(), problem };
+    let unreadable = |problem: String| ViewError::Unreadable { name: id.name.clone(), problem };
     let record = FlowRecord::decode(body).map_err(|error| unreadable(error.to_string()))?;
     match record.version {
         FLYTE_VERSION => Ok(Arc::new(record)),
+        REMOVED_VERSION => Err(ViewError::Unknown { project, domain, name: id.name.clone() }),
         other => Err(unreadable(format!("its format is {other}, and this batchmap knows {FLYTE_VERSION}"))),
     }
 }
 
 /// Reads an execution and replays its journal.
-pub(super) async fn read(
+pub(in crate::run) async fn read(
     store: &dyn Store,
     root: &FlowRoot,
     id: &crate::idl::core::WorkflowExecutionIdentifier,
