@@ -6,6 +6,7 @@ mod abort;
 #[allow(dead_code)]
 mod batch;
 mod crash;
+mod kinds;
 mod lease;
 mod line;
 mod outage;
