@@ -6,6 +6,8 @@
 //!   bind inputs, drive a node, stop one, bind outputs: each a task ── its answer
 //! ```
 
+mod children;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +20,7 @@ use super::Host;
 use super::host::Shared;
 use super::log::{Log, LogError};
 use super::node::{self, Job, NodeEnd as Driven};
-use super::plan::{self, Child, Looked};
+use super::plan;
 use super::values::Values;
 use super::view::{self, Stored, ViewError};
 use crate::aws::store::StoreError;
@@ -320,17 +322,7 @@ impl FlowDriver {
         let (counts, watched) = watch::channel(None);
         self.controls.insert(execution.clone(), control);
         if let Some(child) = self.child(&node, &execution) {
-            let (shared, values) = (self.shared.clone(), self.values.clone());
-            self.tasks.spawn_local(async move {
-                let action = FlowAction::DriveNode { node: node.clone(), attempt, execution };
-                match values.inputs(&node).await {
-                    Ok(inputs) => {
-                        let looked = child.run(&shared, &inputs, &mut controlled).await;
-                        looked_after(looked, &values, action, node, attempt).await
-                    }
-                    Err(error) => Answer::Not(action, error),
-                }
-            });
+            self.tasks.spawn_local(self.look_after(child, attempt, controlled));
             return;
         }
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), watched);
@@ -369,22 +361,14 @@ impl FlowDriver {
         });
     }
 
-    /// What a launch plan's node makes; nothing where the node is none.
-    fn child(&self, node: &str, execution: &str) -> Option<Child> {
-        let plan = self.flow().graph().node(node)?.plan()?.clone();
-        let (parent, node) = (self.record.clone(), node.to_owned());
-        let id = WorkflowExecutionIdentifier { name: execution.to_owned(), ..parent.id.clone().unwrap_or_default() };
-        Some(Child { parent, node, plan, id })
-    }
-
     fn stop(&mut self, node: String, attempt: u32, execution: String) {
         let reason = match self.flow().abort() {
             Some((cause, _)) => format!("the workflow is aborted: {cause}"),
             None => "another node of the workflow has failed".to_owned(),
         };
         let control = self.controls.get(&execution).cloned();
-        let (host, shared, values) = (self.host.clone(), self.shared.clone(), self.values.clone());
-        let child = self.child(&node, &execution);
+        let host = self.host.clone();
+        let child = self.child(&node, &execution).map(|child| self.stop_child(child, attempt, reason.clone()));
         self.tasks.spawn_local(async move {
             let asked = Control::Abort { reason: reason.clone() };
             // Whoever drives it here answers for it.
@@ -394,31 +378,13 @@ impl FlowDriver {
                 return Answer::Nothing;
             }
             if let Some(child) = child {
-                let looked = child.stop(&shared, &reason).await;
-                let action = FlowAction::AbortNode { node: node.clone(), attempt, execution };
-                return looked_after(looked, &values, action, node, attempt).await;
+                return child.await;
             }
             match node::stop(&host, &execution, &reason).await {
                 Driven::Overtaken => Answer::Overtaken(FlowAction::AbortNode { node, attempt, execution }),
                 _ => Answer::Event(FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Aborted { reason } }),
             }
         });
-    }
-}
-
-/// What the end of a launch plan's execution means for the node.
-async fn looked_after(looked: Looked, values: &Values, action: FlowAction, node: String, attempt: u32) -> Answer {
-    match looked {
-        Looked::Ended(end, outputs) => {
-            if let Some(outputs) = outputs
-                && let Err(error) = values.keep(&node, &outputs).await
-            {
-                return Answer::Not(action, error);
-            }
-            Answer::Event(FlowEvent::NodeEnded { node, attempt, end })
-        }
-        Looked::Left => Answer::Nothing,
-        Looked::Not(error) => Answer::Not(action, error),
     }
 }
 

@@ -1,14 +1,13 @@
 //! The host of many executions: it begins them, shows them, ends them, and takes up what nobody drives any more.
 
+mod making;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{LocalPoolHandle, TaskTracker};
 
@@ -24,7 +23,7 @@ use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::Outline;
 use crate::map::layout::flyte::FlyteRoot;
-use crate::map::workflow::{FlowOutcome, FlowPhase, NodePhase, NodeView};
+use crate::map::workflow::{FlowPhase, NodePhase, NodeView};
 use crate::run::Ports;
 use crate::run::begin::Queues;
 use crate::run::bound::Results;
@@ -231,104 +230,6 @@ impl Flows {
 }
 
 impl Shared {
-    /// See [`Flows::create`].
-    pub(super) async fn create(self: &Arc<Self>, record: FlowRecord) -> Result<(), CreateError> {
-        if self.stopping.is_cancelled() {
-            return Err(CreateError::Stopping);
-        }
-        let id = record.id.clone().unwrap_or_default();
-        let stored = Stored::new(record)?;
-        {
-            if !self.making().insert(key(&id)) {
-                return Err(CreateError::Making(id.name));
-            }
-            // Also when the caller goes away.
-            let _making = Making { shared: self, key: key(&id) };
-            self.make(&id, &stored.record).await?;
-        }
-        // From here on it exists, and nothing that fails may say otherwise.
-        self.clone().drive_here(id, stored);
-        Ok(())
-    }
-
-    /// Writes what an execution is made of. Marks come before the record that they are of: one without it is swept away, a
-    /// record without them would be lost.
-    async fn make(&self, id: &WorkflowExecutionIdentifier, record: &FlowRecord) -> Result<(), CreateError> {
-        let host = &self.host;
-        let (store, root) = (host.ports.store.as_ref(), host.root.flow(id));
-        match store.get(&root.spec()).await {
-            Ok(_) => return Err(CreateError::Exists(id.name.clone())),
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let began = Instant::now();
-        // The one names the other, for whoever sweeps.
-        let (mark, entry) = (host.root.running(id), host.root.index_entry(id, created_ms(record)));
-        store.put(&mark, Bytes::from(entry.clone())).await?;
-        store.put(&entry, Bytes::new()).await?;
-        match store.put_new(&root.spec(), Bytes::from(record.encode_to_vec())).await {
-            Ok(()) => {}
-            Err(StoreError::AlreadyExists { .. }) => {
-                let there = view::read_record(store, &root, id).await?;
-                if *there != *record {
-                    if created_ms(&there) != created_ms(record) {
-                        // It has an entry of its own.
-                        store.delete_many(&[entry]).await?;
-                    }
-                    return Err(CreateError::Exists(id.name.clone()));
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        if began.elapsed() > SLOW {
-            store.put(&mark, Bytes::from(entry)).await?;
-        }
-        Ok(())
-    }
-
-    async fn stored(&self, id: &WorkflowExecutionIdentifier) -> Result<Stored, ViewError> {
-        let host = &self.host;
-        view::read(host.ports.store.as_ref(), &host.root.flow(id), id).await
-    }
-
-    /// See [`Flows::abort`].
-    pub(super) async fn abort(
-        self: &Arc<Self>,
-        id: &WorkflowExecutionIdentifier,
-        cause: &str,
-        principal: &str,
-    ) -> Result<(), ViewError> {
-        // The second time for one that has just been taken over, or has just ended.
-        for _ in 0..2 {
-            if self.ask_to_abort(id, cause, principal).await {
-                return Ok(());
-            }
-            let flow = self.stored(id).await?.flow;
-            if flow.finished().is_some() || flow.abort().is_some() {
-                return Ok(());
-            }
-            self.clone().begin(id.clone()).await?;
-        }
-        if self.ask_to_abort(id, cause, principal).await {
-            return Ok(());
-        }
-        Err(ViewError::Moving { name: id.name.clone() })
-    }
-
-    /// How an execution ended, if it has.
-    pub(super) async fn outcome(&self, id: &WorkflowExecutionIdentifier) -> Result<Option<FlowOutcome>, ViewError> {
-        let live = self.live().get(&key(id)).map(|live| live.flow.clone());
-        match live {
-            Some(flow) => Ok(locked(&flow).finished().cloned()),
-            None => Ok(self.stored(id).await?.flow.finished().cloned()),
-        }
-    }
-
-    /// Whether an execution is driven here.
-    pub(super) fn drives(&self, id: &WorkflowExecutionIdentifier) -> bool {
-        self.live().contains_key(&key(id))
-    }
-
     fn live(&self) -> MutexGuard<'_, BTreeMap<Key, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -433,18 +334,6 @@ impl Shared {
             // The next look finds it over, and tries again.
             tracing::warn!(%error, "the mark of an execution that is over stays for now");
         }
-    }
-}
-
-/// Takes an execution from the list of those that are being made here, when it is dropped.
-struct Making<'s> {
-    shared: &'s Shared,
-    key: Key,
-}
-
-impl Drop for Making<'_> {
-    fn drop(&mut self) {
-        self.shared.making().remove(&self.key);
     }
 }
 
