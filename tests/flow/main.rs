@@ -7,6 +7,7 @@ mod abort;
 mod batch;
 mod crash;
 mod gc;
+mod kinds;
 mod lease;
 mod line;
 mod outage;

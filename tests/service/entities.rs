@@ -1,8 +1,9 @@
 //! Registering, reading back and listing.
 
 use batchmap::idl::admin::{
-    ActiveLaunchPlanRequest, LaunchPlanSpec, LaunchPlanState, LaunchPlanUpdateRequest, NamedEntityIdentifier,
-    ObjectGetRequest, ResourceListRequest, Sort, sort::Direction,
+    ActiveLaunchPlanRequest, LaunchPlanMetadata, LaunchPlanSpec, LaunchPlanState, LaunchPlanUpdateRequest,
+    NamedEntityIdentifier, Notification, ObjectGetRequest, ResourceListRequest, Schedule, Sort, notification, schedule,
+    sort::Direction,
 };
 use batchmap::idl::core::{
     BranchNode, GateNode, LiteralMap, Parameter, ParameterMap, ResourceType, TaskMetadata, Variable, WorkflowNode,
@@ -210,6 +211,18 @@ async fn launch_plans() {
     let defaults = ParameterMap { parameters: [("z".to_owned(), parameter)].into() };
     let spec = LaunchPlanSpec { default_inputs: Some(defaults), ..Default::default() };
     refused(peer.plan("bad", spec).await, Code::InvalidArgument, &["input z"]);
+    let email = Notification { r#type: Some(notification::Type::Email(Default::default())), ..Default::default() };
+    let metadata = LaunchPlanMetadata { notifications: vec![email], ..Default::default() };
+    let spec = LaunchPlanSpec { entity_metadata: Some(metadata), ..Default::default() };
+    refused(peer.plan("bad", spec).await, Code::InvalidArgument, &["entity_metadata.notifications[0] is email"]);
+    // A schedule is no more than words until it is to be followed.
+    let cron = schedule::ScheduleExpression::CronExpression("0 * * * *".to_owned());
+    let schedule = Some(Schedule { schedule_expression: Some(cron), ..Default::default() });
+    let metadata = LaunchPlanMetadata { schedule, ..Default::default() };
+    let spec = LaunchPlanSpec { entity_metadata: Some(metadata), ..Default::default() };
+    peer.plan("hourly", spec).await.unwrap();
+    let activate = LaunchPlanUpdateRequest { id: Some(plan_id("hourly")), state: LaunchPlanState::Active.into() };
+    refused(peer.admin.update_launch_plan(activate).await, Code::InvalidArgument, &["batchmap follows no schedules"]);
     let gone = identifier(ResourceType::LaunchPlan, "none");
     refused(peer.admin.get_launch_plan(get(gone)).await, Code::NotFound, &["launch plan none", "is not registered"]);
     peer.stop().await;

@@ -2,7 +2,7 @@
 
 use batchmap::idl::admin::execution_metadata::ExecutionMode;
 use batchmap::idl::admin::{
-    ExecutionCreateRequest, ExecutionRecoverRequest, ExecutionRelaunchRequest, ExecutionSpec,
+    ClusterAssignment, ExecutionCreateRequest, ExecutionRecoverRequest, ExecutionRelaunchRequest, ExecutionSpec,
     ExecutionTerminateRequest, NodeExecutionGetDataRequest, NodeExecutionListRequest, TaskExecutionGetDataRequest,
     TaskExecutionGetRequest, TaskExecutionListRequest, WorkflowExecutionGetDataRequest, WorkflowExecutionGetRequest,
     execution_closure,
@@ -122,6 +122,14 @@ async fn what_cannot_be_begun_leaves_nothing() {
     }
     let request = of("e", plan_id("none"), three());
     refused(peer.admin.create_execution(request).await, Code::NotFound, &["launch plan none"]);
+    let cluster = ClusterAssignment { cluster_pool_name: "c".to_owned() };
+    let mut request = of("e", plan_id("wf"), three());
+    request.spec.as_mut().unwrap().cluster_assignment = Some(cluster);
+    refused(
+        peer.admin.create_execution(request).await,
+        Code::InvalidArgument,
+        &["cluster_pool_name is c", "leave it out"],
+    );
     let request = ExecutionCreateRequest { spec: None, ..of("e", plan_id("wf"), three()) };
     refused(peer.admin.create_execution(request).await, Code::InvalidArgument, &["spec is missing"]);
     let request = ExecutionCreateRequest { project: "p".repeat(800), ..of("e", plan_id("wf"), three()) };
@@ -311,7 +319,8 @@ async fn addresses_of_values() {
     refused(get("e/n7/o").await, Code::NotFound, &["no node \"n7\""]);
     refused(get("none/n0/o").await, Code::NotFound, &["no execution none"]);
     refused(get("e").await, Code::InvalidArgument, &["expected flyte://"]);
-    refused(get("e/n0/d").await, Code::Unimplemented, &["decks"]);
+    refused(get("e/n0/d").await, Code::NotFound, &["no deck", "a map makes none"]);
+    refused(get("e/n1/d").await, Code::NotFound, &["enable_deck"]);
     peer.stop().await;
 }
 

@@ -188,7 +188,7 @@ const CONTAINER_KEYS: [&str; 10] = [
 ];
 
 fn pod_parts<'a>(pod: &'a K8sPod, faults: &mut Faults) -> Option<Parts<'a>> {
-    let spec = structs::object(pod.pod_spec.as_ref()?);
+    let spec = pod.pod_spec.as_ref().map(structs::object).unwrap_or_default();
     let empty = |value: &Value| match value {
         Value::Null => true,
         Value::Array(list) => list.is_empty(),

@@ -47,6 +47,12 @@ pub(super) fn task(template: &TaskTemplate, faults: &mut Faults) {
         let fix = "leave it out, or hand it to the task in its environment";
         faults.0.push(Fault::text(format!("config.{key}"), value, "nothing here reads it", fix));
     }
+    let custom = template.custom.as_ref().filter(|_| ![AWS_BATCH, CONTAINER_ARRAY].contains(&template.r#type.as_str()));
+    for (key, _) in custom.iter().flat_map(|custom| &custom.fields) {
+        let problem = format!("nothing here reads it in a task of type {}", template.r#type);
+        let fix = "leave out the plugin's configuration: only AWSBatchConfig has a meaning here";
+        faults.0.push(Fault::missing(format!("custom.{key}"), problem, fix));
+    }
     if let Some(Target::Sql(sql)) = &template.target {
         let fix = "run the statement from a python task, with a client of the database";
         faults.0.push(Fault::text("sql.statement", &sql.statement, "there is no engine to run it", fix));

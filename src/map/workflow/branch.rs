@@ -14,10 +14,9 @@ use crate::idl::core::boolean_expression::Expr;
 use crate::idl::core::comparison_expression::Operator;
 use crate::idl::core::conjunction_expression::LogicalOperator;
 use crate::idl::core::if_else_block::Default as Otherwise;
-use crate::idl::core::operand::Val;
 use crate::idl::core::{
     BooleanExpression, ComparisonExpression, IfBlock, IfElseBlock, Literal, LiteralMap, Node, Operand, Primitive,
-    literal, primitive, scalar,
+    literal, operand as side, primitive, scalar,
 };
 
 /// Conditions in one another at most; a parser of protobuf stops there too.
@@ -66,7 +65,7 @@ pub(super) fn variables(block: &IfElseBlock) -> Vec<&str> {
         match &expression.expr {
             Some(Expr::Comparison(comparison)) => {
                 for side in [&comparison.left_value, &comparison.right_value] {
-                    if let Some(Val::Var(name)) = side.as_ref().and_then(|side| side.val.as_ref()) {
+                    if let Some(side::Val::Var(name)) = side.as_ref().and_then(|side| side.val.as_ref()) {
                         found.push(name.as_str());
                     }
                 }
@@ -150,9 +149,11 @@ fn number(value: &Plain) -> Option<f64> {
 /// The value of one side. An input that is not there is an optional that nobody gave.
 fn value(operand: Option<&Operand>, inputs: &LiteralMap) -> Result<Plain, String> {
     match operand.and_then(|operand| operand.val.as_ref()) {
-        Some(Val::Primitive(primitive)) => of_primitive(primitive),
-        Some(Val::Scalar(scalar)) => of_scalar(scalar.value.as_ref(), "a constant"),
-        Some(Val::Var(name)) => inputs.literals.get(name).map_or(Ok(Plain::None), |literal| of_literal(literal, name)),
+        Some(side::Val::Primitive(primitive)) => of_primitive(primitive),
+        Some(side::Val::Scalar(scalar)) => of_scalar(scalar.value.as_ref(), "a constant"),
+        Some(side::Val::Var(name)) => {
+            inputs.literals.get(name).map_or(Ok(Plain::None), |literal| of_literal(literal, name))
+        }
         None => Err("one side of a comparison is missing".to_owned()),
     }
 }
@@ -208,14 +209,14 @@ mod tests {
     use crate::idl::core::{ConjunctionExpression, Error};
     use crate::idl::make;
 
-    fn primitive_of(literal: &Literal) -> Option<Val> {
+    fn primitive_of(literal: &Literal) -> Option<side::Val> {
         match make::as_scalar(literal)? {
-            scalar::Value::Primitive(primitive) => Some(Val::Primitive(primitive.clone())),
-            other => Some(Val::Scalar(crate::idl::core::Scalar { value: Some(other.clone()) })),
+            scalar::Value::Primitive(primitive) => Some(side::Val::Primitive(primitive.clone())),
+            other => Some(side::Val::Scalar(crate::idl::core::Scalar { value: Some(other.clone()) })),
         }
     }
 
-    fn comparing(left: Val, operator: Operator, right: Val) -> BooleanExpression {
+    fn comparing(left: side::Val, operator: Operator, right: side::Val) -> BooleanExpression {
         let comparison = ComparisonExpression {
             operator: operator.into(),
             left_value: Some(Operand { val: Some(left) }),
@@ -235,7 +236,7 @@ mod tests {
 
     fn met(x: &Literal, operator: Operator, other: &Literal) -> Result<bool, String> {
         let inputs = LiteralMap { literals: [(".x".to_owned(), x.clone())].into() };
-        let expression = comparing(Val::Var(".x".to_owned()), operator, primitive_of(other).unwrap());
+        let expression = comparing(side::Val::Var(".x".to_owned()), operator, primitive_of(other).unwrap());
         holds(&expression, &inputs, MAX_LEVELS)
     }
 
@@ -285,7 +286,7 @@ mod tests {
     }
 
     fn x_is(value: i64) -> BooleanExpression {
-        comparing(Val::Var("x".to_owned()), Operator::Eq, primitive_of(&make::integer(value)).unwrap())
+        comparing(side::Val::Var("x".to_owned()), Operator::Eq, primitive_of(&make::integer(value)).unwrap())
     }
 
     fn given(x: i64) -> LiteralMap {
@@ -308,8 +309,8 @@ mod tests {
 
     #[test]
     fn the_right_side_counts_only_where_it_decides() {
-        let none = comparing(Val::Var("x".to_owned()), Operator::Eq, primitive_of(&make::none()).unwrap());
-        let more = comparing(Val::Var("x".to_owned()), Operator::Gt, primitive_of(&make::integer(3)).unwrap());
+        let none = comparing(side::Val::Var("x".to_owned()), Operator::Eq, primitive_of(&make::none()).unwrap());
+        let more = comparing(side::Val::Var("x".to_owned()), Operator::Gt, primitive_of(&make::integer(3)).unwrap());
         let either = joined(none.clone(), LogicalOperator::Or, more.clone());
         assert_eq!(holds(&either, &LiteralMap::default(), MAX_LEVELS), Ok(true));
         assert!(holds(&joined(none, LogicalOperator::And, more), &LiteralMap::default(), MAX_LEVELS).is_err());
