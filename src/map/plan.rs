@@ -92,12 +92,27 @@ impl Members {
 pub struct Packs {
     starts: Vec<u64>,
     size: u64,
+    /// Whether no array goes beyond one pack.
+    apart: bool,
 }
 
 impl Packs {
     /// Packs beginning at `starts` (the first at 0, ascending) that hold `size` elements together.
     pub fn new(starts: Vec<u64>, size: u64) -> Self {
-        Packs { starts, size }
+        Packs { starts, size, apart: false }
+    }
+
+    /// The same, for arrays of which none has elements of two packs: each of their children reads all of an array's inputs,
+    /// which are then no more than one pack holds.
+    pub fn apart(self) -> Self {
+        Packs { apart: true, ..self }
+    }
+
+    /// Those of `indices` (in order) that may be in one array with the first of them.
+    pub fn together(&self, indices: impl Iterator<Item = OriginalIndex>) -> impl Iterator<Item = OriginalIndex> {
+        let mut indices = indices.peekable();
+        let end = indices.peek().filter(|_| self.apart).map_or(u64::MAX, |first| self.end(*first));
+        indices.take_while(move |index| index.0 < end)
     }
 
     /// The number of elements.

@@ -16,6 +16,7 @@ mod outage;
 mod outcomes;
 mod recover;
 mod snapshots;
+mod stock;
 mod store;
 mod submission;
 mod sweep;

@@ -22,6 +22,7 @@ use batchmap::idl::make;
 use batchmap::idl::record::FlowRecord;
 use batchmap::map::cadence::Pace;
 use batchmap::map::layout::flyte::{FLYTE_VERSION, FlyteRoot};
+use batchmap::map::task::Runner;
 use batchmap::map::workflow::FlowOutcome;
 use batchmap::run::begin::Queues;
 use batchmap::run::driver::Patience;
@@ -82,6 +83,7 @@ impl World {
 
     pub fn host(&self, server: &str, line: Arc<Line>, lease: Lease) -> Host {
         Host {
+            runner: Runner::Worker,
             ports: Ports { batch: self.batch.clone(), store: line, logs: Arc::new(NoLogs), clock: Clock::wall() },
             prefix: String::new(),
             root: self.root.clone(),

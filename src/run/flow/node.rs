@@ -283,6 +283,8 @@ async fn driver(host: &Host, job: &Job, root: &Root) -> Result<Option<Driver>, N
     if record.size == 0 {
         return Ok(None);
     }
+    let bucket = host.ports.store.bucket();
+    launch::check_stock(bucket, root, &record).map_err(|error| NodeError::Task(error.to_string()))?;
     let MapTask { image, resources, batch, .. } = &job.task;
     let outline = Outline { image: image.clone(), resources: resources.clone(), batch: batch.clone() };
     let definition = || (host.definitions)(&outline);
