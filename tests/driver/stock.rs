@@ -13,6 +13,7 @@ use batchmap::idl::core::scalar::Value as Scalar;
 use batchmap::idl::core::{Literal, LiteralMap};
 use batchmap::idl::make;
 use batchmap::idl::record::flyte::{Kind, Runner};
+use batchmap::idl::record::policy::ConcurrencyMode;
 use batchmap::idl::record::{Flyte, Policy, TaskRecord};
 use batchmap::map::event::Decision;
 use batchmap::map::index::OriginalIndex;
@@ -114,7 +115,9 @@ fn record() -> TaskRecord {
     task(18, |policy| {
         policy.min_successes = 16;
         policy.retries = 2;
-        policy.concurrency = 7;
+        // What fails is gathered, and runs again together.
+        policy.concurrency = 9;
+        policy.concurrency_mode = ConcurrencyMode::Batches.into();
     })
 }
 

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server, and the folder that it and its clients work in.
 pub struct Server {
     python: PathBuf,
+    /// What it is started with, besides.
+    options: Vec<&'static str>,
     folder: TempDir,
     running: Mutex<Running>,
 }
@@ -72,10 +74,15 @@ impl Server {
 
     /// A server for one test.
     pub fn own() -> Option<Server> {
-        let python = python()?;
+        Server::with(&[])
+    }
+
+    /// The same, started with these options.
+    pub fn with(options: &[&'static str]) -> Option<Server> {
+        let (python, options) = (python()?, options.to_vec());
         let folder = TempDir::new().unwrap();
-        let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0"));
-        Some(Server { python, folder, running })
+        let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0", &options));
+        Some(Server { python, options, folder, running })
     }
 
     /// Kills the server as `kill -9` does, and starts it again at the same place.
@@ -84,7 +91,7 @@ impl Server {
         running.process.kill().unwrap();
         running.process.wait().unwrap();
         let address = running.address.clone();
-        *running = start(&self.python, self.folder.path(), &address);
+        *running = start(&self.python, self.folder.path(), &address, &self.options);
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Running> {
@@ -166,10 +173,11 @@ impl Drop for Server {
     }
 }
 
-fn start(python: &Path, folder: &Path, listen: &str) -> Running {
+fn start(python: &Path, folder: &Path, listen: &str, options: &[&str]) -> Running {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("server.log")).unwrap();
     let mut process = clean(Path::new(env!("CARGO_BIN_EXE_batchmap")), python)
         .args(["serve", "--local", "--listen", listen])
+        .args(options)
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
