@@ -294,9 +294,12 @@ mod tests {
 
     #[test]
     fn nothing_configured_is_this_machine() {
-        assert_eq!(target(&[]), Ok(Target::Embedded { prefix: String::new(), image: None }));
-        let some = target(&[("prefix", "/team/a/"), ("image", "x:1")]);
-        assert_eq!(some, Ok(Target::Embedded { prefix: "team/a".into(), image: Some("x:1".into()) }));
+        assert_eq!(target(&[]), Ok(Target::Embedded { prefix: String::new(), image: None, flyte_images: None }));
+        let some = target(&[("prefix", "/team/a/"), ("image", "x:1"), ("flyte_images", "stock")]);
+        let (prefix, image, flyte_images) = ("team/a".into(), Some("x:1".into()), Some(FlyteImages::Stock));
+        assert_eq!(some, Ok(Target::Embedded { prefix, image, flyte_images }));
+        let wrong = target(&[("flyte_images", "none")]).unwrap_err();
+        assert!(wrong.contains("stock-no-shell or worker"), "{wrong}");
     }
 
     #[test]

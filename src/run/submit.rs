@@ -177,9 +177,11 @@ pub fn check(request: &SubmitRequest) -> Result<(), TooLarge> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::idl::record::Policy;
+    use crate::idl::record::flyte::Runner;
+    use crate::idl::record::{Flyte, Policy};
     use crate::map::execution::{Execution, Terms};
     use crate::map::task::{Completion, ConcurrencyMode};
+    use crate::run::launch;
 
     fn request(record: &TaskRecord) -> SubmitRequest {
         let terms = Terms {
@@ -222,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_flyte_command_stays_in_the_record_and_its_batch_options_go_along() {
-        use crate::idl::record::{BatchOptions, Flyte};
+        use crate::idl::record::BatchOptions;
         let options = BatchOptions {
             propagate_tags: true,
             scheduling_priority: Some(3),
@@ -252,6 +254,13 @@ mod tests {
         assert_eq!(timeout(1500), Some(62));
         assert_eq!(timeout(300_000), Some(360));
         assert_eq!(timeout(u64::MAX), Some(i32::MAX as u32));
+        // Where there is none, Batch's own is the only one.
+        let flyte = Some(Flyte { runner: Runner::Stock.into(), ..Flyte::default() });
+        let stock = |timeout_ms| {
+            let policy = Some(Policy { timeout_ms, ..Default::default() });
+            request(&TaskRecord { policy, flyte: flyte.clone(), ..Default::default() }).timeout_seconds
+        };
+        assert_eq!((stock(0), stock(1500), stock(300_000)), (None, Some(60), Some(300)));
     }
 
     #[test]
@@ -259,5 +268,9 @@ mod tests {
         let long = |count| request(&TaskRecord { command: vec!["x".repeat(count)], ..Default::default() });
         assert_eq!(check(&long(7_000)), Ok(()));
         assert!(matches!(check(&long(8_200)), Err(TooLarge::Overrides { .. })));
+        let flyte = Some(Flyte { runner: Runner::Stock.into(), ..Flyte::default() });
+        let stock = |count| TaskRecord { command: vec!["x".repeat(count)], flyte: flyte.clone(), ..Default::default() };
+        let check = |count| launch::check_stock("b", &Root::new("p", "id"), &stock(count));
+        assert!(check(7_000).is_ok() && check(8_200).is_err());
     }
 }

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use prost::Message;
 use tokio::time::Instant;
 
-use super::stock;
+use super::stock_children as stock;
 use super::store::FaultyStore;
 
 /// Children of one page of a listing: few, so that pages are turned.

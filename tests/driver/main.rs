@@ -17,6 +17,7 @@ mod outcomes;
 mod recover;
 mod snapshots;
 mod stock;
+mod stock_children;
 mod store;
 mod submission;
 mod sweep;

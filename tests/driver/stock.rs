@@ -4,61 +4,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use batchmap::aws::batch::SubmitRequest;
-use batchmap::aws::memory::MemoryStore;
 use batchmap::aws::store::Store;
-use batchmap::idl::core::literal::Value;
-use batchmap::idl::core::primitive::Value as Primitive;
-use batchmap::idl::core::scalar::Value as Scalar;
-use batchmap::idl::core::{Literal, LiteralMap};
 use batchmap::idl::make;
 use batchmap::idl::record::flyte::{Kind, Runner};
 use batchmap::idl::record::policy::ConcurrencyMode;
 use batchmap::idl::record::{Flyte, Policy, TaskRecord};
 use batchmap::map::event::Decision;
 use batchmap::map::index::OriginalIndex;
-use batchmap::map::layout::Root;
 use batchmap::map::pack::{PackBuilder, Pushed};
-use prost::Message;
 
 use super::batch::{Ending, outputs};
 use super::harness::{Harness, finish, with_policy};
+use super::stock_children::place;
 use super::store;
 
 /// Elements of a pack: few, so that arrays meet its end.
 const PACK: u64 = 8;
-
-/// Whether a submission is of children without a worker.
-pub fn is_stock(request: &SubmitRequest) -> bool {
-    request.command.first().is_some_and(|word| word == "sh")
-}
-
-/// Where child `child` of a job writes in its first attempt.
-pub fn place(root: &Root, array: u32, job: &str, child: usize) -> String {
-    format!("{}{job}/{child}/1/", root.children_outputs(array))
-}
-
-/// The subtasks of a submission, as its children find them: element i of the inputs is the number i.
-pub async fn subtasks(store: &MemoryStore, request: &SubmitRequest) -> (Root, u32, Vec<OriginalIndex>) {
-    let script = &request.command[2];
-    let after = |mark: &str| script.split(mark).nth(1).unwrap_or_else(|| panic!("{mark} is not in {script}"));
-    let key = after("'--inputs' 's3://bucket/").split('\'').next().unwrap();
-    let array: u32 = after("/children/outputs/").split('/').next().unwrap().parse().unwrap();
-    let pack = LiteralMap::decode(store.get(key).await.expect("the pack is there first")).unwrap();
-    let offset: usize = request.environment["BATCH_JOB_ARRAY_INDEX_OFFSET"].parse().unwrap();
-    let Some(Value::Collection(list)) = &pack.literals["x"].value else { panic!("x is no list") };
-    assert_eq!(pack.literals["bound"], make::string("b"));
-    let elements = list.literals[offset..offset + request.size as usize].iter();
-    assert_eq!(script.contains("$AWS_BATCH_JOB_ARRAY_INDEX"), request.size > 1);
-    (Root::new("", "x"), array, elements.map(|literal| OriginalIndex(number(literal))).collect())
-}
-
-fn number(literal: &Literal) -> u64 {
-    let Some(Value::Scalar(scalar)) = &literal.value else { panic!("no scalar") };
-    let Some(Scalar::Primitive(primitive)) = &scalar.value else { panic!("no primitive") };
-    let Some(Primitive::Integer(number)) = primitive.value else { panic!("no number") };
-    number.cast_unsigned()
-}
 
 fn task(size: u64, change: impl FnOnce(&mut Policy)) -> TaskRecord {
     let command = "pyflyte-map-execute --inputs {{.input}} --output-prefix {{.outputPrefix}} --prev-checkpoint \

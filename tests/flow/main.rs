@@ -10,6 +10,8 @@ mod lease;
 mod line;
 mod outage;
 mod pooled;
+#[path = "../driver/stock_children.rs"]
+mod stock_children;
 #[path = "../driver/store.rs"]
 #[allow(dead_code)]
 mod store;

@@ -10,6 +10,8 @@ mod files;
 #[allow(dead_code)]
 mod line;
 mod peer;
+#[path = "../driver/stock_children.rs"]
+mod stock_children;
 #[path = "../driver/store.rs"]
 #[allow(dead_code)]
 mod store;
