@@ -200,6 +200,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_apart_ends_with_its_pack() {
+        let indices = [9_998, 9_999, 10_000, 10_600].map(OriginalIndex);
+        let together = |packs: Packs| packs.together(indices.into_iter()).map(|index| index.0).collect::<Vec<_>>();
+        assert_eq!(together(packs().apart()), [9_998, 9_999]);
+        assert_eq!(together(packs()).len(), 4);
+        assert_eq!(packs().apart().together(std::iter::empty()).count(), 0);
+    }
+
+    #[test]
     fn list_entries_name_the_element() {
         let indices: Ranges = [7, 10_001].map(OriginalIndex).into_iter().collect();
         let entries = packs().list_entries(&indices);

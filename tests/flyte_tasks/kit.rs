@@ -142,6 +142,10 @@ impl World {
         Outcome { root, outputs, summary }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        self.emulator.url()
+    }
+
     /// What the endpoint's jobs say of themselves, for a test that fails.
     pub(crate) fn log(&self) -> String {
         self.emulator.log()

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::process::Command;
 
 use batchmap::idl::make;
 use batchmap::map::flyte::{self, Options};
@@ -111,4 +112,36 @@ async fn code_that_comes_with_a_task_is_unpacked_where_a_process_works() {
     let outcome = world.run_task(&task(&world, &shipped, Runner::StockProcess)).await;
     assert_eq!(outcome.json(), json!({"o0": [false, true]}), "{}", world.log());
     assert!(!elsewhere.exists() && !std::path::Path::new("shipped.py").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batchs_own_next_attempt_finds_the_newest_checkpoint_before_it() {
+    let Some(python) = python() else { return };
+    let world = World::start(&python).await;
+    let base = "executions/e/children/checkpoints/000002/";
+    for key in ["j/4/1/_dst_cp", "j/4/10/_dst_cp", "j/40/2/_dst_cp"] {
+        world.ports.store.put(&format!("{base}{key}"), "1".into()).await.unwrap();
+    }
+    world
+        .ports
+        .store
+        .put("previous.json", r#"{"4": "s3://b/earlier/1", "5": "s3://b/earlier/2"}"#.into())
+        .await
+        .unwrap();
+    let (base, known) = (format!("s3://{NAME}/{base}"), format!("s3://{NAME}/previous.json"));
+    let program = include_str!("../../src/map/flyte/stock/previous.py");
+    let find = |child: &str| {
+        let variables = [("ENDPOINT", world.url()), ("ACCESS_KEY_ID", "any"), ("SECRET_ACCESS_KEY", "any")];
+        let mut command = Command::new(&python);
+        command.args(["-c", program, &base, child, &known]);
+        command.envs(variables.map(|(name, value)| (format!("FLYTE_AWS_{name}"), value)));
+        let found = command.output().unwrap();
+        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+        String::from_utf8(found.stdout).unwrap().trim_end().to_owned()
+    };
+    // Attempt 2 has left none, and attempt 10 is not before it.
+    assert_eq!(find("j/4/3"), format!("{base}j/4/1"));
+    // What this array has left goes before what others have.
+    assert_eq!(find("j/5/2"), "s3://b/earlier/2");
+    assert_eq!(find("j/6/2"), "");
 }

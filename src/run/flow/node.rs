@@ -10,8 +10,9 @@ use crate::aws::batch::BatchError;
 use crate::aws::store::StoreError;
 use crate::idl::core::{Literal, LiteralMap};
 use crate::idl::make;
+use crate::idl::record::TaskRecord;
 use crate::map::event::Decision;
-use crate::map::flyte::Outline;
+use crate::map::flyte::{Outline, stock};
 use crate::map::layout::Root;
 use crate::map::policy::Origin;
 use crate::map::summary::Summary;
@@ -277,7 +278,9 @@ async fn driver(host: &Host, job: &Job, root: &Root) -> Result<Option<Driver>, N
         (None, Some(record)) => (record, BTreeMap::new()),
         (None, None) => {
             let options = StageOptions { dry_run: false, stores: host.stores(), results: host.results(), stdin: None };
-            (stage::stage(&job.task, store, root, options).await?.record, BTreeMap::new())
+            let record = stage::stage(&job.task, store, root, options).await?.record;
+            tell_timeout(&record);
+            (record, BTreeMap::new())
         }
     };
     if record.size == 0 {
@@ -290,6 +293,15 @@ async fn driver(host: &Host, job: &Job, root: &Root) -> Result<Option<Driver>, N
     let definition = || (host.definitions)(&outline);
     let begun = begin::begin(&host.ports, root, record, definition, &host.queues, host.patience, reused);
     Ok(Some(begun.await?))
+}
+
+/// Without a worker AWS Batch's timeout is the only one, and it has a shortest.
+fn tell_timeout(record: &TaskRecord) {
+    let timeout_ms = record.policy.map_or(0, |policy| policy.timeout_ms);
+    let shortest = stock::SHORTEST_TIMEOUT_SECONDS;
+    if stock::runner(record).is_some() && (1..shortest * 1000).contains(&timeout_ms) {
+        tracing::warn!(task = record.name, timeout_ms, "a timeout is at least {shortest} seconds where no worker is");
+    }
 }
 
 /// What the same node has brought in an earlier execution, where it can be taken over; its record is written then.
