@@ -91,7 +91,8 @@ impl Service {
             .await
             .map_err(|status| status.message().to_owned())?;
         let data = Arc::new(data);
-        let entities = Arc::new(Entities::new(Arc::new(Registry::new(store, root)), host.definitions.clone()));
+        let (registry, definitions) = (Arc::new(Registry::new(store, root)), host.definitions.clone());
+        let entities = Arc::new(Entities::new(registry, definitions, host.runner));
         let flows = Arc::new(Flows::open(host));
         let executions = Arc::new(Executions::new(flows.clone(), entities.clone(), data.clone()));
         Ok(Service { flows, entities, executions, data, face: Face::default() })

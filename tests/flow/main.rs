@@ -13,6 +13,8 @@ mod line;
 mod outage;
 mod pooled;
 mod steps;
+#[path = "../driver/stock_children.rs"]
+mod stock_children;
 #[path = "../driver/store.rs"]
 #[allow(dead_code)]
 mod store;

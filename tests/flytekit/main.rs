@@ -15,6 +15,7 @@ mod restart;
 mod server;
 #[path = "../support/skip.rs"]
 mod skip;
+mod stock;
 mod trouble;
 mod values;
 mod wrong;

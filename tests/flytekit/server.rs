@@ -77,11 +77,11 @@ impl Server {
 
     /// A server for one test.
     pub fn own() -> Option<Server> {
-        Server::with(&[])
+        Server::with::<&str>(&[])
     }
 
     /// A server for one test, with more arguments.
-    pub fn with(more: &[String]) -> Option<Server> {
+    pub fn with<S: AsRef<str>>(more: &[S]) -> Option<Server> {
         let python = python()?;
         let folder = TempDir::new().unwrap();
         let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0", &local(more)));
@@ -196,8 +196,8 @@ impl Drop for Running {
 }
 
 /// The arguments of a server that brings its own endpoint.
-fn local(more: &[String]) -> Vec<String> {
-    std::iter::once("--local".to_owned()).chain(more.iter().cloned()).collect()
+fn local<S: AsRef<str>>(more: &[S]) -> Vec<String> {
+    std::iter::once("--local".to_owned()).chain(more.iter().map(|it| it.as_ref().to_owned())).collect()
 }
 
 /// A server, with these arguments.

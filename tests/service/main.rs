@@ -19,6 +19,8 @@ mod peer;
 mod running;
 #[path = "../support/skip.rs"]
 mod skip;
+#[path = "../driver/stock_children.rs"]
+mod stock_children;
 #[path = "../driver/store.rs"]
 #[allow(dead_code)]
 mod store;

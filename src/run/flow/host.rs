@@ -25,6 +25,7 @@ use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::Outline;
 use crate::map::layout::flyte::FlyteRoot;
+use crate::map::task::Runner;
 use crate::map::workflow::FlowOutcome;
 use crate::run::Ports;
 use crate::run::begin::Queues;
@@ -56,6 +57,8 @@ pub struct Host {
     pub queues: Queues,
     /// How tasks become job definitions.
     pub definitions: Definitions,
+    /// Who runs the commands of tasks that are begun: what their images hold. Those that have begun stay as they are.
+    pub runner: Runner,
     /// How drivers wait.
     pub patience: Patience,
     /// How servers share the work.

@@ -18,7 +18,7 @@ use crate::idl::make;
 use crate::idl::record::TaskRecord;
 use crate::map::event::{Decision, Source};
 use crate::map::execution::Execution;
-use crate::map::flyte::{self, Outline, Shape};
+use crate::map::flyte::{self, Outline, Shape, stock};
 use crate::map::layout::Root;
 use crate::map::policy::Origin;
 use crate::map::ranges::Ranges;
@@ -343,6 +343,8 @@ impl Node {
             let _room = self.shared.room.acquire().await;
             let job = self.job().await?;
             let (record, reused) = self.record(root, &job, written).await?;
+            launch::check_stock(store.bucket(), root, &record)
+                .map_err(|error| NodeError::Task { code: "BadTask", message: error.to_string() })?;
             let MapTask { image, resources, batch, .. } = job.task;
             (Outline { image, resources, batch }, record, reused)
         };
@@ -403,7 +405,9 @@ impl Node {
             (None, None) => {
                 let (stores, results) = (self.shared.host.stores(), self.shared.host.results());
                 let options = StageOptions { dry_run: false, stores, results, stdin: None };
-                (stage::stage(&job.task, &self.shared.host.ports.store, root, options).await?.record, BTreeMap::new())
+                let record = stage::stage(&job.task, &self.shared.host.ports.store, root, options).await?.record;
+                tell_timeout(&record);
+                (record, BTreeMap::new())
             }
         })
     }
@@ -472,6 +476,15 @@ impl Node {
     fn is_mapped(&self) -> bool {
         let shape = |node: &GraphNode| Some(flyte::shape(node.task()?, node.source()));
         self.graph.node(&self.id).and_then(shape) == Some(Shape::List)
+    }
+}
+
+/// Without a worker AWS Batch's timeout is the only one, and it has a shortest.
+fn tell_timeout(record: &TaskRecord) {
+    let timeout_ms = record.policy.map_or(0, |policy| policy.timeout_ms);
+    let shortest = stock::SHORTEST_TIMEOUT_SECONDS;
+    if stock::runner(record).is_some() && (1..shortest * 1000).contains(&timeout_ms) {
+        tracing::warn!(task = record.name, timeout_ms, "a timeout is at least {shortest} seconds where no worker is");
     }
 }
 

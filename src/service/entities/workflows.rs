@@ -126,6 +126,8 @@ impl Entities {
                 Ok(outline) => outlines.push((node.id(), outline)),
                 Err(found) => faults.0.extend(found.0),
             }
+            let found = flyte::check_runner(template, Some(node.source()), self.runner).err();
+            faults.0.extend(found.into_iter().flat_map(|found| found.0));
         }
         faults.or(()).map_err(|faults| status::faults(&faults))?;
         outlines.iter().try_for_each(|(id, outline)| self.check_definition(&format!("node {id}: "), outline))?;
