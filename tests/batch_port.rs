@@ -307,6 +307,8 @@ fn definition() -> Definition {
         log_group: Some("group".into()),
         assign_public_ip: true,
         secrets: BTreeMap::from([("TOKEN".into(), "arn:secret".into())]),
+        shared_memory_mib: 0,
+        arm64: false,
     }
 }
 

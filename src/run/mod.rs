@@ -18,6 +18,7 @@ pub mod result;
 pub mod settle;
 pub mod source;
 pub mod stage;
+pub mod stock;
 pub mod stuck;
 pub mod submit;
 

@@ -25,12 +25,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::metrics::Calls;
-use super::status;
+use super::tls::{Certificates, TlsListener};
+use super::{Face, status};
 
 /// What the generated code says of a request that is none.
 const UNREADABLE: &str = "failed to decode Protobuf message";
 
-/// How a client reaches this server, as its request says: `http://HOST:PORT`.
+/// How a client reaches this server: `http://HOST:PORT`, or `https://...`.
 #[derive(Clone, Debug)]
 pub(super) struct ServerUrl(pub String);
 
@@ -65,7 +66,7 @@ impl Bound {
         self.addr
     }
 
-    /// Begins to serve.
+    /// Begins to serve, in clear.
     pub fn serve(self, router: Router) -> Serving {
         let stopping = CancellationToken::new();
         let stopped = stopping.clone().cancelled_owned();
@@ -77,6 +78,19 @@ impl Bound {
         });
         let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
         Serving { addr: self.addr, stopping, task: tokio::spawn(serving.into_future()) }
+    }
+
+    /// Begins to serve over TLS alone: HTTP/2 and HTTP/1.1, as the client chooses in its handshake.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up at all.
+    pub fn serve_tls(self, router: Router, certificates: Arc<Certificates>) -> io::Result<Serving> {
+        let config = certificates.server_config().map_err(io::Error::other)?;
+        let stopping = CancellationToken::new();
+        let stopped = stopping.clone().cancelled_owned();
+        let listener = TlsListener::new(self.listener, self.addr, config);
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
+        Ok(Serving { addr: self.addr, stopping, task: tokio::spawn(serving.into_future()) })
     }
 }
 
@@ -98,12 +112,15 @@ impl Serving {
 
 /// Around every request: tells handlers how the client reaches this server, turns a panic into INTERNAL, and gives what
 /// is not served a sentence.
-pub(super) async fn guard(State(calls): State<Arc<Calls>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn guard(
+    State((calls, face)): State<(Arc<Calls>, Arc<Face>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path().to_owned();
     let grpc = is_grpc(request.headers().get(CONTENT_TYPE));
-    let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
-    let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok().map(str::to_owned));
-    request.extensions_mut().insert(ServerUrl(format!("http://{}", host.unwrap_or_default())));
+    let url = ServerUrl(server_url(&face, &request));
+    request.extensions_mut().insert(url);
     let began = Instant::now();
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) if grpc => {
@@ -130,7 +147,18 @@ pub(super) async fn guard(State(calls): State<Arc<Calls>>, mut request: Request,
     }
 }
 
-fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
+/// How the client of a request reaches this server.
+fn server_url(face: &Face, request: &Request) -> String {
+    if let Some(url) = &face.public_url {
+        return url.clone();
+    }
+    let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
+    let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok().map(str::to_owned));
+    let scheme = if face.tls { "https" } else { "http" };
+    format!("{scheme}://{}", host.unwrap_or_default())
+}
+
+pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use batchmap::aws::store::Store;
 use batchmap::map::layout::flyte::FlowRoot;
-use batchmap::run::flow::{Lease, ViewError};
+use batchmap::run::flow::{Flows, Lease, ViewError};
 
 use super::batch::Call;
 use super::world::{BEAT, HOUR, IMPATIENT, PATIENT, World, assert_done, eventually, id, record, until};
@@ -138,4 +138,26 @@ async fn what_is_being_made_here_is_not_swept_away() {
     submitted(&world, 1).await;
     assert_eq!(world.keys("running/").len(), 1);
     tokio::time::timeout(BEAT * 3000, flows.stop()).await.expect("it stops");
+}
+
+/// One server takes away what looks like it was never made while another makes it: it stays marked and listed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_made_while_another_host_sweeps_it_away_stays() {
+    let world = World::endless();
+    let entry = world.root.index_entry(&id("e"), 1);
+    world.store.memory.put(&world.root.running(&id("e")), entry.clone().into()).await.unwrap();
+    world.store.memory.put(&entry, Default::default()).await.unwrap();
+    let line = world.line();
+    line.hold("delete_many", "index/");
+    let sweeping = line.calls("delete_many", "index/", 1);
+    let sweeper = Flows::open(world.host("sweeper", line.clone(), IMPATIENT));
+    sweeping.await;
+    let (maker, _) = world.open("maker", PATIENT);
+    maker.create(record("e")).await.unwrap();
+    line.release();
+    line.calls("put", "index/", 1).await;
+    eventually("its marks", async || world.keys("running/").len() == 1 && world.keys("index/").len() == 1).await;
+    sweeper.stop().await;
+    maker.stop().await;
+    assert_eq!((world.keys("running/").len(), world.keys("index/").len()), (1, 1));
 }

@@ -32,6 +32,8 @@ pub struct Server {
     emulator: Option<Running>,
     folder: TempDir,
     python: PathBuf,
+    /// What the server is started with.
+    more: Vec<String>,
 }
 
 struct Running {
@@ -75,10 +77,15 @@ impl Server {
 
     /// A server for one test.
     pub fn own() -> Option<Server> {
+        Server::with::<&str>(&[])
+    }
+
+    /// A server for one test, with more arguments.
+    pub fn with<S: AsRef<str>>(more: &[S]) -> Option<Server> {
         let python = python()?;
         let folder = TempDir::new().unwrap();
-        let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0", None));
-        Some(Server { python, folder, emulator: None, running })
+        let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0", &local(more)));
+        Some(Server { python, folder, emulator: None, more: local(more), running })
     }
 
     /// A server for one test, on an emulator that is a process of its own and whose children only take time.
@@ -88,8 +95,9 @@ impl Server {
         let mut args = vec!["emulator", "--listen", "127.0.0.1:0", "--data", "emulator", "--runner", "none"];
         simulate.iter().for_each(|setting| args.extend(["--simulate", setting]));
         let emulator = batchmap(&python, folder.path(), &args);
-        let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0", Some(&emulator.address)));
-        Some(Server { python, folder, emulator: Some(emulator), running })
+        let more = vec!["--endpoint".to_owned(), emulator.address.clone()];
+        let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0", &more));
+        Some(Server { python, folder, emulator: Some(emulator), more, running })
     }
 
     /// Kills the server as `kill -9` does, and starts it again at the same place.
@@ -98,8 +106,7 @@ impl Server {
         running.process.kill().unwrap();
         running.process.wait().unwrap();
         let address = running.address.clone();
-        let endpoint = self.emulator.as_ref().map(|emulator| emulator.address.as_str());
-        *running = start(&self.python, self.folder.path(), &address, endpoint);
+        *running = start(&self.python, self.folder.path(), &address, &self.more);
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Running> {
@@ -128,7 +135,7 @@ impl Server {
         self.client_command(script).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn client_command(&self, script: &str) -> Command {
+    pub fn client_command(&self, script: &str) -> Command {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flytekit/clients").join(script);
         let mut command = self.command(&self.python);
         command.arg(path);
@@ -188,10 +195,15 @@ impl Drop for Running {
     }
 }
 
-/// A server on an endpoint, or with one of its own.
-fn start(python: &Path, folder: &Path, listen: &str, endpoint: Option<&str>) -> Running {
-    let place = endpoint.map_or(vec!["--local"], |url| vec!["--endpoint", url]);
-    batchmap(python, folder, &[&["serve", "--listen", listen], &place[..]].concat())
+/// The arguments of a server that brings its own endpoint.
+fn local<S: AsRef<str>>(more: &[S]) -> Vec<String> {
+    std::iter::once("--local".to_owned()).chain(more.iter().map(|it| it.as_ref().to_owned())).collect()
+}
+
+/// A server, with these arguments.
+fn start(python: &Path, folder: &Path, listen: &str, more: &[String]) -> Running {
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    batchmap(python, folder, &[&["serve", "--listen", listen], &more[..]].concat())
 }
 
 /// A process of batchmap that prints its address once it serves.

@@ -2,7 +2,7 @@
 
 use batchmap::idl::admin::execution_metadata::ExecutionMode;
 use batchmap::idl::admin::{
-    ExecutionCreateRequest, ExecutionRecoverRequest, ExecutionRelaunchRequest, ExecutionSpec,
+    ClusterAssignment, ExecutionCreateRequest, ExecutionRecoverRequest, ExecutionRelaunchRequest, ExecutionSpec,
     ExecutionTerminateRequest, NodeExecutionGetDataRequest, NodeExecutionListRequest, TaskExecutionGetDataRequest,
     TaskExecutionGetRequest, TaskExecutionListRequest, WorkflowExecutionGetDataRequest, WorkflowExecutionGetRequest,
     execution_closure,
@@ -19,17 +19,18 @@ use tonic::{Code, Status};
 
 use super::batch::Ending;
 use super::peer::{Peer, plan_id, refused, signals};
+use super::store::Fault;
 use super::world::{World, due, eventually, id, single_task};
 
 fn inputs(literal: Literal) -> LiteralMap {
     LiteralMap { literals: [("x".to_owned(), literal)].into() }
 }
 
-fn three() -> LiteralMap {
+pub fn three() -> LiteralMap {
     inputs(make::collection((10..13).map(make::integer).collect()))
 }
 
-fn of(name: &str, plan: Identifier, inputs: LiteralMap) -> ExecutionCreateRequest {
+pub fn of(name: &str, plan: Identifier, inputs: LiteralMap) -> ExecutionCreateRequest {
     ExecutionCreateRequest {
         project: "p".to_owned(),
         domain: "d".to_owned(),
@@ -121,6 +122,14 @@ async fn what_cannot_be_begun_leaves_nothing() {
     }
     let request = of("e", plan_id("none"), three());
     refused(peer.admin.create_execution(request).await, Code::NotFound, &["launch plan none"]);
+    let cluster = ClusterAssignment { cluster_pool_name: "c".to_owned() };
+    let mut request = of("e", plan_id("wf"), three());
+    request.spec.as_mut().unwrap().cluster_assignment = Some(cluster);
+    refused(
+        peer.admin.create_execution(request).await,
+        Code::InvalidArgument,
+        &["cluster_pool_name is c", "leave it out"],
+    );
     let request = ExecutionCreateRequest { spec: None, ..of("e", plan_id("wf"), three()) };
     refused(peer.admin.create_execution(request).await, Code::InvalidArgument, &["spec is missing"]);
     let request = ExecutionCreateRequest { project: "p".repeat(800), ..of("e", plan_id("wf"), three()) };
@@ -132,6 +141,48 @@ async fn what_cannot_be_begun_leaves_nothing() {
     refused(create(&mut peer, "e", three()).await, Code::AlreadyExists, &["execution e exists already"]);
     let request = WorkflowExecutionGetRequest { id: Some(id("none")) };
     refused(peer.admin.get_execution(request).await, Code::NotFound, &["no execution none in p/d"]);
+    peer.stop().await;
+}
+
+/// `pyflyte run` gives no name, and flytekit repeats every failed call at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nameless_call_whose_outcome_nobody_knows_is_repeated_under_its_own_name() {
+    let mut peer = Peer::with_workflow(World::new()).await;
+    for fault in [Fault::ReplyLost, Fault::Unreachable] {
+        let before = peer.world.keys("spec.pb").len();
+        peer.world.store.fail("put_new", "spec.pb", fault, 0, 1);
+        let unknown = create(&mut peer, "", three()).await;
+        refused(unknown, Code::Unavailable, &["no route to host"]);
+        let name = create(&mut peer, "", three()).await.unwrap();
+        assert_eq!(peer.world.keys("spec.pb").len(), before + 1, "{fault:?}");
+        reaches(&peer, &name, Phase::Succeeded).await;
+        // Whoever asks for the same once more means it.
+        assert_ne!(create(&mut peer, "", three()).await.unwrap(), name);
+        peer.world.store.heal();
+    }
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_shows_an_execution_and_others_are_not_there() {
+    let mut peer = Peer::with_workflow(World::new()).await;
+    create(&mut peer, "e", three()).await.unwrap();
+    reaches(&peer, "e", Phase::Succeeded).await;
+    let mut text = String::new();
+    for (path, due, words) in [
+        ("projects/p/domains/d/executions/e", 200, "SUCCEEDED"),
+        ("projects/p/domains/d/executions/none", 404, "no execution none"),
+        ("projects/p/domains/d/workflow/wf/version/v", 404, "pages for executions alone"),
+        ("", 404, "pages for executions alone"),
+    ] {
+        let (code, body) = peer.http(&format!("GET /console/{path} HTTP/1.1\r\n"), b"").await;
+        let body = String::from_utf8(body).unwrap();
+        assert!(code == due && body.contains(words), "{path}: {code} {body}");
+        if due == 200 {
+            text = body;
+        }
+    }
+    assert!(text.contains("n0") && text.contains("n1") && !text.contains("placeholder"), "{text}");
     peer.stop().await;
 }
 
@@ -268,7 +319,8 @@ async fn addresses_of_values() {
     refused(get("e/n7/o").await, Code::NotFound, &["no node \"n7\""]);
     refused(get("none/n0/o").await, Code::NotFound, &["no execution none"]);
     refused(get("e").await, Code::InvalidArgument, &["expected flyte://"]);
-    refused(get("e/n0/d").await, Code::Unimplemented, &["decks"]);
+    refused(get("e/n0/d").await, Code::NotFound, &["no deck", "a map makes none"]);
+    refused(get("e/n1/d").await, Code::NotFound, &["enable_deck"]);
     peer.stop().await;
 }
 

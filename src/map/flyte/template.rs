@@ -25,9 +25,13 @@ pub enum Piece {
     UniqueKey,
     /// `{{.inputs.NAME}}`: the text of an input.
     Value(String),
+    /// What propeller knows and a job does not have: refused when the task is registered.
+    Unknown(&'static str),
 }
 
-const PLAIN: [(&str, Piece); 7] = [
+const PLAIN: [(&str, Piece); 9] = [
+    ("taskTemplatePath", Piece::Unknown("taskTemplatePath")),
+    ("namespace", Piece::Unknown("namespace")),
     ("input", Piece::Input),
     ("inputPrefix", Piece::InputPrefix),
     ("outputPrefix", Piece::OutputPrefix),

@@ -53,8 +53,17 @@ pub(super) fn room() -> Ended {
     Arc::new(Mutex::new(Recent::new(ROOM)))
 }
 
-/// Nodes by their unique ids, each with the id of its map execution and how that goes.
-type Nodes = BTreeMap<String, (String, watch::Receiver<Option<Running>>)>;
+/// How a node that is to run here stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Standing {
+    /// How it goes, once its map execution has a driver here.
+    pub(super) running: Option<Running>,
+    /// What keeps it from going on, in words, until it does.
+    pub(super) trouble: Option<String>,
+}
+
+/// Nodes by their unique ids, each with the id of its map execution and how that stands.
+type Nodes = BTreeMap<String, (String, watch::Receiver<Standing>)>;
 
 /// The nodes that run here, and what has ended.
 #[derive(Clone, Debug)]
@@ -68,14 +77,14 @@ impl Progress {
         Progress { running: Arc::default(), ended }
     }
 
-    pub(super) fn begin(&self, node: &str, execution: &str, running: watch::Receiver<Option<Running>>) {
-        self.running().insert(node.to_owned(), (execution.to_owned(), running));
+    pub(super) fn begin(&self, node: &str, execution: &str, standing: watch::Receiver<Standing>) {
+        self.running().insert(node.to_owned(), (execution.to_owned(), standing));
     }
 
     /// The node does not run any more.
     pub(super) fn end(&self, node: &str) {
-        let Some((execution, running)) = self.running().remove(node) else { return };
-        let last = running.borrow().as_ref().map(|last| last.shown.borrow().clone());
+        let Some((execution, standing)) = self.running().remove(node) else { return };
+        let last = standing.borrow().running.as_ref().map(|last| last.shown.borrow().clone());
         if let Some(over) = last.filter(|last| last.finished().is_some()) {
             let weight = over.outcomes().size() as usize / 2 + (1 + over.arrays().len()) * EACH;
             locked(&self.ended).put(execution, over, weight);
@@ -84,20 +93,25 @@ impl Progress {
 
     /// The counts of one node.
     pub(super) fn of(&self, node: &str) -> Option<Summary> {
-        self.running().get(node)?.1.borrow().as_ref().map(|running| running.counts.clone())
+        self.running().get(node)?.1.borrow().running.as_ref().map(|running| running.counts.clone())
+    }
+
+    /// What keeps one node from going on.
+    pub(super) fn trouble(&self, node: &str) -> Option<String> {
+        self.running().get(node)?.1.borrow().trouble.clone()
     }
 
     /// The map execution of this id, which `node` runs or ran, if it is known here.
     pub(super) fn execution(&self, node: &str, id: &str) -> Option<Arc<Execution>> {
-        let running = self.running().get(node).filter(|(execution, _)| execution == id).cloned();
-        let shown = running.and_then(|(_, running)| running.borrow().as_ref().map(|it| it.shown.borrow().clone()));
+        let standing = self.running().get(node).filter(|(execution, _)| execution == id).cloned();
+        let shown = standing.and_then(|(_, it)| it.borrow().running.as_ref().map(|it| it.shown.borrow().clone()));
         shown.or_else(|| locked(&self.ended).get(&id.to_owned()))
     }
 
     /// Looks at the counts of every node.
     pub(super) fn each(&self, mut look: impl FnMut(&Summary)) {
-        for (_, running) in self.running().values() {
-            if let Some(running) = running.borrow().as_ref() {
+        for (_, standing) in self.running().values() {
+            if let Some(running) = &standing.borrow().running {
                 look(&running.counts);
             }
         }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::aws::store::{Store, StoreError};
-use crate::idl::core::{Binding, LiteralMap};
+use crate::idl::core::{Binding, LiteralMap, WorkflowExecutionIdentifier};
 use crate::idl::record::FlowRecord;
 use crate::map::layout::flyte::FlowRoot;
 use crate::map::policy::Origin;
-use crate::map::workflow::{FlowEvent, Graph, NodeEnd, NodeError, Scope, references, resolve};
+use crate::map::workflow::{FlowEvent, Graph, NodeEnd, NodeError, Scope, decide, references, resolve};
 
 /// The values of one execution.
 pub struct Values {
@@ -103,8 +103,19 @@ impl Values {
             && let Some(outputs) = self.left_by(&old, name).await?
         {
             self.store.put(&self.root.outputs(name), outputs).await?;
-            let source = self.record.recovers.as_ref().map(|id| id.name.clone()).unwrap_or_default();
-            return Ok(FlowEvent::NodeReused { node, source });
+            // `gc` takes the record away first, and looks for the values of others then: one of the two sees the other.
+            if let Some(id) = &self.record.recovers
+                && is_there(self.store.as_ref(), &old, id).await?
+            {
+                return Ok(FlowEvent::NodeReused { node, source: id.name.clone() });
+            }
+        }
+        if let Some(block) = known.branch() {
+            return Ok(match decide(block, &inputs) {
+                // The node in it that is called so; what a branch chooses from is known to be there.
+                Ok(taken) => FlowEvent::BranchTaken { taken: format!("{name}-0-{}", taken.id), node },
+                Err(error) => FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Failed(error) },
+            });
         }
         Ok(FlowEvent::NodeStarted { node, attempt, execution: Some(execution).filter(|_| !known.is_parent()) })
     }
@@ -132,14 +143,24 @@ impl Values {
         }
     }
 
-    /// Binds the outputs of a sub-workflow, or of the workflow, and stores them.
-    pub(super) async fn bind_outputs(&self, graph: &Graph, node: Option<&str>) -> Result<FlowEvent, StoreError> {
+    /// Binds the outputs of a sub-workflow, or of the workflow, and stores them; those of a branch are those of the node
+    /// `taken`.
+    pub(super) async fn bind_outputs(
+        &self,
+        graph: &Graph,
+        node: Option<&str>,
+        taken: Option<&str>,
+    ) -> Result<FlowEvent, StoreError> {
         let name = node.map(str::to_owned);
         let Some(scope) = graph.scope_of(node) else {
             let error = Some(unknown(node.unwrap_or_default()));
             return Ok(FlowEvent::OutputsBound { node: name, error });
         };
-        let error = match self.bind(graph, scope, scope.outputs()).await? {
+        let bound = match taken {
+            Some(taken) => Ok(self.outputs(taken).await?),
+            None => self.bind(graph, scope, scope.outputs()).await?,
+        };
+        let error = match bound {
             Ok(outputs) => {
                 self.keep(node.unwrap_or_default(), &outputs).await?;
                 None
@@ -158,15 +179,24 @@ impl Values {
     ) -> Result<Result<LiteralMap, NodeError>, StoreError> {
         let mut known: BTreeMap<String, LiteralMap> = BTreeMap::new();
         for (node, _) in references(bindings) {
-            let literals = match (graph.source_id(scope, &node), graph.owner_id(scope)) {
+            let literals = match (graph.source_id(scope, &node), graph.speaker_id(scope)) {
                 (Some(id), _) => self.outputs(&id).await?,
-                (None, Some(owner)) => self.inputs(owner).await?,
+                (None, Some(speaker)) => self.inputs(speaker).await?,
                 (None, None) => self.record.inputs.clone().unwrap_or_default(),
             };
             known.insert(node, literals);
         }
         let bound = resolve(bindings, |node, var| known.get(node)?.literals.get(var));
         Ok(bound.map_err(|error| error.node_error()))
+    }
+}
+
+/// Whether an execution is still there.
+async fn is_there(store: &dyn Store, root: &FlowRoot, id: &WorkflowExecutionIdentifier) -> Result<bool, StoreError> {
+    match super::view::read_record(store, root, id).await {
+        Ok(_) => Ok(true),
+        Err(super::ViewError::Store(error)) => Err(error),
+        Err(_) => Ok(false),
     }
 }
 

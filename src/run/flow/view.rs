@@ -9,7 +9,7 @@ use super::shared::{Ended, Progress};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::FlowRecord;
 use crate::map::execution::Execution;
-use crate::map::layout::flyte::{FLYTE_VERSION, FlowRoot};
+use crate::map::layout::flyte::{FLYTE_VERSION, FlowRoot, REMOVED_VERSION};
 use crate::map::summary::Summary;
 use crate::map::workflow::{Flow, Graph, IllegalEvent};
 
@@ -27,6 +27,11 @@ impl FlowView {
     /// The counts of a node that runs on this server, by its unique id.
     pub fn counts(&self, node: &str) -> Option<Summary> {
         self.progress.of(node)
+    }
+
+    /// What keeps a node that runs on this server from going on, in words; nothing while it does.
+    pub fn trouble(&self, node: &str) -> Option<String> {
+        self.progress.trouble(node)
     }
 
     /// The map execution of this id, which `node` runs or ran: if it is, or was, driven by this server, and not too long ago.
@@ -79,7 +84,7 @@ pub enum ViewError {
 }
 
 /// An execution as the bucket has it.
-pub(super) struct Stored {
+pub(in crate::run) struct Stored {
     pub record: Arc<FlowRecord>,
     pub flow: Arc<Flow>,
     pub records: Vec<Record>,
@@ -125,16 +130,17 @@ pub(super) async fn read_record(
         Err(StoreError::NotFound { .. }) => return Err(ViewError::Unknown { project, domain, name }),
         Err(error) => return Err(error.into()),
     };
-    let unreadable = |problem: String| ViewError::Unreadable { name: name.clone(), problem };
+    let unreadable = |problem: String| ViewError::Unreadable { name: id.name.clone(), problem };
     let record = FlowRecord::decode(body).map_err(|error| unreadable(error.to_string()))?;
     match record.version {
         FLYTE_VERSION => Ok(Arc::new(record)),
+        REMOVED_VERSION => Err(ViewError::Unknown { project, domain, name: id.name.clone() }),
         other => Err(unreadable(format!("its format is {other}, and this batchmap knows {FLYTE_VERSION}"))),
     }
 }
 
 /// Reads an execution and replays its journal.
-pub(super) async fn read(
+pub(in crate::run) async fn read(
     store: &dyn Store,
     root: &FlowRoot,
     id: &crate::idl::core::WorkflowExecutionIdentifier,

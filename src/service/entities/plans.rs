@@ -13,9 +13,10 @@ use crate::idl::admin::{
     LaunchPlanCreateResponse, LaunchPlanList, LaunchPlanSpec, LaunchPlanState, LaunchPlanUpdateRequest,
     LaunchPlanUpdateResponse, NamedEntityIdentifier, ObjectGetRequest, ResourceListRequest,
 };
-use crate::idl::core::{Identifier, Parameter, ParameterMap, TypedInterface, parameter};
+use crate::idl::core::{Identifier, TypedInterface};
 use crate::idl::record::Registered;
 use crate::idl::record::registered::Spec;
+use crate::map::flyte::{self, expected};
 use crate::map::layout::flyte::{Kind, unescape};
 use crate::service::registry::filter::{self, Filter};
 use crate::service::registry::list::every;
@@ -34,6 +35,7 @@ impl Entities {
     ) -> Result<LaunchPlanCreateResponse, Status> {
         let id = identified(Kind::LaunchPlan, request.id)?;
         let spec = request.spec.ok_or_else(|| status::invalid("spec is missing: give the launch plan"))?;
+        flyte::check_launch_plan(&spec).map_err(|faults| status::faults(&faults))?;
         let interface = self.interface(&spec).await?;
         let known = interface.inputs.unwrap_or_default().variables;
         let defaults = spec.default_inputs.iter().flat_map(|inputs| inputs.parameters.keys());
@@ -135,17 +137,21 @@ impl Entities {
         Ok(LaunchPlanList { launch_plans, token })
     }
 
-    /// UpdateLaunchPlan: makes a version the active one, or none. Schedules are told back and not followed.
+    /// UpdateLaunchPlan: makes a version the active one, or none.
     ///
     /// # Errors
-    /// NOT_FOUND when it is not registered.
+    /// NOT_FOUND when it is not registered; INVALID_ARGUMENT when it has a schedule, which nobody here would follow.
     pub async fn update_launch_plan(
         &self,
         request: LaunchPlanUpdateRequest,
     ) -> Result<LaunchPlanUpdateResponse, Status> {
         let state = request.state();
         let id = identified(Kind::LaunchPlan, request.id)?;
-        self.registry.get(Kind::LaunchPlan, &id).await?;
+        let entity = self.registry.get(Kind::LaunchPlan, &id).await?;
+        let Some(Spec::LaunchPlan(spec)) = &entity.spec else { return Err(misplaced(&entity)) };
+        if state == LaunchPlanState::Active {
+            flyte::check_activation(spec).map_err(|faults| status::faults(&faults))?;
+        }
         let (store, key) = (self.registry.store(), self.registry.root().active(&id.project, &id.domain, &id.name));
         match state {
             LaunchPlanState::Active => {
@@ -185,7 +191,7 @@ impl Entities {
     }
 
     /// The interface of a launch plan's workflow.
-    async fn interface(&self, spec: &LaunchPlanSpec) -> Result<TypedInterface, Status> {
+    pub(super) async fn interface(&self, spec: &LaunchPlanSpec) -> Result<TypedInterface, Status> {
         let id = spec.workflow_id.clone();
         let id = id.ok_or_else(|| status::invalid("spec.workflow_id is missing: name the workflow"))?;
         let workflow = self.registry.get(Kind::Workflow, &id).await.map_err(|error| match error.code() {
@@ -202,16 +208,4 @@ impl Entities {
 
 fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The inputs that an execution of a launch plan may give: those that are not fixed, each with its default or required.
-pub(in crate::service) fn expected(spec: &LaunchPlanSpec, interface: &TypedInterface) -> ParameterMap {
-    let fixed = |name: &String| spec.fixed_inputs.as_ref().is_some_and(|fixed| fixed.literals.contains_key(name));
-    let default = |name: &String| spec.default_inputs.as_ref()?.parameters.get(name)?.behavior.clone();
-    let inputs = interface.inputs.iter().flat_map(|inputs| &inputs.variables).filter(|(name, _)| !fixed(name));
-    let parameters = inputs.map(|(name, variable)| {
-        let behavior = default(name).or(Some(parameter::Behavior::Required(true)));
-        (name.clone(), Parameter { var: Some(variable.clone()), behavior })
-    });
-    ParameterMap { parameters: parameters.collect() }
 }

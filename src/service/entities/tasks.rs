@@ -30,6 +30,7 @@ impl Entities {
             spec.template.as_mut().ok_or_else(|| status::invalid("spec.template is missing: give the task"))?;
         template.id = Some(id.clone());
         let outline = flyte::check_task(template).map_err(|faults| status::faults(&faults))?;
+        flyte::check_runner(template, None, self.runner).map_err(|faults| status::faults(&faults))?;
         // Resources may be laid over by every node: they are looked at there.
         self.check_definition("", &Outline { resources: Resources::default(), ..outline })?;
         self.registry

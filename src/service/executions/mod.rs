@@ -2,8 +2,10 @@
 
 mod begin;
 mod children;
+mod decks;
 mod list;
 mod nodes;
+mod repeat;
 mod show;
 mod tasks;
 mod values;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use tonic::{Code, Status};
 
 use self::children::Children;
+use self::repeat::Repeats;
 use self::values::Remembered;
 use super::data::Data;
 use super::entities::Entities;
@@ -28,12 +31,14 @@ pub struct Executions {
     data: Arc<Data>,
     children: Children,
     remembered: Remembered,
+    repeats: Repeats,
 }
 
 impl Executions {
     /// The RPCs over `flows`.
     pub fn new(flows: Arc<Flows>, entities: Arc<Entities>, data: Arc<Data>) -> Self {
-        Executions { flows, entities, data, children: Children::new(), remembered: Remembered::new() }
+        let (children, remembered, repeats) = (Children::new(), Remembered::new(), Repeats::default());
+        Executions { flows, entities, data, children, remembered, repeats }
     }
 
     async fn view(&self, id: Option<&WorkflowExecutionIdentifier>) -> Result<Arc<FlowView>, Status> {

@@ -7,10 +7,10 @@ use super::show::{duration, execution_error, timestamp};
 use crate::idl::admin::node_execution_closure::{OutputResult, TargetMetadata};
 use crate::idl::admin::{
     NodeExecution, NodeExecutionClosure, NodeExecutionGetRequest, NodeExecutionList, NodeExecutionListRequest,
-    NodeExecutionMetaData, TaskNodeMetadata,
+    NodeExecutionMetaData, TaskNodeMetadata, WorkflowNodeMetadata,
 };
 use crate::idl::core::node_execution::Phase;
-use crate::idl::core::{CatalogCacheStatus, NodeExecutionIdentifier};
+use crate::idl::core::{CatalogCacheStatus, NodeExecutionIdentifier, WorkflowExecutionIdentifier};
 use crate::map::workflow::event::Cached;
 use crate::map::workflow::flow::NodeView;
 use crate::map::workflow::{NodeKind, NodePhase};
@@ -27,7 +27,7 @@ impl Executions {
     pub async fn get_node_execution(&self, request: NodeExecutionGetRequest) -> Result<NodeExecution, Status> {
         let (id, view) = self.node_view(request.id).await?;
         let node = node_of(&view, &id.node_id)?;
-        Ok(self.node_execution(&view, &node))
+        Ok(self.node_execution(&view, &node).await)
     }
 
     /// ListNodeExecutions: those of the workflow itself, or of the sub-workflow that `unique_parent_id` runs.
@@ -55,7 +55,9 @@ impl Executions {
         if descending {
             nodes.reverse();
         }
-        let (node_executions, token) = page.of(nodes.iter().map(|node| self.node_execution(&view, node)));
+        let (server, told) = (self, view.as_ref());
+        let read = |node| async move { Ok(Some(server.node_execution(told, &node).await)) };
+        let (node_executions, token) = page.read(nodes, read).await?;
         Ok(NodeExecutionList { node_executions, token })
     }
 
@@ -69,7 +71,7 @@ impl Executions {
         Ok((id, view))
     }
 
-    fn node_execution(&self, view: &FlowView, node: &NodeView<'_>) -> NodeExecution {
+    async fn node_execution(&self, view: &FlowView, node: &NodeView<'_>) -> NodeExecution {
         let id = view.record.id.clone().unwrap_or_default();
         let host = self.flows.host();
         let (bucket, root) = (host.ports.store.bucket(), host.root.flow(&id));
@@ -86,6 +88,11 @@ impl Executions {
             Cached::Hit => CatalogCacheStatus::CacheHit,
         };
         let task = TaskNodeMetadata { cache_status: cache_status.into(), ..Default::default() };
+        let target_metadata = match node.node.kind() {
+            NodeKind::Task(_) | NodeKind::Array(_) => Some(TargetMetadata::TaskNodeMetadata(task)),
+            NodeKind::Plan(_) => self.launched(&id, node).await.map(TargetMetadata::WorkflowNodeMetadata),
+            NodeKind::Workflow(_) | NodeKind::Branch(_) => None,
+        };
         let updated_ms = node.ended_ms.or(node.started_ms).or(node.created_ms);
         let closure = NodeExecutionClosure {
             output_result,
@@ -94,7 +101,8 @@ impl Executions {
             started_at: node.started_ms.map(timestamp),
             updated_at: updated_ms.map(timestamp),
             duration: node.started_ms.zip(node.ended_ms).map(|(from, to)| duration(from, to)),
-            target_metadata: (!node.node.is_parent()).then_some(TargetMetadata::TaskNodeMetadata(task)),
+            target_metadata,
+            deck_uri: self.deck_uri(node).unwrap_or_default(),
             ..Default::default()
         };
         let metadata = NodeExecutionMetaData {
@@ -110,6 +118,14 @@ impl Executions {
             closure: Some(closure),
             metadata: Some(metadata),
         }
+    }
+}
+
+impl Executions {
+    /// The execution that a launch plan's node has made. Clients that are told of one look at it, so it must be there.
+    async fn launched(&self, of: &WorkflowExecutionIdentifier, node: &NodeView<'_>) -> Option<WorkflowNodeMetadata> {
+        let id = WorkflowExecutionIdentifier { name: node.execution?.to_owned(), ..of.clone() };
+        self.flows.exists(&id).await.then_some(WorkflowNodeMetadata { execution_id: Some(id) })
     }
 }
 
@@ -135,5 +151,6 @@ fn phase(node: &NodeView<'_>) -> Phase {
         NodePhase::Succeeded => Phase::Succeeded,
         NodePhase::Failed => Phase::Failed,
         NodePhase::Aborted => Phase::Aborted,
+        NodePhase::Skipped => Phase::Skipped,
     }
 }

@@ -29,6 +29,8 @@ struct Attempt<'v> {
     ended_ms: Option<u64>,
     error: Option<&'v crate::map::workflow::NodeError>,
     counts: Option<Summary>,
+    /// What keeps it from going on.
+    trouble: Option<String>,
 }
 
 impl Executions {
@@ -78,7 +80,7 @@ impl Executions {
         };
         let external_resources = self.external_resources(view, node, attempt).await;
         let updated_ms = attempt.ended_ms.or(attempt.started_ms).unwrap_or_else(|| view.updated_ms());
-        let reason = attempt.counts.as_ref().map(words);
+        let reason = attempt.trouble.clone().or_else(|| attempt.counts.as_ref().map(words));
         let closure = TaskExecutionClosure {
             output_result,
             phase: attempt.phase.into(),
@@ -150,10 +152,17 @@ fn said(words: &str, at_ms: u64) -> Reason {
 
 /// How a map goes, in one line.
 fn words(counts: &Summary) -> String {
-    let Summary { size, succeeded, failed, running, queued, waiting, .. } = counts;
+    let Summary { size, succeeded, failed, running, queued, waiting, dropped, held, .. } = counts;
     let mut line = format!(
         "{succeeded} of {size} succeeded, {failed} failed, {running} running, {queued} queued in AWS Batch, {waiting} waiting"
     );
+    for (count, what) in
+        [(held, "waiting for what another execution puts into the cache"), (dropped, "without a result")]
+    {
+        if *count > 0 {
+            line.push_str(&format!(", {count} {what}"));
+        }
+    }
     if let Some(stuck) = &counts.stuck {
         line.push_str(&format!("; {stuck}"));
     }
@@ -162,7 +171,7 @@ fn words(counts: &Summary) -> String {
 
 /// The attempts of a node that runs a task and has begun; the last one is the present one.
 fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
-    if node.node.is_parent() {
+    if node.node.task().is_none() {
         return Vec::new();
     }
     let earlier = node.earlier.iter().zip(0..).map(|(attempt, number)| Attempt {
@@ -173,10 +182,11 @@ fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
         ended_ms: Some(attempt.ended_ms),
         error: Some(&attempt.error),
         counts: None,
+        trouble: None,
     });
     let counts = view.counts(node.node.id());
     let phase = match node.phase {
-        NodePhase::Waiting | NodePhase::Queued => None,
+        NodePhase::Waiting | NodePhase::Queued | NodePhase::Skipped => None,
         NodePhase::Running
             if counts.as_ref().is_some_and(|counts| counts.running + counts.settling + counts.succeeded > 0) =>
         {
@@ -196,6 +206,7 @@ fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
         ended_ms: node.ended_ms,
         error: node.error,
         counts,
+        trouble: view.trouble(node.node.id()),
     });
     earlier.chain(last).collect()
 }

@@ -10,11 +10,12 @@ use super::nodes::node_of;
 use super::{Executions, named, unseen};
 use crate::aws::store::StoreError;
 use crate::idl::admin::{
-    NodeExecutionGetDataRequest, NodeExecutionGetDataResponse, TaskExecutionGetDataRequest,
+    FlyteUrLs, NodeExecutionGetDataRequest, NodeExecutionGetDataResponse, TaskExecutionGetDataRequest,
     TaskExecutionGetDataResponse, UrlBlob, WorkflowExecutionGetDataRequest, WorkflowExecutionGetDataResponse,
 };
-use crate::idl::core::{LiteralMap, WorkflowExecutionIdentifier};
+use crate::idl::core::{LiteralMap, NodeExecutionIdentifier, WorkflowExecutionIdentifier};
 use crate::idl::service::{GetDataRequest, GetDataResponse, get_data_response};
+use crate::map::workflow::flow::NodeView;
 use crate::map::workflow::{FlowOutcome, NodePhase};
 use crate::run::flow::{FlowView, Values};
 use crate::run::recent::Recent;
@@ -92,7 +93,8 @@ impl Executions {
     ) -> Result<NodeExecutionGetDataResponse, Status> {
         let (id, view) = self.node_view(request.id).await?;
         let ((full_inputs, inputs), (full_outputs, outputs)) = self.node_data(&view, &id.node_id, server).await?;
-        Ok(NodeExecutionGetDataResponse { inputs, outputs, full_inputs, full_outputs, ..Default::default() })
+        let flyte_urls = Some(self.urls(&view, &node_of(&view, &id.node_id)?));
+        Ok(NodeExecutionGetDataResponse { inputs, outputs, full_inputs, full_outputs, flyte_urls })
     }
 
     /// GetTaskExecutionData: the same as its node's.
@@ -111,16 +113,21 @@ impl Executions {
         Ok(TaskExecutionGetDataResponse { inputs, outputs, full_inputs, full_outputs, ..Default::default() })
     }
 
-    /// GetData: what an address `flyte://v1/PROJECT/DOMAIN/EXECUTION/NODE[/ATTEMPT]/i|o[/NAME]` stands for.
+    /// GetData: what an address `flyte://v1/PROJECT/DOMAIN/EXECUTION/NODE[/ATTEMPT]/i|o|d[/NAME]` stands for.
     ///
     /// # Errors
     /// INVALID_ARGUMENT when it is no such address; NOT_FOUND when there is nothing.
-    pub async fn get_data(&self, request: GetDataRequest) -> Result<GetDataResponse, Status> {
-        let Address { id, node, outputs, name } = address(&request.flyte_url)?;
+    pub async fn get_data(&self, request: GetDataRequest, server: &str) -> Result<GetDataResponse, Status> {
+        let Address { id, node, kind, name } = address(&request.flyte_url)?;
+        if kind == What::Deck {
+            let id = NodeExecutionIdentifier { node_id: node, execution_id: Some(id) };
+            let urls = self.deck(id, server, Data::soon()).await?;
+            return Ok(GetDataResponse { data: Some(get_data_response::Data::PreSignedUrls(urls)) });
+        }
         let view = self.flows.view(named(Some(&id))?).await.map_err(unseen)?;
         node_of(&view, &node)?;
         let values = self.flows.values(&view.record);
-        let literals = if outputs { values.outputs(&node).await } else { values.inputs(&node).await };
+        let literals = if kind == What::Outputs { values.outputs(&node).await } else { values.inputs(&node).await };
         let mut literals = literals.map_err(|error| match error {
             StoreError::NotFound { .. } => status::not_found(format!("node {node} has none (yet)")),
             error => status::store(error),
@@ -135,6 +142,14 @@ impl Executions {
             }
         };
         Ok(GetDataResponse { data: Some(data) })
+    }
+
+    /// The addresses that GetData takes for what a node has.
+    fn urls(&self, view: &FlowView, node: &NodeView<'_>) -> FlyteUrLs {
+        let WorkflowExecutionIdentifier { project, domain, name, .. } = view.record.id.clone().unwrap_or_default();
+        let of = |kind: &str| format!("flyte://v1/{project}/{domain}/{name}/{}/{kind}", node.node.id());
+        let deck = self.deck_uri(node).map(|_| of("d")).unwrap_or_default();
+        FlyteUrLs { inputs: of("i"), outputs: of("o"), deck }
     }
 
     async fn node_data(&self, view: &FlowView, node: &str, server: &str) -> Result<(Sent, Sent), Status> {
@@ -222,14 +237,21 @@ impl Kept {
 struct Address {
     id: WorkflowExecutionIdentifier,
     node: String,
-    outputs: bool,
+    kind: What,
     name: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    Inputs,
+    Outputs,
+    Deck,
 }
 
 fn address(url: &str) -> Result<Address, Status> {
     let bad = || {
         status::invalid(format!(
-            "flyte_url is {url:?}; expected flyte://v1/PROJECT/DOMAIN/EXECUTION/NODE[/ATTEMPT]/i or /o, and /NAME for one"
+            "flyte_url is {url:?}; expected flyte://v1/PROJECT/DOMAIN/EXECUTION/NODE[/ATTEMPT]/i, /o or /d, and /NAME for one"
         ))
     };
     let parts: Vec<&str> = url.strip_prefix("flyte://v1/").ok_or_else(bad)?.split('/').collect();
@@ -243,15 +265,15 @@ fn address(url: &str) -> Result<Address, Status> {
         [kind, name] if !name.is_empty() => (*kind, Some((*name).to_owned())),
         _ => return Err(bad()),
     };
-    let outputs = match kind {
-        "i" => false,
-        "o" => true,
-        "d" => return Err(status::unimplemented("decks are not kept")),
+    let kind = match (kind, &name) {
+        ("i", _) => What::Inputs,
+        ("o", _) => What::Outputs,
+        ("d", None) => What::Deck,
         _ => return Err(bad()),
     };
     let [project, domain, execution, node] = [0, 1, 2, 3].map(|at| place[at].to_owned());
     let id = WorkflowExecutionIdentifier { project, domain, name: execution, ..Default::default() };
-    Ok(Address { id, node, outputs, name })
+    Ok(Address { id, node, kind, name })
 }
 
 #[cfg(test)]
@@ -260,15 +282,15 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let read = |rest: &str| address(&format!("flyte://v1/p/d/e/{rest}")).map(|it| (it.node, it.outputs, it.name));
-        assert_eq!(read("n0/o").unwrap(), ("n0".to_owned(), true, None));
-        assert_eq!(read("n0/3/i").unwrap(), ("n0".to_owned(), false, None));
-        assert_eq!(read("n0/o/o0").unwrap(), ("n0".to_owned(), true, Some("o0".to_owned())));
-        assert_eq!(read("n0/0/o/o0").unwrap(), ("n0".to_owned(), true, Some("o0".to_owned())));
-        for wrong in ["n0", "n0/x", "n0/o/", "n0/o/a/b", "", "n0/3"] {
+        let read = |rest: &str| address(&format!("flyte://v1/p/d/e/{rest}")).map(|it| (it.node, it.kind, it.name));
+        assert_eq!(read("n0/o").unwrap(), ("n0".to_owned(), What::Outputs, None));
+        assert_eq!(read("n0/3/i").unwrap(), ("n0".to_owned(), What::Inputs, None));
+        assert_eq!(read("n0/o/o0").unwrap(), ("n0".to_owned(), What::Outputs, Some("o0".to_owned())));
+        assert_eq!(read("n0/0/o/o0").unwrap(), ("n0".to_owned(), What::Outputs, Some("o0".to_owned())));
+        for wrong in ["n0", "n0/x", "n0/o/", "n0/o/a/b", "", "n0/3", "n0/d/x"] {
             assert_eq!(read(wrong).unwrap_err().code(), tonic::Code::InvalidArgument, "{wrong}");
         }
-        assert_eq!(read("n0/d").unwrap_err().code(), tonic::Code::Unimplemented);
+        assert_eq!(read("n0/0/d").unwrap(), ("n0".to_owned(), What::Deck, None));
         assert!(address("s3://b/k").is_err());
     }
 }
