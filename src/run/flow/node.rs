@@ -10,7 +10,7 @@ use super::Host;
 use super::host::Shared;
 use super::shared::{Running, Standing};
 use super::values::Values;
-use super::view::{self, ViewError};
+use super::view::ViewError;
 use crate::aws::batch::BatchError;
 use crate::aws::store::StoreError;
 use crate::idl::core::{Literal, LiteralMap, WorkflowExecutionIdentifier};
