@@ -166,7 +166,8 @@ async fn a_page_fits_into_what_a_client_takes() {
     for at in 0..6 {
         let mut task: TaskTemplate = single_task();
         task.id.as_mut().unwrap().name = format!("large-{at}");
-        task.config = [("note".to_owned(), "x".repeat(4 << 20))].into();
+        let inputs = task.interface.as_mut().unwrap().inputs.as_mut().unwrap();
+        inputs.variables.get_mut("xs").unwrap().description = "x".repeat(4 << 20);
         peer.task(task).await.unwrap();
     }
     let (mut token, mut names) = (String::new(), Vec::new());
