@@ -25,6 +25,7 @@ mod command;
 mod container;
 mod environment;
 mod inputs;
+pub(in crate::map) mod limits;
 mod policy;
 mod quantity;
 mod refuse;
