@@ -21,6 +21,8 @@ use crate::map::spec::{Fault, Faults, nearest, suggest};
 
 /// The file's name.
 pub const FILE: &str = "batchmap.toml";
+/// The table that `batchmap serve` alone reads.
+const SERVE: &str = "serve";
 /// What a setting's environment variable begins with.
 const ENVIRONMENT: &str = "BATCHMAP_";
 
@@ -80,6 +82,18 @@ impl TargetArgs {
     /// Everything that is wrong with them.
     pub fn target_without_queue(&self) -> Result<Target, Faults> {
         self.read(Target::without_queue)
+    }
+
+    /// A table of the file that one command alone reads, and the file; nothing where there is no such file or table.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn table(&self, name: &str) -> Result<Option<(PathBuf, toml::Value)>, Faults> {
+        let found = self.config.clone().or_else(|| find(&std::env::current_dir().ok()?));
+        let Some(file) = found else { return Ok(None) };
+        let mut faults = Faults::default();
+        let table = parse(&file, &mut faults);
+        faults.or(table.and_then(|mut table| Some((file, table.remove(name)?))))
     }
 
     fn read(&self, target: ToTarget) -> Result<Target, Faults> {
@@ -157,25 +171,34 @@ fn find(folder: &Path) -> Option<PathBuf> {
     folder.ancestors().map(|folder| folder.join(FILE)).find(|file| file.is_file())
 }
 
-fn read_file(file: &Path, settings: &mut BTreeMap<&'static str, Setting>, faults: &mut Faults) {
+/// The file's content.
+fn parse(file: &Path, faults: &mut Faults) -> Option<toml::Table> {
     let shown = file.display();
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => {
             let fix = "correct the path, or leave --config out";
             faults.0.push(Fault::missing(shown.to_string(), format!("cannot be read: {error}"), fix));
-            return;
+            return None;
         }
     };
-    let table: toml::Table = match text.parse() {
-        Ok(table) => table,
+    match text.parse() {
+        Ok(table) => Some(table),
         Err(error) => {
+            let error: toml::de::Error = error;
             let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             faults.0.push(Fault::missing(format!("{shown}:{line}"), format!("is not TOML: {}", error.message()), ""));
-            return;
+            None
         }
-    };
-    for (key, value) in &table {
+    }
+}
+
+fn read_file(file: &Path, settings: &mut BTreeMap<&'static str, Setting>, faults: &mut Faults) {
+    let shown = file.display();
+    let Some(table) = parse(file, faults) else { return };
+    // Only `batchmap serve` reads its own.
+    let table = table.iter().filter(|(key, _)| *key != SERVE);
+    for (key, value) in table {
         let origin = format!("{shown}: {key}");
         let Some(name) = SETTINGS.iter().find(|name| *name == key) else {
             let fix = suggest(key, SETTINGS.iter().copied());
@@ -259,7 +282,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("a/b");
         std::fs::create_dir_all(&deep).unwrap();
-        let text = "bucket = 'file-bucket'\nqueue = 'file'\nregion = 'file'\nassign_public_ip = false\n";
+        let text = "bucket = 'file-bucket'\nqueue = 'file'\nregion = 'file'\nassign_public_ip = false\n[serve]\ntls_cert = 'c'\n";
         std::fs::write(folder.path().join(FILE), text).unwrap();
         let variables = environment(&[("BATCHMAP_QUEUE", "env"), ("BATCHMAP_REGION", "env"), ("BATCHMAP_PREFIX", "")]);
         let target = aws(resolve(&args(&["--region", "flag"]), &deep, variables));
@@ -275,6 +298,7 @@ mod tests {
             "platform" => "FARGATE",
             "job_role" | "execution_role" => "arn:aws:iam::000000000000:role/r",
             "assign_public_ip" => "true",
+            "flyte_images" => "stock",
             "endpoint" => "http://127.0.0.1:1",
             _ => "some-value",
         };
@@ -282,11 +306,12 @@ mod tests {
         let variables = SETTINGS.iter().map(|name| (format!("BATCHMAP_{}", name.to_uppercase()), values(name)));
         let variables: Vec<_> = variables.map(|(name, value)| (name.into(), value.into())).collect();
         let by_variables = aws(resolve(&args(&[]), folder.path(), variables));
-        let flags = SETTINGS.iter().filter(|name| **name != "image");
+        // Those are flags of single commands.
+        let flags = SETTINGS.iter().filter(|name| !["image", "flyte_images"].contains(*name));
         let flags: Vec<String> = flags.map(|name| format!("--{}={}", name.replace('_', "-"), values(name))).collect();
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let image = environment(&[("BATCHMAP_IMAGE", "some-value")]);
-        assert_eq!(aws(resolve(&args(&flags), folder.path(), image)), by_variables);
+        let others = environment(&[("BATCHMAP_IMAGE", "some-value"), ("BATCHMAP_FLYTE_IMAGES", "stock")]);
+        assert_eq!(aws(resolve(&args(&flags), folder.path(), others)), by_variables);
         assert!(by_variables.assign_public_ip && by_variables.endpoint.is_some());
     }
 

@@ -95,6 +95,13 @@ fn print(report: &Report, dry_run: bool) {
     for removed in &report.removed {
         out!("{}", line(removed, dry_run));
     }
+    for removed in &report.workflows {
+        out!("{}", line(removed, dry_run));
+    }
+    if report.uploads.objects > 0 {
+        let verb = if dry_run { "would remove" } else { "removed" };
+        out!("{verb} {}, {}", count(report.uploads.objects, "upload"), size(report.uploads.bytes));
+    }
     if report.cache.objects > 0 {
         let verb = if dry_run { "would remove" } else { "removed" };
         out!("{verb} {}, {}", count(report.cache.objects, "cached output"), size(report.cache.bytes));
@@ -131,9 +138,15 @@ fn line(removed: &Removed, dry_run: bool) -> String {
 
 fn total(report: &Report, dry_run: bool) -> String {
     let verb = if dry_run { "would be removed" } else { "removed" };
-    let amounts = || report.removed.iter().map(|removed| removed.amount).chain([report.cache, report.leases]);
+    let amounts = || {
+        report.removed.iter().chain(&report.workflows).map(|removed| removed.amount).chain([
+            report.cache,
+            report.leases,
+            report.uploads,
+        ])
+    };
     let (objects, bytes) = amounts().fold((0, 0), |sum, amount| (sum.0 + amount.objects, sum.1 + amount.bytes));
-    let removed = count(report.removed.len() as u64, "execution");
+    let removed = count((report.removed.len() + report.workflows.len()) as u64, "execution");
     format!("{removed} {verb}: {}, {}; {} kept", count(objects, "object"), size(bytes), report.kept.len())
 }
 
@@ -159,7 +172,7 @@ fn reason(why: &Why) -> String {
         Why::UsedBy(id) => format!("its inputs or outputs are used by {id}"),
         Why::Named => "all that is left of it are files that others name".to_owned(),
         Why::Unreadable(problem) => format!("it cannot be read (--damaged removes such): {problem}"),
-        Why::OfWorkflow => "a node of a Flyte workflow, whose values may name its files".to_owned(),
+        Why::OfWorkflow => "a node of a Flyte workflow's execution that stays".to_owned(),
         Why::Changed => "it changed meanwhile".to_owned(),
     }
 }
@@ -196,6 +209,8 @@ mod tests {
             removed: vec![removed],
             cache: Amount { objects: 2, bytes: 100 },
             leases: Amount::default(),
+            workflows: Vec::new(),
+            uploads: Amount::default(),
             kept: kept_ones.into_iter().chain([keep("a", Why::UsedBy("c".to_owned()))]).collect(),
         };
         assert_eq!(

@@ -41,6 +41,7 @@ mod session;
 mod signals;
 mod status;
 pub mod task_args;
+mod token;
 mod wait;
 mod words;
 mod worker;
@@ -100,6 +101,8 @@ enum Command {
     Emulator(emulator::EmulatorArgs),
     /// Serve flytekit: FlyteAdmin's part in front of AWS Batch, for `pyflyte run --remote`.
     Serve(serve::ServeArgs),
+    /// Make a token for callers of `serve`.
+    Token(token::TokenArgs),
     /// Run one subtask: what a child's container starts.
     Worker(worker::WorkerArgs),
     /// Kill local children when the process that started them dies.
@@ -134,6 +137,7 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
         Command::Worker(args) => worker::run(args),
         Command::Guardian { mark } => emulator::guardian(mark.as_deref()),
         Command::Schema => Ok(print_schema()),
+        Command::Token(args) => token::run(&args),
         Command::Run(args) => block_on(run::run(args)),
         Command::Plan(args) => block_on(plan::run(args)),
         Command::Status(args) => block_on(status::run(args)),

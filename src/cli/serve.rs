@@ -1,19 +1,23 @@
 //! `batchmap serve`.
 
+mod access;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::access::{Access as Door, AccessArgs};
 use super::config::TargetArgs;
 use super::definitions::Definitions;
 use super::session::{Access, Session};
 use super::{Exit, Failure};
 use crate::aws::pooled::Pooled;
-use crate::aws::target::Target;
+use crate::aws::target::{AwsTarget, FlyteImages, Target};
 use crate::map::flyte::Outline;
 use crate::map::layout::flyte::FlyteRoot;
+use crate::map::task::Runner;
 use crate::run;
 use crate::run::Ports;
 use crate::run::begin::Queues;
@@ -29,6 +33,13 @@ Every task node becomes an AWS Batch job, every map task an array of them.
 A task's secret is fetched by AWS Batch where its key is the ARN of a secret (Secrets Manager) or of a parameter (Systems
 Manager); with --local it is taken from the variable of the same name of the server's environment.
 
+Other machines may reach an address of --listen only where callers are asked for a token: `batchmap token NAME --file FILE`
+makes one, and --tokens-file FILE asks for it. Tokens cross the network encrypted alone: --tls-cert and --tls-key. Certificate,
+key and tokens are read again every minute and on SIGHUP. In flytekit's configuration, admin.authType is then ExternalCommand
+(its command prints the token) or ClientSecret (for `batchmap token --client`), admin.insecure is false, and
+admin.caCertFilePath names the authority of a certificate that no public one has signed. Open to all are health, readiness and
+signed addresses; a browser signs in with the name and the token.
+
 Once it serves, its address is printed on standard output, alone on a line. SIGINT or SIGTERM stops it: nothing new is
 begun, AWS Batch goes on with what it holds, and the next server of the bucket takes the executions up. With --local the
 children are processes of this machine and end with the server; they are started again by the next one.
@@ -43,10 +54,6 @@ pub struct ServeArgs {
     /// The address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8089", value_name = "ADDRESS", value_parser = super::emulator::address)]
     listen: SocketAddr,
-    /// Accept an address of --listen that other machines can reach. There is no access check: whoever reaches it runs
-    /// jobs in your account
-    #[arg(long)]
-    allow_unauthenticated: bool,
     /// Run everything on this machine: store and AWS Batch are embedded, and children run as processes in the Python
     /// environment that this command is started from
     #[arg(long)]
@@ -61,6 +68,12 @@ pub struct ServeArgs {
     /// Nodes at once of all executions that this server drives; executions take turns [default: no bound]
     #[arg(long, value_name = "COUNT")]
     max_nodes: Option<NonZeroUsize>,
+    /// What the images of tasks hold: `stock` is flytekit and a shell, `stock-no-shell` flytekit alone, `worker` batchmap
+    /// as well [default: stock on AWS, worker elsewhere]
+    #[arg(long, value_name = "WHAT", value_parser = |text: &str| text.parse::<FlyteImages>().map_err(|()| "write stock, stock-no-shell or worker"))]
+    flyte_images: Option<FlyteImages>,
+    #[command(flatten)]
+    access: AccessArgs,
     #[command(flatten)]
     target: TargetArgs,
 }
@@ -70,8 +83,12 @@ pub struct ServeArgs {
 /// # Errors
 /// When the arguments or the configuration are wrong, or the bucket cannot be used.
 pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
-    check_address(&args)?;
-    let target = target(&args)?;
+    let door = Door::open(&args.access, &args.target, args.listen.ip())?;
+    let mut target = target(&args)?;
+    if let Some(given) = args.flyte_images {
+        let (Target::Aws(AwsTarget { flyte_images, .. }) | Target::Embedded { flyte_images, .. }) = &mut target;
+        *flyte_images = Some(given);
+    }
     let broken = |error: std::io::Error| Failure::internal(format!("cannot wait for signals: {error}"));
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt()).map_err(broken)?, signal(SignalKind::terminate()).map_err(broken)?);
@@ -81,23 +98,38 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let (max_parallelism, max_nodes) = (args.max_parallelism.unwrap_or_default(), args.max_nodes);
     let slots = args.slots.map(|slots| slots as usize);
     let session = Session::open_target(target, Access::Drive { slots }).await?;
-    let service = match Service::open(host(&session, max_parallelism, max_nodes)).await {
+    let runner = match session.flyte_runner() {
+        Ok(runner) => runner,
+        Err(problem) => {
+            session.close().await;
+            return Err(problem);
+        }
+    };
+    let service = match Service::open(host(&session, runner, max_parallelism, max_nodes)).await {
         Ok(service) => service,
         Err(problem) => {
             session.close().await;
             return Err(Failure { message: problem, exit: Exit::Aws });
         }
     };
-    let serving = bound.serve(service.router());
+    let service = service.facing(door.face.clone());
+    let serving = match &door.certificates {
+        None => bound.serve(service.router()),
+        Some(certificates) => bound
+            .serve_tls(service.router(), certificates.clone())
+            .map_err(|error| Failure::internal(format!("TLS cannot be set up: {error}")))?,
+    };
     out!("{}", serving.addr());
     note!(
-        "FlyteAdmin for flytekit: export FLYTE_PLATFORM_URL={} FLYTE_PLATFORM_INSECURE=true; nodes run {}",
+        "FlyteAdmin for flytekit: export FLYTE_PLATFORM_URL={} FLYTE_PLATFORM_INSECURE={}; nodes run {}",
         serving.addr(),
+        door.certificates.is_none(),
         if session.is_embedded() { "on this machine".to_owned() } else { format!("on {}", session.target.queue) }
     );
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        () = door.watch() => {}
     }
     note!("stopping");
     service.stop().await;
@@ -106,21 +138,6 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     }
     session.close_now().await;
     Ok(Exit::Ok)
-}
-
-fn check_address(args: &ServeArgs) -> Result<(), Failure> {
-    if args.listen.ip().is_loopback() {
-        return Ok(());
-    }
-    if !args.allow_unauthenticated {
-        return Err(Failure::input(format!(
-            "--listen is {}: other machines may reach it, and whoever does runs jobs as you; give an address of \
-             127.0.0.0/8, or --allow-unauthenticated if that is what you want",
-            args.listen
-        )));
-    }
-    note!("warning: {} is not a loopback address and there is no access check", args.listen);
-    Ok(())
 }
 
 fn target(args: &ServeArgs) -> Result<Target, Failure> {
@@ -138,7 +155,7 @@ fn target(args: &ServeArgs) -> Result<Target, Failure> {
     }
 }
 
-fn host(session: &Session, max_parallelism: i32, max_nodes: Option<NonZeroUsize>) -> Host {
+fn host(session: &Session, runner: Runner, max_parallelism: i32, max_nodes: Option<NonZeroUsize>) -> Host {
     let definitions = Definitions::of(session);
     let make = move |task: &Outline| {
         definitions.make(task.image.as_deref(), &task.resources, &task.batch).map(|(made, _)| made)
@@ -155,12 +172,18 @@ fn host(session: &Session, max_parallelism: i32, max_nodes: Option<NonZeroUsize>
             interruptible: session.target.interruptible_queue.clone(),
         },
         definitions: Arc::new(make),
+        runner,
         patience: session.patience,
-        // The embedded endpoint's folder is locked: no other server can be at work on it.
-        lease: if session.is_embedded() { Lease::ALONE } else { Lease::AWS },
+        lease: match (session.is_embedded(), session.target.is_emulated()) {
+            // The embedded endpoint's folder is locked: no other server can be at work on it.
+            (true, _) => Lease::ALONE,
+            (false, true) => Lease::EMULATED,
+            (false, false) => Lease::AWS,
+        },
         max_parallelism,
         turns: Turns::new(max_nodes),
         direct_uploads: session.is_on_aws(),
         log_link: session.console_logs(),
+        calls: session.counts(),
     }
 }

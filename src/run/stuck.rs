@@ -71,20 +71,23 @@ async fn look(batch: &dyn Batch, queue: &str, array: Option<&str>, shape: Shape)
     Ok(stuck::find(queue, found, &environments, shape))
 }
 
-/// What is said of children that have waited for long although nothing is wrong with their queue.
-pub fn in_order(queue: &str, waited: std::time::Duration) -> Stuck {
+/// What is said of children that have waited for long although nothing is wrong with their queue, on an `emulated` endpoint
+/// or on AWS.
+pub fn in_order(queue: &str, waited: std::time::Duration, emulated: bool) -> Stuck {
     let waited = humantime::format_duration(std::time::Duration::from_secs(waited.as_secs()));
-    Stuck {
-        code: "NothingStarts".to_owned(),
-        what: format!(
-            "nothing has started on job queue {queue} for {waited}, though the queue and its compute environments are in \
-             order and AWS Batch gives no reason"
-        ),
-        fix: "other jobs may be ahead, or have all of the compute environments' maxvCpus; if none run, look whether \
-              instances come up and reach ECS (subnets, security groups, instance role, spot price)"
-            .to_owned(),
-        said: None,
-    }
+    let nothing = format!("nothing has started on job queue {queue} for {waited}");
+    let (what, fix) = if emulated {
+        let what = format!("{nothing}: other children have all slots of the emulated endpoint");
+        (what, "wait for them or abort them, or start the endpoint with more --slots")
+    } else {
+        let what = format!(
+            "{nothing}, though the queue and its compute environments are in order and AWS Batch gives no reason"
+        );
+        let fix = "other jobs may be ahead, or have all of the compute environments' maxvCpus; if none run, look whether \
+                   instances come up and reach ECS (subnets, security groups, instance role, spot price)";
+        (what, fix)
+    };
+    Stuck { code: "NothingStarts".to_owned(), what, fix: fix.to_owned(), said: None }
 }
 
 #[cfg(test)]

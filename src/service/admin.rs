@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::auth::Caller;
 use super::entities::Entities;
 use super::executions::Executions;
 use super::rpc::admin_service_server::AdminService;
@@ -23,6 +24,11 @@ pub(super) struct Admin {
 /// How the client of a request reaches this server.
 pub(super) fn server_url<T>(request: &Request<T>) -> String {
     request.extensions().get::<ServerUrl>().map(|url| url.0.clone()).unwrap_or_default()
+}
+
+/// Who calls, where that is asked.
+pub(super) fn caller<T>(request: &Request<T>) -> Option<String> {
+    request.extensions().get::<Caller>().map(|caller| caller.0.clone())
 }
 
 fn domains() -> Vec<Domain> {
@@ -116,21 +122,24 @@ impl AdminService for Admin {
         &self,
         request: Request<admin::ExecutionCreateRequest>,
     ) -> Result<Response<admin::ExecutionCreateResponse>, Status> {
-        self.executions.create_execution(request.into_inner()).await.map(Response::new)
+        let caller = caller(&request);
+        self.executions.create_execution(request.into_inner(), caller).await.map(Response::new)
     }
 
     async fn relaunch_execution(
         &self,
         request: Request<admin::ExecutionRelaunchRequest>,
     ) -> Result<Response<admin::ExecutionCreateResponse>, Status> {
-        self.executions.relaunch_execution(request.into_inner()).await.map(Response::new)
+        let caller = caller(&request);
+        self.executions.relaunch_execution(request.into_inner(), caller).await.map(Response::new)
     }
 
     async fn recover_execution(
         &self,
         request: Request<admin::ExecutionRecoverRequest>,
     ) -> Result<Response<admin::ExecutionCreateResponse>, Status> {
-        self.executions.recover_execution(request.into_inner()).await.map(Response::new)
+        let caller = caller(&request);
+        self.executions.recover_execution(request.into_inner(), caller).await.map(Response::new)
     }
 
     async fn get_execution(
@@ -159,7 +168,8 @@ impl AdminService for Admin {
         &self,
         request: Request<admin::ExecutionTerminateRequest>,
     ) -> Result<Response<admin::ExecutionTerminateResponse>, Status> {
-        self.executions.terminate_execution(request.into_inner()).await.map(Response::new)
+        let caller = caller(&request);
+        self.executions.terminate_execution(request.into_inner(), caller).await.map(Response::new)
     }
 
     async fn get_node_execution(

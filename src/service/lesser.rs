@@ -1,7 +1,9 @@
-//! The lesser services: nobody signs in here yet, and nothing waits for a signal.
+//! The lesser services: how clients get tokens, who they are, and signals, for which nothing waits.
 
 use tonic::{Request, Response, Status};
 
+use super::admin::{caller, server_url};
+use super::auth::{HEADER, TOKEN_PATH};
 use super::rpc::auth_metadata_service_server::AuthMetadataService;
 use super::rpc::identity_service_server::IdentityService;
 use super::rpc::signal_service_server::SignalService;
@@ -16,31 +18,64 @@ use crate::idl::service::{
 
 const NO_SIGN_IN: &str = "this server asks nobody to sign in: leave admin.authType out of the client's configuration";
 
+/// Where flytekit's browser sign-in, which it begins when no authType is set, listens for the browser. We have none to
+/// offer, and it would wait for ever: what stands for the port is no port, and flytekit fails with these words instead.
+const NO_BROWSER: &str =
+    "http://localhost:this server has no sign-in by browser, set admin.authType to ClientSecret or ExternalCommand";
+
 /// Their answers.
-pub(super) struct Lesser;
+pub(super) struct Lesser {
+    /// Whether callers have to sign in.
+    pub(super) signed_in: bool,
+}
 
 #[tonic::async_trait]
 impl AuthMetadataService for Lesser {
     async fn get_o_auth2_metadata(
         &self,
-        _: Request<OAuth2MetadataRequest>,
+        request: Request<OAuth2MetadataRequest>,
     ) -> Result<Response<OAuth2MetadataResponse>, Status> {
-        Err(status::unimplemented(NO_SIGN_IN))
+        if !self.signed_in {
+            return Err(status::unimplemented(NO_SIGN_IN));
+        }
+        let server = server_url(&request);
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Ok(Response::new(OAuth2MetadataResponse {
+            token_endpoint: format!("{server}{TOKEN_PATH}"),
+            issuer: server,
+            token_endpoint_auth_methods_supported: owned(&["client_secret_basic", "client_secret_post"]),
+            grant_types_supported: owned(&["client_credentials"]),
+            ..Default::default()
+        }))
     }
 
     async fn get_public_client_config(
         &self,
-        _: Request<PublicClientAuthConfigRequest>,
+        request: Request<PublicClientAuthConfigRequest>,
     ) -> Result<Response<PublicClientAuthConfigResponse>, Status> {
-        Err(status::unimplemented(NO_SIGN_IN))
+        if !self.signed_in {
+            return Err(status::unimplemented(NO_SIGN_IN));
+        }
+        Ok(Response::new(PublicClientAuthConfigResponse {
+            redirect_uri: NO_BROWSER.to_owned(),
+            authorization_metadata_key: HEADER.to_owned(),
+            service_http_endpoint: server_url(&request),
+            ..Default::default()
+        }))
     }
 }
 
 #[tonic::async_trait]
 impl IdentityService for Lesser {
-    async fn user_info(&self, _: Request<UserInfoRequest>) -> Result<Response<UserInfoResponse>, Status> {
-        // Nobody has a name here.
-        Ok(Response::new(UserInfoResponse::default()))
+    async fn user_info(&self, request: Request<UserInfoRequest>) -> Result<Response<UserInfoResponse>, Status> {
+        // Where nobody signs in, nobody has a name.
+        let name = caller(&request).unwrap_or_default();
+        Ok(Response::new(UserInfoResponse {
+            subject: name.clone(),
+            preferred_username: name.clone(),
+            name,
+            ..Default::default()
+        }))
     }
 }
 

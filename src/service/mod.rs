@@ -3,32 +3,38 @@
 //! ```text
 //! flytekit ──gRPC──► admin ──► entities: registered tasks, workflows, launch plans (S3)
 //!     │                └─────► executions ──► run::flow: one driver a workflow, one map execution a node
-//!     └──HTTP──► data: files behind signed addresses; health, metrics
+//!     └──HTTP──► data: files behind signed addresses; pages, health, metrics
 //! ```
+//! Before all of them stand `tls` and `auth`, where they are asked for.
 //!
 //! All state is in the bucket, so that any server of it answers the same.
 
 mod admin;
+pub mod auth;
 mod data;
 mod entities;
 mod executions;
 mod lesser;
 mod metrics;
+mod pages;
 mod proxy;
 mod registry;
 pub mod server;
 mod status;
+pub mod tls;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tonic::service::Routes;
 
 use self::admin::Admin;
+use self::auth::{Gate, Roster};
 use self::data::Data;
 use self::entities::Entities;
 use self::executions::Executions;
@@ -58,6 +64,20 @@ pub struct Service {
     entities: Arc<Entities>,
     executions: Arc<Executions>,
     data: Arc<Data>,
+    face: Face,
+}
+
+/// How the service meets its clients; without anything said, in clear and whoever they are.
+#[derive(Clone, Debug, Default)]
+pub struct Face {
+    /// Whether connections are encrypted, so that addresses begin with `https`.
+    pub tls: bool,
+    /// What addresses begin with, where clients reach the server by another way than their requests say: `https://HOST`.
+    pub public_url: Option<String>,
+    /// Those who may call.
+    pub roster: Option<Arc<Roster>>,
+    /// Whether metrics are open to everybody even so.
+    pub open_metrics: bool,
 }
 
 impl Service {
@@ -71,22 +91,35 @@ impl Service {
             .await
             .map_err(|status| status.message().to_owned())?;
         let data = Arc::new(data);
-        let entities = Arc::new(Entities::new(Arc::new(Registry::new(store, root)), host.definitions.clone()));
+        let (registry, definitions) = (Arc::new(Registry::new(store, root)), host.definitions.clone());
+        let entities = Arc::new(Entities::new(registry, definitions, host.runner));
         let flows = Arc::new(Flows::open(host));
         let executions = Arc::new(Executions::new(flows.clone(), entities.clone(), data.clone()));
-        Ok(Service { flows, entities, executions, data })
+        Ok(Service { flows, entities, executions, data, face: Face::default() })
     }
 
-    /// Everything on one port: gRPC, files, health and metrics.
+    /// The same, meeting its clients like this.
+    #[must_use]
+    pub fn facing(self, face: Face) -> Service {
+        Service { face, ..self }
+    }
+
+    /// Everything on one port: gRPC, files, pages, health and metrics.
     pub fn router(&self) -> Router {
+        let Face { roster, open_metrics, .. } = &self.face;
+        let gate = roster.as_ref().map(|roster| {
+            let key = self.data.derive_key(auth::CONTEXT);
+            Arc::new(Gate::new(roster.clone(), key, *open_metrics))
+        });
+        let signed_in = gate.is_some();
         let admin = Admin { entities: self.entities.clone(), executions: self.executions.clone() };
         let proxy = Proxy { data: self.data.clone(), executions: self.executions.clone() };
         let admin = AdminServiceServer::new(admin).max_decoding_message_size(LARGEST_REQUEST);
         let grpc = Routes::new(admin)
             .add_service(DataProxyServiceServer::new(proxy))
-            .add_service(AuthMetadataServiceServer::new(Lesser))
-            .add_service(IdentityServiceServer::new(Lesser))
-            .add_service(SignalServiceServer::new(Lesser));
+            .add_service(AuthMetadataServiceServer::new(Lesser { signed_in }))
+            .add_service(IdentityServiceServer::new(Lesser { signed_in }))
+            .add_service(SignalServiceServer::new(Lesser { signed_in }));
         let plain = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
@@ -94,7 +127,15 @@ impl Service {
         let calls = Arc::new(Calls::default());
         let counted = Router::new().route("/metrics", get(metrics)).with_state((self.flows.clone(), calls.clone()));
         let all = grpc.into_axum_router().merge(plain).merge(counted).merge(data::routes(self.data.clone()));
-        all.layer(axum::middleware::from_fn_with_state(calls, server::guard))
+        let all = all.merge(pages::routes(self.executions.clone()));
+        let all = match gate {
+            Some(gate) => {
+                all.merge(auth::routes(gate.clone())).layer(axum::middleware::from_fn_with_state(gate, auth::gate))
+            }
+            None => all,
+        };
+        let outermost = (calls, Arc::new(self.face.clone()));
+        all.layer(axum::middleware::from_fn_with_state(outermost, server::guard))
     }
 
     /// Stops driving: nothing new is begun, and what AWS Batch holds goes on. Requests must have ended.
@@ -112,6 +153,6 @@ async fn ready(State(flows): State<Arc<Flows>>) -> impl IntoResponse {
 }
 
 /// Prometheus's text format.
-async fn metrics(State((flows, calls)): State<(Arc<Flows>, Arc<Calls>)>) -> String {
-    metrics::text(&flows, &calls)
+async fn metrics(State((flows, calls)): State<(Arc<Flows>, Arc<Calls>)>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::text(&flows, &calls))
 }

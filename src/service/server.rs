@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,16 +17,21 @@ use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt;
 use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::metrics::Calls;
-use super::status;
+use super::tls::{Certificates, TlsListener};
+use super::{Face, status};
 
-/// How a client reaches this server, as its request says: `http://HOST:PORT`.
+/// What the generated code says of a request that is none.
+const UNREADABLE: &str = "failed to decode Protobuf message";
+
+/// How a client reaches this server: `http://HOST:PORT`, or `https://...`.
 #[derive(Clone, Debug)]
 pub(super) struct ServerUrl(pub String);
 
@@ -60,12 +66,31 @@ impl Bound {
         self.addr
     }
 
-    /// Begins to serve.
+    /// Begins to serve, in clear.
     pub fn serve(self, router: Router) -> Serving {
         let stopping = CancellationToken::new();
         let stopped = stopping.clone().cancelled_owned();
-        let serving = axum::serve(self.listener, router).with_graceful_shutdown(stopped);
+        // An answer is more than one write, and a client that has the first one waits for the others before it says so.
+        let listener = self.listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection is slower than it need be");
+            }
+        });
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
         Serving { addr: self.addr, stopping, task: tokio::spawn(serving.into_future()) }
+    }
+
+    /// Begins to serve over TLS alone: HTTP/2 and HTTP/1.1, as the client chooses in its handshake.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up at all.
+    pub fn serve_tls(self, router: Router, certificates: Arc<Certificates>) -> io::Result<Serving> {
+        let config = certificates.server_config().map_err(io::Error::other)?;
+        let stopping = CancellationToken::new();
+        let stopped = stopping.clone().cancelled_owned();
+        let listener = TlsListener::new(self.listener, self.addr, config);
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
+        Ok(Serving { addr: self.addr, stopping, task: tokio::spawn(serving.into_future()) })
     }
 }
 
@@ -87,16 +112,21 @@ impl Serving {
 
 /// Around every request: tells handlers how the client reaches this server, turns a panic into INTERNAL, and gives what
 /// is not served a sentence.
-pub(super) async fn guard(State(calls): State<Arc<Calls>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn guard(
+    State((calls, face)): State<(Arc<Calls>, Arc<Face>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path().to_owned();
     let grpc = is_grpc(request.headers().get(CONTENT_TYPE));
-    let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
-    let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok().map(str::to_owned));
-    request.extensions_mut().insert(ServerUrl(format!("http://{}", host.unwrap_or_default())));
+    let url = ServerUrl(server_url(&face, &request));
+    request.extensions_mut().insert(url);
+    let began = Instant::now();
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) if grpc => {
-            calls.count(&path, response.headers());
-            explained(response, &path)
+            let response = explained(response, &path);
+            calls.count(&path, response.headers(), began.elapsed());
+            response
         }
         // The generated code answers every path that it does not know, whoever asks.
         Ok(response) if response.headers().contains_key("grpc-status") => {
@@ -108,7 +138,7 @@ pub(super) async fn guard(State(calls): State<Arc<Calls>>, mut request: Request,
             let message = "batchmap has a fault of its own here; the server's log says more";
             if grpc {
                 let response = status::status(Code::Internal, message).into_http::<Body>();
-                calls.count(&path, response.headers());
+                calls.count(&path, response.headers(), began.elapsed());
                 response
             } else {
                 (StatusCode::INTERNAL_SERVER_ERROR, format!("{message}\n")).into_response()
@@ -117,17 +147,33 @@ pub(super) async fn guard(State(calls): State<Arc<Calls>>, mut request: Request,
     }
 }
 
-fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
+/// How the client of a request reaches this server.
+fn server_url(face: &Face, request: &Request) -> String {
+    if let Some(url) = &face.public_url {
+        return url.clone();
+    }
+    let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
+    let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok().map(str::to_owned));
+    let scheme = if face.tls { "https" } else { "http" };
+    format!("{scheme}://{}", host.unwrap_or_default())
+}
+
+pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// What is not served is answered UNIMPLEMENTED without a word by the generated code.
+/// What is not served is answered UNIMPLEMENTED without a word by the generated code, and what cannot be read INTERNAL.
 fn explained(response: Response, path: &str) -> Response {
-    let headers = response.headers();
-    let unimplemented = headers.get("grpc-status").is_some_and(|code| code.as_bytes() == b"12");
-    if unimplemented && headers.get("grpc-message").is_none_or(HeaderValue::is_empty) {
-        return status::unimplemented(format!("batchmap does not serve {}", path.trim_start_matches('/')))
-            .into_http::<Body>();
-    }
-    response
+    let told = Status::from_header_map(response.headers());
+    let status = match told {
+        Some(told) if told.code() == Code::Unimplemented && told.message().is_empty() => {
+            status::unimplemented(format!("batchmap does not serve {}", path.trim_start_matches('/')))
+        }
+        // The caller's mistake, and none of the server's.
+        Some(told) if told.code() == Code::Internal && told.message().starts_with(UNREADABLE) => {
+            status::invalid(format!("the request cannot be read: {}", told.message()))
+        }
+        _ => return response,
+    };
+    status.into_http::<Body>()
 }

@@ -86,18 +86,22 @@ async fn what_is_old_and_over_goes_with_everything() {
     assert_eq!(gc(&harness, &options()).await, Report::default());
 }
 
-/// What a workflow's nodes hand on is kept apart, under keys that gc does not read, and may name their files.
+/// Its workflow is gone, so it goes by its own age; one that cannot be read may be its workflow.
 #[tokio::test(start_paused = true)]
-async fn what_ran_a_node_of_a_workflow_stays() {
+async fn what_ran_a_node_goes_by_itself_when_there_is_no_workflow_left() {
     let harness = old_success().await;
     let flyte = Some(batchmap::idl::record::Flyte::default());
     let record = TaskRecord { flyte, ..harness.record.clone() };
+    put(&harness, "flyte/executions/p/d/e/spec.pb", "garbage").await;
     harness.store.memory.put(&harness.root.task(), record.encode_to_vec().into()).await.unwrap();
     harness.store.memory.pass(31 * DAY);
     let before = keys(&harness);
     let report = gc(&harness, &options()).await;
     assert_eq!((removed(&report), why(&report, "x")), (vec![], &Why::OfWorkflow));
     assert_eq!(keys(&harness), before);
+    harness.store.memory.remove("flyte/executions/p/d/e/spec.pb");
+    assert_eq!(removed(&gc(&harness, &options()).await), ["x"]);
+    assert_eq!(keys(&harness), BTreeSet::new());
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,12 +6,17 @@ mod abort;
 #[allow(dead_code)]
 mod batch;
 mod crash;
+mod gc;
 mod kinds;
 mod lease;
 mod line;
 mod outage;
 mod pooled;
+mod steps;
+#[path = "../driver/stock_children.rs"]
+mod stock_children;
 #[path = "../driver/store.rs"]
 #[allow(dead_code)]
 mod store;
+mod views;
 mod world;

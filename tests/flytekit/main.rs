@@ -4,6 +4,9 @@
 //! `BATCHMAP_TEST_FLYTEKIT` names a Python that has flytekit. The workflows are in `tests/fixtures/flytekit/workflows`,
 //! the clients in `tests/flytekit/clients`.
 
+mod access;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod commands;
 mod control;
 mod kinds;
@@ -12,6 +15,7 @@ mod restart;
 mod server;
 #[path = "../support/skip.rs"]
 mod skip;
+mod stock;
 mod trouble;
 mod values;
 mod wrong;

@@ -6,8 +6,8 @@ use batchmap::idl::admin::{
     sort::Direction,
 };
 use batchmap::idl::core::{
-    BranchNode, GateNode, LiteralMap, Parameter, ParameterMap, ResourceType, TaskMetadata, Variable, WorkflowNode,
-    node, parameter, workflow_node,
+    BranchNode, DataLoadingConfig, GateNode, LiteralMap, Parameter, ParameterMap, ResourceType, TaskMetadata, Variable,
+    WorkflowNode, node, parameter, task_template, workflow_node,
 };
 use batchmap::idl::make;
 use tonic::Code;
@@ -117,6 +117,23 @@ async fn what_cannot_be_run_is_refused_with_its_node() {
         refused(peer.workflow(refused_kind).await, Code::InvalidArgument, &["n1"]);
     }
     assert_eq!(peer.world.keys("workflows/other"), [""; 0], "nothing of them is kept");
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_needs_a_worker_is_refused_where_images_have_none() {
+    let mut peer = Peer::with_workflow(World::stock()).await;
+    let mut raw = single_task();
+    raw.id.as_mut().unwrap().name = "raw".to_owned();
+    if let Some(task_template::Target::Container(container)) = &mut raw.target {
+        container.args = vec!["true".to_owned()];
+        container.data_config = Some(DataLoadingConfig { enabled: true, ..Default::default() });
+    }
+    let words = ["container.data_config", "batchmap's worker", "flyte_images = \"worker\""];
+    refused(peer.task(raw.clone()).await, Code::InvalidArgument, &words);
+    peer.stop().await;
+    let mut peer = Peer::with_workflow(World::new()).await;
+    peer.task(raw).await.unwrap();
     peer.stop().await;
 }
 

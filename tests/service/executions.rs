@@ -19,17 +19,18 @@ use tonic::{Code, Status};
 
 use super::batch::Ending;
 use super::peer::{Peer, plan_id, refused, signals};
+use super::store::Fault;
 use super::world::{World, due, eventually, id, single_task};
 
 fn inputs(literal: Literal) -> LiteralMap {
     LiteralMap { literals: [("x".to_owned(), literal)].into() }
 }
 
-fn three() -> LiteralMap {
+pub fn three() -> LiteralMap {
     inputs(make::collection((10..13).map(make::integer).collect()))
 }
 
-fn of(name: &str, plan: Identifier, inputs: LiteralMap) -> ExecutionCreateRequest {
+pub fn of(name: &str, plan: Identifier, inputs: LiteralMap) -> ExecutionCreateRequest {
     ExecutionCreateRequest {
         project: "p".to_owned(),
         domain: "d".to_owned(),
@@ -143,6 +144,48 @@ async fn what_cannot_be_begun_leaves_nothing() {
     peer.stop().await;
 }
 
+/// `pyflyte run` gives no name, and flytekit repeats every failed call at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nameless_call_whose_outcome_nobody_knows_is_repeated_under_its_own_name() {
+    let mut peer = Peer::with_workflow(World::new()).await;
+    for fault in [Fault::ReplyLost, Fault::Unreachable] {
+        let before = peer.world.keys("spec.pb").len();
+        peer.world.store.fail("put_new", "spec.pb", fault, 0, 1);
+        let unknown = create(&mut peer, "", three()).await;
+        refused(unknown, Code::Unavailable, &["no route to host"]);
+        let name = create(&mut peer, "", three()).await.unwrap();
+        assert_eq!(peer.world.keys("spec.pb").len(), before + 1, "{fault:?}");
+        reaches(&peer, &name, Phase::Succeeded).await;
+        // Whoever asks for the same once more means it.
+        assert_ne!(create(&mut peer, "", three()).await.unwrap(), name);
+        peer.world.store.heal();
+    }
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_shows_an_execution_and_others_are_not_there() {
+    let mut peer = Peer::with_workflow(World::new()).await;
+    create(&mut peer, "e", three()).await.unwrap();
+    reaches(&peer, "e", Phase::Succeeded).await;
+    let mut text = String::new();
+    for (path, due, words) in [
+        ("projects/p/domains/d/executions/e", 200, "SUCCEEDED"),
+        ("projects/p/domains/d/executions/none", 404, "no execution none"),
+        ("projects/p/domains/d/workflow/wf/version/v", 404, "pages for executions alone"),
+        ("", 404, "pages for executions alone"),
+    ] {
+        let (code, body) = peer.http(&format!("GET /console/{path} HTTP/1.1\r\n"), b"").await;
+        let body = String::from_utf8(body).unwrap();
+        assert!(code == due && body.contains(words), "{path}: {code} {body}");
+        if due == 200 {
+            text = body;
+        }
+    }
+    assert!(text.contains("n0") && text.contains("n1") && !text.contains("placeholder"), "{text}");
+    peer.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_alone_is_a_workflow_of_one_node() {
     let mut peer = Peer::with_workflow(World::new()).await;
@@ -218,12 +261,16 @@ async fn a_child_that_fails_fails_its_execution_in_its_own_words() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_inputs_are_fetched_over_http() {
-    let mut peer = Peer::with_workflow(World::new()).await;
+    let (mut peer, line) = Peer::on_a_line(World::new()).await;
     // No child is started for them: the list is empty, and the launch plan's own input is large by its hash.
     let large = Literal { hash: "h".repeat(9 << 20), ..make::collection(Vec::new()) };
     create(&mut peer, "e", inputs(large.clone())).await.unwrap();
     let request = WorkflowExecutionGetDataRequest { id: Some(id("e")) };
+    for _ in 0..2 {
+        peer.admin.get_execution_data(request.clone()).await.unwrap();
+    }
     let data = peer.admin.get_execution_data(request).await.unwrap().into_inner();
+    assert_eq!(line.count("put_new", "executions/p/d/e/inputs.pb"), 1, "they are put there once");
     assert_eq!(data.full_inputs, None);
     let blob = data.inputs.unwrap();
     assert!(!blob.url.contains('?') && blob.url.starts_with(&format!("http://{}/", peer.addr())), "{}", blob.url);
@@ -231,6 +278,29 @@ async fn large_inputs_are_fetched_over_http() {
     let (code, body) = peer.http(&format!("GET {path} HTTP/1.1\r\n"), b"").await;
     assert_eq!((code, body.len() as i64), (200, blob.bytes));
     assert_eq!(LiteralMap::decode(body.as_slice()).unwrap(), inputs(large));
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_never_change_are_read_once() {
+    let (mut peer, line) = Peer::on_a_line(World::new()).await;
+    create(&mut peer, "e", three()).await.unwrap();
+    reaches(&peer, "e", Phase::Succeeded).await;
+    let mut gets = Vec::new();
+    for _ in 0..3 {
+        let request = WorkflowExecutionGetDataRequest { id: Some(id("e")) };
+        assert_eq!(peer.admin.get_execution_data(request).await.unwrap().into_inner().full_outputs, Some(due()));
+        for node in ["n0", "n1"] {
+            let request = NodeExecutionGetDataRequest { id: Some(node_id("e", node)) };
+            let data = peer.admin.get_node_execution_data(request).await.unwrap().into_inner();
+            assert_eq!(
+                data.full_outputs.unwrap().literals["o0"],
+                due().literals[if node == "n0" { "o0" } else { "o1" }]
+            );
+        }
+        gets.push(line.count("get", "executions/p/d/e/"));
+    }
+    assert!(gets[0] == gets[1] && gets[1] == gets[2], "{gets:?}");
     peer.stop().await;
 }
 

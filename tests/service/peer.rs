@@ -1,20 +1,24 @@
 //! A service at work, and its clients.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use batchmap::idl::admin::{
     LaunchPlanCreateRequest, LaunchPlanSpec, TaskCreateRequest, TaskSpec, WorkflowCreateRequest, WorkflowSpec,
 };
 use batchmap::idl::core::{Identifier, ResourceType, TaskTemplate, WorkflowTemplate};
+use batchmap::run::Ports;
+use batchmap::run::flow::Host;
 use batchmap::service::rpc::admin_service_client::AdminServiceClient;
 use batchmap::service::rpc::data_proxy_service_client::DataProxyServiceClient;
 use batchmap::service::server::{Serving, bind};
-use batchmap::service::{Service, rpc};
+use batchmap::service::{Face, Service, rpc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use super::line::Line;
 use super::world::{PATIENT, World, identifier, mapped_task, single_task, template};
 
 pub type Admin = AdminServiceClient<Channel>;
@@ -27,13 +31,28 @@ pub struct Peer {
     pub admin: Admin,
     pub data: DataProxyServiceClient<Channel>,
     pub channel: Channel,
+    /// What registrations are sent with.
+    pub token: Option<String>,
     service: Service,
     serving: Serving,
 }
 
 impl Peer {
     pub async fn start(world: World) -> Peer {
-        let service = Service::open(world.host("server", world.line(), PATIENT)).await.unwrap();
+        Peer::with_host(world, |host| host).await
+    }
+
+    /// On a host of its own making.
+    pub async fn with_host(world: World, host: impl FnOnce(Host) -> Host) -> Peer {
+        Peer::made(world, host, Face::default()).await
+    }
+
+    pub async fn facing(world: World, face: Face) -> Peer {
+        Peer::made(world, |host| host, face).await
+    }
+
+    async fn made(world: World, host: impl FnOnce(Host) -> Host, face: Face) -> Peer {
+        let service = Service::open(host(world.host("server", world.line(), PATIENT))).await.unwrap().facing(face);
         let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let serving = bound.serve(service.router());
         let endpoint = Channel::from_shared(format!("http://{}", serving.addr())).unwrap();
@@ -43,6 +62,7 @@ impl Peer {
             admin: AdminServiceClient::new(channel.clone()).max_decoding_message_size(LARGEST_ANSWER),
             data: DataProxyServiceClient::new(channel.clone()),
             channel,
+            token: None,
             service,
             serving,
         }
@@ -54,31 +74,58 @@ impl Peer {
 
     /// With the two tasks, the workflow and its launch plan registered.
     pub async fn with_workflow(world: World) -> Peer {
-        let mut peer = Peer::start(world).await;
+        Peer::start(world).await.registered().await
+    }
+
+    async fn registered(mut self) -> Peer {
+        self.register().await;
+        self
+    }
+
+    /// The same, and the line by which it reaches the bucket.
+    pub async fn on_a_line(world: World) -> (Peer, Arc<Line>) {
+        let line = world.line();
+        let store = line.clone();
+        let on_it = |host: Host| Host { ports: Ports { store, ..host.ports }, ..host };
+        (Peer::with_host(world, on_it).await.registered().await, line)
+    }
+
+    /// Registers the two tasks, the workflow and its launch plan.
+    pub async fn register(&mut self) {
         for task in [mapped_task(), single_task()] {
-            peer.task(task).await.unwrap();
+            self.task(task).await.unwrap();
         }
-        peer.workflow(template()).await.unwrap();
-        peer.plan("wf", LaunchPlanSpec::default()).await.unwrap();
-        peer
+        self.workflow(template()).await.unwrap();
+        self.plan("wf", LaunchPlanSpec::default()).await.unwrap();
+    }
+
+    fn signed<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        request
     }
 
     pub async fn task(&mut self, template: TaskTemplate) -> Result<(), Status> {
         let id = template.id.clone();
         let spec = TaskSpec { template: Some(template), ..Default::default() };
-        self.admin.create_task(TaskCreateRequest { id, spec: Some(spec) }).await.map(|_| ())
+        let request = self.signed(TaskCreateRequest { id, spec: Some(spec) });
+        self.admin.create_task(request).await.map(|_| ())
     }
 
     pub async fn workflow(&mut self, template: WorkflowTemplate) -> Result<(), Status> {
         let id = template.id.clone();
         let spec = WorkflowSpec { template: Some(template), ..Default::default() };
-        self.admin.create_workflow(WorkflowCreateRequest { id, spec: Some(spec) }).await.map(|_| ())
+        let request = self.signed(WorkflowCreateRequest { id, spec: Some(spec) });
+        self.admin.create_workflow(request).await.map(|_| ())
     }
 
     pub async fn plan(&mut self, name: &str, spec: LaunchPlanSpec) -> Result<(), Status> {
         let id = Some(plan_id(name));
         let spec = LaunchPlanSpec { workflow_id: Some(identifier(ResourceType::Workflow, "wf")), ..spec };
-        self.admin.create_launch_plan(LaunchPlanCreateRequest { id, spec: Some(spec) }).await.map(|_| ())
+        let request = self.signed(LaunchPlanCreateRequest { id, spec: Some(spec) });
+        self.admin.create_launch_plan(request).await.map(|_| ())
     }
 
     /// One request over plain HTTP: the answer's first line's code, and its body.

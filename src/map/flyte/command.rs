@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::container::{Kind, Source};
+use super::container::Source;
 use super::template::{self, Piece};
 use super::{CONTAINER_ARRAY, batch, limits};
 use crate::idl::core::node::Target;
@@ -10,12 +10,12 @@ use crate::idl::core::{DataLoadingConfig, TaskTemplate};
 use crate::map::spec::{Fault, Faults};
 use crate::map::task::{Entrypoint, Flyte, FlyteKind, Runner};
 
-const MAP_EXECUTE: &str = "pyflyte-map-execute";
-const EXECUTE: &str = "pyflyte-execute";
+pub(super) const MAP_EXECUTE: &str = "pyflyte-map-execute";
+pub(super) const EXECUTE: &str = "pyflyte-execute";
 
-/// The entrypoint of such a command, run by the worker.
-pub(super) fn entrypoint(kind: Kind, raw_output_prefix: Option<String>) -> Entrypoint {
-    Entrypoint::Flyte(Flyte { kind: kind.0, runner: Runner::Worker, raw_output_prefix })
+/// The entrypoint of such a command.
+pub(super) fn entrypoint(kind: FlyteKind, runner: Runner, raw_output_prefix: Option<String>) -> Entrypoint {
+    Entrypoint::Flyte(Flyte { kind, runner, raw_output_prefix })
 }
 
 /// What the command is given and what it leaves.

@@ -19,6 +19,10 @@ use crate::idl::core::{Identifier, ResourceType, WorkflowExecutionIdentifier};
 /// this program writes, and the only one it reads.
 pub const FLYTE_VERSION: u32 = 1;
 
+/// Stands for the format in the record of an execution that is being removed: its name is taken, and there is nothing else
+/// of it to anybody.
+pub const REMOVED_VERSION: u32 = u32::MAX;
+
 /// A kind of registered entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -107,7 +111,7 @@ impl FlyteRoot {
 
     /// The prefix of what the clients of one domain upload.
     pub fn uploads(&self, project: &str, domain: &str) -> String {
-        format!("{}uploads/{}/{}/", self.base, escape(project), escape(domain))
+        format!("{}{}/{}/", self.all_uploads(), escape(project), escape(domain))
     }
 
     /// The prefix of the marks of executions that are not over, of all domains.
@@ -155,9 +159,19 @@ impl FlyteRoot {
         unescape(key.strip_prefix(&self.index(project, domain))?.get(14..)?)
     }
 
+    /// The prefix under which each project that an execution was made in has a folder, with one for each domain.
+    pub fn all_flows(&self) -> String {
+        format!("{}executions/", self.base)
+    }
+
+    /// The prefix of all that clients have uploaded.
+    pub fn all_uploads(&self) -> String {
+        format!("{}uploads/", self.base)
+    }
+
     /// The prefix of all executions of one domain.
     pub fn flows(&self, project: &str, domain: &str) -> String {
-        format!("{}executions/{}/{}/", self.base, escape(project), escape(domain))
+        format!("{}{}/{}/", self.all_flows(), escape(project), escape(domain))
     }
 
     /// The keys of one execution.
@@ -173,6 +187,11 @@ pub struct FlowRoot {
 }
 
 impl FlowRoot {
+    /// The prefix of everything.
+    pub fn everything(&self) -> String {
+        format!("{}/", self.base)
+    }
+
     /// What is run; written once, and the execution exists from then on.
     pub fn spec(&self) -> String {
         format!("{}/spec.pb", self.base)

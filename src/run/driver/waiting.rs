@@ -102,7 +102,11 @@ impl Driver {
         let (since, name) = (quiet.since, self.template.queue(queue).to_owned());
         let batch = self.ports.batch.clone();
         match stuck::inquire(batch.as_ref(), &name, seen.array.as_deref(), self.shape_to_fit()).await {
-            Ok(found) => self.tell_stuck(queue, found.unwrap_or_else(|| stuck::in_order(&name, since.elapsed()))),
+            Ok(found) => {
+                let in_order = || stuck::in_order(&name, since.elapsed(), self.is_emulated());
+                let stuck = found.unwrap_or_else(in_order);
+                self.tell_stuck(queue, stuck);
+            }
             Err(error) => tracing::debug!(%error, "why nothing starts could not be asked"),
         }
     }

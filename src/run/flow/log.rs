@@ -16,6 +16,9 @@ use crate::map::workflow::event::FlowEvent;
 /// Records fetched at once.
 const READ_AHEAD: usize = 16;
 
+/// After so long without a record, in milliseconds, it is made sure that the journal is still there.
+const QUIET_MS: u64 = 60_000;
+
 /// One record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -41,6 +44,12 @@ pub enum LogError {
         sequence: u64,
         /// Who wrote it.
         writer: String,
+    },
+    /// The execution was removed while this server slept.
+    #[error("this execution was removed (journal record {sequence} is gone): this server stops driving it")]
+    Removed {
+        /// The record that was looked for.
+        sequence: u64,
     },
     /// A record is of another format, or none at all.
     #[error("journal record {key} cannot be read: {problem}")]
@@ -86,8 +95,10 @@ impl Log {
             now_ms: self.last_ms.max(now_ms),
             events,
         });
-        match self.write(&record).await {
+        let written = self.write(&record).await;
+        match written {
             Ok(()) => {
+                self.still_there(now_ms).await?;
                 self.next += 1;
                 self.last_ms = record.now_ms;
                 Ok(record.now_ms)
@@ -97,6 +108,20 @@ impl Log {
                 Err(error.into())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// A number that nobody has written may also be free because all of them are gone: a server that sleeps for long enough
+    /// finds its execution over and removed, and must not take that for the right to go on.
+    async fn still_there(&self, now_ms: u64) -> Result<(), LogError> {
+        let sequence = self.next - 1;
+        if sequence == 0 || now_ms.saturating_sub(self.last_ms) < QUIET_MS {
+            return Ok(());
+        }
+        match self.store.get(&self.root.record(sequence)).await {
+            Err(StoreError::NotFound { .. }) => Err(LogError::Removed { sequence }),
+            // What cannot be told now is told by the next call that needs the store.
+            _ => Ok(()),
         }
     }
 
@@ -152,6 +177,22 @@ pub async fn read(store: &dyn Store, root: &FlowRoot, first: u64) -> Result<Vec<
     futures::stream::iter(reads).buffered(READ_AHEAD).try_collect().await
 }
 
+/// Reads the records from number `first` on where few are expected, mostly none: one GET each, and one that finds nothing.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_on(store: &dyn Store, root: &FlowRoot, first: u64) -> Result<Vec<Record>, LogError> {
+    let mut records = Vec::new();
+    for number in first.. {
+        match read_one(store, &root.record(number)).await {
+            Ok(record) => records.push(record),
+            Err(LogError::Store(StoreError::NotFound { .. })) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(records)
+}
+
 async fn read_one(store: &dyn Store, key: &str) -> Result<Record, LogError> {
     #[derive(Deserialize)]
     struct Versioned {
@@ -165,4 +206,31 @@ async fn read_one(store: &dyn Store, key: &str) -> Result<Record, LogError> {
         return Err(unreadable(problem));
     }
     serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::memory::MemoryStore;
+    use crate::idl::core::WorkflowExecutionIdentifier;
+    use crate::map::layout::flyte::FlyteRoot;
+
+    fn taken() -> Vec<FlowEvent> {
+        vec![FlowEvent::Taken { server: "s".to_owned() }]
+    }
+
+    /// A number that is free because all of them are gone is no right to go on.
+    #[tokio::test]
+    async fn a_server_that_slept_through_the_removal_stops() {
+        let memory = Arc::new(MemoryStore::new("bucket"));
+        let root = FlyteRoot::new("").flow(&WorkflowExecutionIdentifier::default());
+        let mut log = Log::after(memory.clone(), root.clone(), "me".to_owned(), &[]);
+        log.append(1_000, taken()).await.unwrap();
+        log.append(1_000 + 2 * QUIET_MS, taken()).await.unwrap();
+        for number in [1, 2] {
+            memory.remove(&root.record(number));
+        }
+        let slept = log.append(1_000 + 4 * QUIET_MS, taken()).await;
+        assert!(matches!(slept, Err(LogError::Removed { sequence: 2 })), "{slept:?}");
+    }
 }

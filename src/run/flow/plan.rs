@@ -22,7 +22,7 @@ use crate::idl::core::{
 use crate::idl::record::registered::Spec;
 use crate::idl::record::{FlowRecord, Registered};
 use crate::map::flyte::{expected, inherit};
-use crate::map::layout::flyte::{FLYTE_VERSION, Kind};
+use crate::map::layout::flyte::{FLYTE_VERSION, Kind, REMOVED_VERSION};
 use crate::map::policy::Origin;
 use crate::map::workflow::event::Cached;
 use crate::map::workflow::{FlowOutcome, NodeEnd, NodeError, inputs};
@@ -138,10 +138,18 @@ impl Child {
                         tokio::time::sleep(PAUSE).await;
                     }
                 },
-                // Never made.
-                Err(ViewError::Unknown { .. }) => {
-                    return Looked::Ended(NodeEnd::Aborted { reason: reason.to_owned() }, None);
-                }
+                // Never made, and another server may be about to.
+                Err(ViewError::Unknown { .. }) => match self.forestall(shared).await {
+                    Ok(()) => return Looked::Ended(NodeEnd::Aborted { reason: reason.to_owned() }, None),
+                    Err(StoreError::AlreadyExists { .. }) if !self.is_nothing(shared).await => {}
+                    Err(StoreError::AlreadyExists { .. }) => {
+                        return Looked::Ended(NodeEnd::Aborted { reason: reason.to_owned() }, None);
+                    }
+                    Err(error) => {
+                        tracing::warn!(execution = self.id.name, %error, "trying again");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
                 Err(error @ (ViewError::Unreadable { .. } | ViewError::Illegal(_))) => {
                     tracing::error!(execution = self.id.name, %error, "a launch plan's execution could not be ended");
                     return Looked::Ended(NodeEnd::Aborted { reason: reason.to_owned() }, None);
@@ -152,6 +160,20 @@ impl Child {
                 }
             }
         }
+    }
+
+    /// Takes the execution's name with a record of nothing, so that nobody makes it any more.
+    async fn forestall(&self, shared: &Arc<Shared>) -> Result<(), StoreError> {
+        let nothing = FlowRecord { version: REMOVED_VERSION, id: Some(self.id.clone()), ..FlowRecord::default() };
+        let key = shared.host.root.flow(&self.id).spec();
+        shared.host.ports.store.put_new(&key, nothing.encode_to_vec().into()).await
+    }
+
+    /// Whether its name is taken by such a record.
+    async fn is_nothing(&self, shared: &Arc<Shared>) -> bool {
+        let read =
+            view::read_record(shared.host.ports.store.as_ref(), &shared.host.root.flow(&self.id), &self.id).await;
+        matches!(read, Err(ViewError::Unknown { .. }))
     }
 
     /// How the execution ended, if it has.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::aws::store::{Store, StoreError};
-use crate::idl::core::{Binding, LiteralMap};
+use crate::idl::core::{Binding, LiteralMap, WorkflowExecutionIdentifier};
 use crate::idl::record::FlowRecord;
 use crate::map::layout::flyte::FlowRoot;
 use crate::map::policy::Origin;
@@ -42,13 +42,24 @@ impl Values {
         self.read(&self.root.outputs(node)).await
     }
 
-    /// Stores a node's outputs.
-    pub(super) async fn keep(&self, node: &str, outputs: &LiteralMap) -> Result<(), StoreError> {
-        self.store.put(&self.root.outputs(node), Bytes::from(outputs.encode_to_vec())).await
+    /// The same as [`Values::inputs`] or [`Values::outputs`], as it is stored.
+    ///
+    /// # Errors
+    /// As [`Values::inputs`].
+    pub async fn stored(&self, node: &str, inputs: bool) -> Result<Bytes, StoreError> {
+        self.store.get(&self.key(node, inputs)).await
     }
 
-    async fn read(&self, key: &str) -> Result<LiteralMap, StoreError> {
-        let body = self.store.get(key).await?;
+    /// Where that is.
+    pub fn key(&self, node: &str, inputs: bool) -> String {
+        if inputs { self.root.inputs(node) } else { self.root.outputs(node) }
+    }
+
+    /// Literals that were stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when they are damaged.
+    pub fn decode(&self, key: &str, body: Bytes) -> Result<LiteralMap, StoreError> {
         LiteralMap::decode(body).map_err(|error| StoreError::Refused {
             operation: "GetObject",
             bucket: self.store.bucket().to_owned(),
@@ -56,6 +67,15 @@ impl Values {
             code: "Damaged".to_owned(),
             message: error.to_string(),
         })
+    }
+
+    /// Stores a node's outputs.
+    pub(super) async fn keep(&self, node: &str, outputs: &LiteralMap) -> Result<(), StoreError> {
+        self.store.put(&self.root.outputs(node), Bytes::from(outputs.encode_to_vec())).await
+    }
+
+    async fn read(&self, key: &str) -> Result<LiteralMap, StoreError> {
+        self.decode(key, self.store.get(key).await?)
     }
 
     /// Binds a node's inputs and stores them; `execution` is the id of the map execution that is to run it. Where `old`
@@ -83,8 +103,12 @@ impl Values {
             && let Some(outputs) = self.left_by(&old, name).await?
         {
             self.store.put(&self.root.outputs(name), outputs).await?;
-            let source = self.record.recovers.as_ref().map(|id| id.name.clone()).unwrap_or_default();
-            return Ok(FlowEvent::NodeReused { node, source });
+            // `gc` takes the record away first, and looks for the values of others then: one of the two sees the other.
+            if let Some(id) = &self.record.recovers
+                && is_there(self.store.as_ref(), &old, id).await?
+            {
+                return Ok(FlowEvent::NodeReused { node, source: id.name.clone() });
+            }
         }
         if let Some(block) = known.branch() {
             return Ok(match decide(block, &inputs) {
@@ -164,6 +188,15 @@ impl Values {
         }
         let bound = resolve(bindings, |node, var| known.get(node)?.literals.get(var));
         Ok(bound.map_err(|error| error.node_error()))
+    }
+}
+
+/// Whether an execution is still there.
+async fn is_there(store: &dyn Store, root: &FlowRoot, id: &WorkflowExecutionIdentifier) -> Result<bool, StoreError> {
+    match super::view::read_record(store, root, id).await {
+        Ok(_) => Ok(true),
+        Err(super::ViewError::Store(error)) => Err(error),
+        Err(_) => Ok(false),
     }
 }
 

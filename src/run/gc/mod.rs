@@ -1,8 +1,9 @@
 //! Removing executions by age and state, and never anything that another one needs.
 //!
 //! ```text
-//! look at every id ─► choose by age and state ─► keep what kept ones rely on ─► cache entries and leases, by age
-//!   ─► which files of chosen ones do kept ones name? ─► for each chosen, the newest first: look again, then remove
+//! look at every id, and at every workflow ─► choose by age and state ─► keep what kept ones rely on ─► cache entries and leases, by age
+//!   ─► which files of chosen ones do kept ones name? ─► mark chosen workflows ─► for each chosen, the newest first: look
+//!   again, then remove ─► what is left of chosen workflows ─► uploads that nobody names
 //! ```
 //! The order of a removal: the record first, for without it nothing is an execution to any command; then everything but
 //! the journal; then the files that nobody names; the journal last, for its keys are the fence that stops a driver which
@@ -13,15 +14,20 @@
 //! for other folders. All else is a page of a listing, and `READS_AT_ONCE` objects of which 8 MiB are looked at
 //! together. Objects too small to hold an address are not read.
 //!
+//! An execution of a workflow goes with the map executions of its nodes, whatever their own states, and one that stays
+//! keeps them all (see `flows`). Registered entities never go; uploads do, when nobody names them (see `uploads`).
+//!
 //! Ages are differences of the store's own dates. What remains of races: an execution that is begun on an old staging in
 //! the moment between the second look and the removal loses its packs and fails; and a task that makes up the address of
 //! a file which no input, no output and no cache entry names has no claim to that file.
 
+mod flows;
 mod leases;
 mod names;
 mod pages;
 mod remove;
 mod survey;
+mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,7 +38,9 @@ use serde::Serialize;
 pub use survey::State;
 
 use crate::aws::store::{Listed, Store, StoreError};
+use crate::map::layout::flyte::FlyteRoot;
 use crate::map::layout::{Root, cache_prefix, executions_prefix, raw_prefix};
+use flows::{FlowKey, FoundFlow};
 use names::{Finder, Names};
 use pages::pages;
 use survey::{Found, Standing};
@@ -106,7 +114,7 @@ pub enum Why {
     Named,
     /// It cannot be read, so nothing is known of it.
     Unreadable(String),
-    /// It ran a node of a Flyte workflow, whose values may name its files wherever they went.
+    /// It ran a node of an execution of a Flyte workflow that stays, whose values may name its files wherever they went.
     OfWorkflow,
     /// It changed while this ran.
     Changed,
@@ -117,6 +125,10 @@ pub enum Why {
 pub struct Report {
     /// Executions, the newest first.
     pub removed: Vec<Removed>,
+    /// Executions of workflows: their ids are project, domain and name.
+    pub workflows: Vec<Removed>,
+    /// Files that clients had uploaded.
+    pub uploads: Amount,
     /// Cached outputs.
     pub cache: Amount,
     /// Leases of cache keys.
@@ -144,6 +156,17 @@ struct Gc<'a> {
     /// Ids that are to go.
     chosen: BTreeSet<String>,
     names: Names,
+    flyte: FlyteRoot,
+    /// Every execution of a workflow, as it was last looked at.
+    flows: BTreeMap<FlowKey, FoundFlow>,
+    /// Those that are to go.
+    chosen_flows: BTreeSet<FlowKey>,
+    /// Whose node each map execution ran.
+    owners: BTreeMap<String, FlowKey>,
+    /// The records of chosen ones, as they were before they were marked.
+    specs: BTreeMap<FlowKey, Listed>,
+    /// Folders of uploads that are to go.
+    uploads: BTreeSet<String>,
     report: Report,
 }
 
@@ -161,20 +184,33 @@ pub async fn run(store: &Arc<dyn Store>, prefix: &str, options: &Options) -> Res
         found: BTreeMap::new(),
         chosen: BTreeSet::new(),
         names: Names::default(),
+        flyte: FlyteRoot::new(prefix),
+        flows: BTreeMap::new(),
+        chosen_flows: BTreeSet::new(),
+        owners: BTreeMap::new(),
+        specs: BTreeMap::new(),
+        uploads: BTreeSet::new(),
         report: Report::default(),
     };
     gc.survey().await?;
+    // After the map executions: those of its nodes are in a workflow's journal before they begin.
+    gc.survey_flows().await?;
+    gc.choose_flows();
     gc.choose();
     gc.keep_what_is_relied_on();
     gc.clean_cache().await?;
     gc.clean_leases().await?;
-    gc.names = Names::of(&gc.chosen);
-    if gc.any_files().await? {
+    gc.find_uploads().await?;
+    gc.names = Names::of(&gc.chosen, &gc.uploads);
+    if !gc.uploads.is_empty() || gc.any_files().await? {
         gc.read_names().await?;
     }
+    gc.bury_flows().await?;
     for id in gc.chosen.clone().into_iter().rev() {
         gc.remove_one(&id).await?;
     }
+    gc.remove_flows().await?;
+    gc.remove_uploads().await?;
     gc.report.kept.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(gc.report)
 }
@@ -227,8 +263,12 @@ impl Gc<'_> {
             Standing::HalfRemoved => return None,
             Standing::Still(state) => *state,
         };
-        if found.of_workflow {
-            return Some(Why::OfWorkflow);
+        if found.of_workflow || self.is_owned(&found.id) {
+            match self.by_its_flow(&found.id) {
+                Some(why) => return why,
+                // Its workflow has gone, so it goes by its own age.
+                None => {}
+            }
         }
         if !self.is_old(found.newest_ms, self.options.older_than) {
             return Some(Why::Young);
@@ -294,7 +334,8 @@ impl Gc<'_> {
         for id in kept {
             self.read_names_of(&id).await?;
         }
-        Ok(())
+        self.read_names_of_flows().await?;
+        self.read_names_of_entities().await
     }
 
     /// Reads which files an execution names: in its record, its inputs and its outputs.

@@ -1,9 +1,10 @@
-//! Which files under `raw/` an object names, found in its bytes: a literal holds addresses as they are, wherever in it
-//! they stand, and so do commands, strings and structs.
+//! Which files under `raw/`, and which uploads, an object names, found in its bytes: a literal holds addresses as they
+//! are, wherever in it they stand, and so do commands, strings and structs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::store::{Listed, Store, StoreError};
+use crate::map::layout::flyte::{FlyteRoot, unescape};
 use crate::map::layout::raw_prefix;
 
 /// Bytes of an object that are looked at together.
@@ -12,9 +13,15 @@ const WINDOW: u64 = 8 << 20;
 /// What two windows have in common: an address is at most this long, and is whole in one of them.
 const OVERLAP: u64 = 2048;
 
-/// Files that are named, of those executions that are to go: nobody asks about others.
+/// Files that are named, of those executions and uploads that are to go: nobody asks about others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Names(BTreeMap<String, Folders>);
+pub(super) struct Names {
+    runs: BTreeMap<String, Folders>,
+    /// Folders of uploads as addresses may have them, and whether one has.
+    uploads: BTreeMap<String, bool>,
+    /// Their lengths.
+    lengths: BTreeSet<usize>,
+}
 
 /// The folders of one execution's files that are named. A subtask's name is a number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,8 +33,10 @@ struct Folders {
 
 /// Finds the names in objects of one bucket.
 pub(super) struct Finder {
-    /// What stands before the id in every address.
+    /// What stands before the id in every address of a file under `raw/`.
     before: Vec<u8>,
+    /// What stands before the folder in every address of an upload.
+    before_upload: Vec<u8>,
 }
 
 /// What `layout` makes of a subtask's index.
@@ -37,14 +46,24 @@ fn subtask(folder: &str) -> Option<u64> {
 }
 
 impl Names {
-    /// Nothing named yet of `ids`.
-    pub(super) fn of(ids: &BTreeSet<String>) -> Self {
-        Names(ids.iter().map(|id| (id.clone(), Folders::default())).collect())
+    /// Nothing named yet of `ids`, and of uploads in `folders`.
+    pub(super) fn of(ids: &BTreeSet<String>, folders: &BTreeSet<String>) -> Self {
+        let runs = ids.iter().map(|id| (id.clone(), Folders::default())).collect();
+        let forms = folders.iter().flat_map(|folder| [folder.clone(), unescaped(folder)]);
+        let uploads: BTreeMap<String, bool> = forms.map(|form| (form, false)).collect();
+        let lengths = uploads.keys().map(String::len).collect();
+        Names { runs, uploads, lengths }
+    }
+
+    /// Whether an upload in this folder is named.
+    pub(super) fn has_upload(&self, folder: &str) -> bool {
+        let named = |form: &str| self.uploads.get(form).is_some_and(|named| *named);
+        named(folder) || named(&unescaped(folder))
     }
 
     /// Whether a file of execution `id`, at `rest` below `raw/<id>/`, is named or lies beside one that is.
     pub(super) fn has(&self, id: &str, rest: &str) -> bool {
-        let Some(folders) = self.0.get(id) else { return false };
+        let Some(folders) = self.runs.get(id) else { return false };
         let folder = rest.split('/').next().unwrap_or_default();
         let named =
             subtask(folder).map_or_else(|| folders.others.contains(folder), |it| folders.subtasks.contains(&it));
@@ -53,15 +72,18 @@ impl Names {
 
     /// Takes in what another one has.
     pub(super) fn extend(&mut self, other: Names) {
-        for (id, folders) in other.0 {
-            let all = self.0.entry(id).or_default();
+        for (id, folders) in other.runs {
+            let all = self.runs.entry(id).or_default();
             all.subtasks.extend(folders.subtasks);
             all.others.extend(folders.others);
+        }
+        for (form, named) in other.uploads {
+            *self.uploads.entry(form).or_default() |= named;
         }
     }
 
     fn insert(&mut self, id: &str, folder: &str) {
-        let folders = self.0.entry(id.to_owned()).or_default();
+        let folders = self.runs.entry(id.to_owned()).or_default();
         match subtask(folder) {
             Some(index) => drop(folders.subtasks.insert(index)),
             None => drop(folders.others.insert(folder.to_owned())),
@@ -72,12 +94,16 @@ impl Names {
 impl Finder {
     /// For objects that name files under `prefix` of `bucket`.
     pub(super) fn new(bucket: &str, prefix: &str) -> Self {
-        Finder { before: format!("{bucket}/{}", raw_prefix(prefix)).into_bytes() }
+        let uploads = FlyteRoot::new(prefix).all_uploads();
+        Finder {
+            before: format!("{bucket}/{}", raw_prefix(prefix)).into_bytes(),
+            before_upload: format!("{bucket}/{uploads}").into_bytes(),
+        }
     }
 
     /// Whether an object is large enough to hold an address.
     pub(super) fn may_be_in(&self, object: &Listed) -> bool {
-        object.size > self.before.len() as u64
+        object.size > self.before.len().min(self.before_upload.len()) as u64
     }
 
     /// The names in a piece of an object, of the executions that `wanted` asks about.
@@ -87,14 +113,29 @@ impl Finder {
         while let Some(at) = position(rest, &self.before) {
             rest = &rest[at + self.before.len()..];
             let id = word(rest);
-            let Some(id) = std::str::from_utf8(id).ok().filter(|id| wanted.0.contains_key(*id)) else { continue };
+            let Some(id) = std::str::from_utf8(id).ok().filter(|id| wanted.runs.contains_key(*id)) else { continue };
             let folder = match rest[id.len()..].strip_prefix(b"/") {
                 Some(below) => word(below),
                 None => b"",
             };
             names.insert(id, &String::from_utf8_lossy(folder));
         }
+        if !wanted.uploads.is_empty() {
+            self.find_uploads(bytes, wanted, &mut names);
+        }
         names
+    }
+
+    /// A folder may be named by itself, with anything after it: so whatever an address begins with is named.
+    fn find_uploads(&self, bytes: &[u8], wanted: &Names, names: &mut Names) {
+        let mut rest = bytes;
+        while let Some(at) = position(rest, &self.before_upload) {
+            rest = &rest[at + self.before_upload.len()..];
+            let beginnings = wanted.lengths.iter().filter_map(|length| std::str::from_utf8(rest.get(..*length)?).ok());
+            for form in beginnings.filter(|form| wanted.uploads.contains_key(*form)) {
+                names.uploads.insert(form.to_owned(), true);
+            }
+        }
     }
 
     /// The names in an object, however large. One that is gone names nothing.
@@ -120,6 +161,12 @@ impl Finder {
         }
         Ok(names)
     }
+}
+
+/// A folder of uploads as its address is after somebody has undone the escapes: flytekit does.
+fn unescaped(folder: &str) -> String {
+    let parts: Vec<String> = folder.split('/').map(|part| unescape(part).unwrap_or_else(|| part.to_owned())).collect();
+    parts.join("/")
 }
 
 /// The letters, digits and signs that ids and folders are made of.
@@ -148,7 +195,7 @@ mod tests {
     use crate::aws::memory::MemoryStore;
 
     fn of(ids: &[&str]) -> Names {
-        Names::of(&ids.iter().map(|id| (*id).to_owned()).collect())
+        Names::of(&ids.iter().map(|id| (*id).to_owned()).collect(), &BTreeSet::new())
     }
 
     #[test]
@@ -179,6 +226,22 @@ mod tests {
             assert_eq!(finder.find(bytes, &of(&["id"])), Names::default());
         }
         assert!(finder.find(b"s3://bucket/raw/id/x/y", &of(&["id"])).has("id", "x/z"));
+    }
+
+    #[test]
+    fn uploads_are_found_as_they_are_written_and_without_their_escapes() {
+        let folders = ["p/d/abc", "p/d/abcd", "p%2fq/d/x", "p/d/none"].map(str::to_owned);
+        let wanted = Names::of(&BTreeSet::new(), &folders.clone().into());
+        let finder = Finder::new("bucket", "team");
+        let mut names = wanted.clone();
+        names.extend(finder.find(b"\x05s3://bucket/team/flyte/uploads/p/d/abcd/fast.tar.gz\x12 more", &wanted));
+        names.extend(
+            finder.find(b"s3://bucket/flyte/uploads/p/d/none/f s3://other/team/flyte/uploads/p/d/none", &wanted),
+        );
+        // The first is named too: its address may be all of what is there.
+        assert_eq!(folders.each_ref().map(|folder| names.has_upload(folder)), [true, true, false, false]);
+        names.extend(finder.find(b"s3://bucket/team/flyte/uploads/p/q/d/x/f", &wanted));
+        assert!(names.has_upload("p%2fq/d/x"));
     }
 
     /// An address may lie across the end of a window.

@@ -87,6 +87,9 @@ impl Gc<'_> {
         for other in &new {
             self.read_names_of(other).await?;
         }
+        for flow in self.look_for_new_flows().await? {
+            self.read_names_of_flow(&flow).await?;
+        }
         // New ones are too young to go, and are listed as such.
         self.report.kept.extend(new.iter().map(|id| Kept { id: id.clone(), why: Why::Young }));
         self.keep_what_is_relied_on();
@@ -102,7 +105,7 @@ impl Gc<'_> {
     }
 
     /// Removes what is under a prefix, page by page, but for what `stays`; answers with how much that is.
-    async fn remove_under(
+    pub(super) async fn remove_under(
         &self,
         prefix: String,
         amount: &mut Amount,

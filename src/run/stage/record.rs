@@ -63,6 +63,8 @@ fn flyte(entrypoint: &Entrypoint) -> Option<StoredFlyte> {
     let runner = match flyte.runner {
         Runner::Worker => StoredRunner::Worker,
         Runner::Stock => StoredRunner::Stock,
+        Runner::StockNoShell => StoredRunner::StockNoShell,
+        Runner::StockProcess => StoredRunner::StockProcess,
     };
     let raw_output_prefix = flyte.raw_output_prefix.clone().unwrap_or_default();
     Some(StoredFlyte { kind: kind.into(), runner: runner.into(), raw_output_prefix })

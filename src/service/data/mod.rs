@@ -54,7 +54,7 @@ impl Data {
         Ok(Data { store, root, signer, direct })
     }
 
-    /// CreateUploadLocation. `server` is `http://HOST:PORT`, as the client reaches this server.
+    /// CreateUploadLocation. `server` is `http://HOST:PORT` or `https://...`, as the client reaches this server.
     ///
     /// # Errors
     /// INVALID_ARGUMENT when the request says neither where to put the file nor what is in it; as for the bucket when no
@@ -154,6 +154,11 @@ impl Data {
     /// An address to read an object from.
     pub fn address(&self, key: &str, expires: SystemTime, server: &str) -> String {
         format!("{server}{}", self.signer.path(&Action::Download, expires, key))
+    }
+
+    /// A key for another use than addresses, which the secret of the bucket makes for every server of it alike.
+    pub fn derive_key(&self, context: &str) -> [u8; 32] {
+        self.signer.derive_key(context)
     }
 
     /// The end of an address's time that a client has asked for.

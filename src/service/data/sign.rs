@@ -109,6 +109,11 @@ impl Signer {
         Action::parse(action).ok_or(Refusal::Forged)
     }
 
+    /// A key for another use.
+    pub(super) fn derive_key(&self, context: &str) -> [u8; 32] {
+        blake3::derive_key(context, &self.secret)
+    }
+
     fn signature(&self, action: &str, expires: u64, key: &str) -> String {
         self.hash(action, expires, key).to_hex().to_string()
     }

@@ -1,7 +1,7 @@
 //! Launch plans. One version of each name may be active; the mark that says which is the only thing here that changes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tonic::Status;
@@ -11,7 +11,7 @@ use crate::aws::store::StoreError;
 use crate::idl::admin::{
     ActiveLaunchPlanListRequest, ActiveLaunchPlanRequest, LaunchPlan, LaunchPlanClosure, LaunchPlanCreateRequest,
     LaunchPlanCreateResponse, LaunchPlanList, LaunchPlanSpec, LaunchPlanState, LaunchPlanUpdateRequest,
-    LaunchPlanUpdateResponse, ObjectGetRequest, ResourceListRequest,
+    LaunchPlanUpdateResponse, NamedEntityIdentifier, ObjectGetRequest, ResourceListRequest,
 };
 use crate::idl::core::{Identifier, TypedInterface};
 use crate::idl::record::Registered;
@@ -20,6 +20,7 @@ use crate::map::flyte::{self, expected};
 use crate::map::layout::flyte::{Kind, unescape};
 use crate::service::registry::filter::{self, Filter};
 use crate::service::registry::list::every;
+use crate::service::registry::page::Page;
 use crate::service::registry::{identified, shown};
 use crate::service::status;
 
@@ -69,20 +70,24 @@ impl Entities {
     /// INVALID_ARGUMENT when the request cannot be understood.
     pub async fn list_launch_plans(&self, request: ResourceListRequest) -> Result<LaunchPlanList, Status> {
         let filter = Filter::parse(&request.filters, &["name", "version", "project", "domain", "state"])?;
-        if !filter.asks("state") {
-            let (page, token) = self.registry.list(Kind::LaunchPlan, &request).await?;
-            return Ok(LaunchPlanList { launch_plans: self.launch_plans(&page).await?, token });
-        }
-        // The state is not in the keys, so all are read.
-        let all = ResourceListRequest { limit: 0, token: String::new(), ..request.clone() };
-        let (all, _) = self.registry.list(Kind::LaunchPlan, &all).await?;
-        let mut plans = self.launch_plans(&all).await?;
-        plans.retain(|plan| {
-            let state = plan.closure.as_ref().map_or(0, |closure| closure.state);
-            let value = if state == i32::from(LaunchPlanState::Active) { "1" } else { "0" };
-            filter.admits(|field| (field == "state").then_some(value))
-        });
-        let (launch_plans, token) = filter::page(plans, request.limit, &request.token)?;
+        let actives: Mutex<BTreeMap<String, Option<String>>> = Mutex::default();
+        let (filter, actives) = (&filter, &actives);
+        let told = |entity: Arc<Registered>| async move {
+            let id = entity.id.clone().unwrap_or_default();
+            let known = locked(actives).get(&id.name).cloned();
+            let active = match known {
+                Some(active) => active,
+                None => self.active_version(&id.project, &id.domain, &id.name).await?,
+            };
+            locked(actives).entry(id.name).or_insert_with(|| active.clone());
+            // The state is not in the keys, so each is read.
+            let state = if active.as_ref() == Some(&id.version) { "1" } else { "0" };
+            if !filter.admits(|field| (field == "state").then_some(state)) {
+                return Ok(None);
+            }
+            self.launch_plan(&entity, active.as_deref()).await.map(Some)
+        };
+        let (launch_plans, token) = self.registry.list(Kind::LaunchPlan, &request, told).await?;
         Ok(LaunchPlanList { launch_plans, token })
     }
 
@@ -111,25 +116,24 @@ impl Entities {
         request: ActiveLaunchPlanListRequest,
     ) -> Result<LaunchPlanList, Status> {
         filter::order(request.sort_by.as_ref())?;
+        let page = Page::asked(request.limit, &request.token)?;
         let prefix = self.registry.root().actives(&request.project, &request.domain);
         let marks = every(self.registry.store().as_ref(), &prefix).await?;
-        let names = marks.iter().filter_map(|mark| unescape(mark.key.strip_prefix(&prefix)?)).collect();
-        let (names, token) = filter::page(names, request.limit, &request.token)?;
-        let mut launch_plans = Vec::new();
-        for name in names {
-            let id = crate::idl::admin::NamedEntityIdentifier {
-                project: request.project.clone(),
-                domain: request.domain.clone(),
-                name,
-                ..Default::default()
-            };
+        let names = marks.iter().filter_map(|mark| unescape(mark.key.strip_prefix(&prefix)?));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        let (project, domain) = (&request.project, &request.domain);
+        let read = |name: String| async move {
+            let (project, domain) = (project.clone(), domain.clone());
+            let id = NamedEntityIdentifier { project, domain, name, ..Default::default() };
             match self.get_active_launch_plan(ActiveLaunchPlanRequest { id: Some(id) }).await {
-                Ok(plan) => launch_plans.push(plan),
+                Ok(plan) => Ok(Some(plan)),
                 // Made inactive in between.
-                Err(error) if error.code() == tonic::Code::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) if error.code() == tonic::Code::NotFound => Ok(None),
+                Err(error) => Err(error),
             }
-        }
+        };
+        let (launch_plans, token) = page.read(names, read).await?;
         Ok(LaunchPlanList { launch_plans, token })
     }
 
@@ -171,20 +175,6 @@ impl Entities {
         }
     }
 
-    async fn launch_plans(&self, entities: &[Arc<Registered>]) -> Result<Vec<LaunchPlan>, Status> {
-        let mut plans = Vec::with_capacity(entities.len());
-        let mut active: BTreeMap<String, Option<String>> = BTreeMap::new();
-        for entity in entities {
-            let id = entity.id.clone().unwrap_or_default();
-            if !active.contains_key(&id.name) {
-                let version = self.active_version(&id.project, &id.domain, &id.name).await?;
-                active.insert(id.name.clone(), version);
-            }
-            plans.push(self.launch_plan(entity, active[&id.name].as_deref()).await?);
-        }
-        Ok(plans)
-    }
-
     async fn launch_plan(&self, entity: &Registered, active: Option<&str>) -> Result<LaunchPlan, Status> {
         let Some(Spec::LaunchPlan(spec)) = &entity.spec else { return Err(misplaced(entity)) };
         let interface = self.interface(spec).await?;
@@ -214,4 +204,8 @@ impl Entities {
         let Some(Spec::Workflow(workflow)) = &workflow.spec else { return Err(misplaced(&workflow)) };
         Ok(workflow.template.as_ref().and_then(|template| template.interface.clone()).unwrap_or_default())
     }
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

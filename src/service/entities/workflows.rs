@@ -1,6 +1,8 @@
 //! Workflows: compiled when they are registered, so that what they refer to is there and fits.
 
 use std::collections::BTreeMap;
+use std::future::ready;
+use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use tonic::Status;
@@ -74,8 +76,9 @@ impl Entities {
     /// # Errors
     /// INVALID_ARGUMENT when the request cannot be understood.
     pub async fn list_workflows(&self, request: ResourceListRequest) -> Result<WorkflowList, Status> {
-        let (page, token) = self.registry.list(Kind::Workflow, &request).await?;
-        Ok(WorkflowList { workflows: page.iter().map(|entity| summary(entity)).collect::<Result<_, _>>()?, token })
+        let told = |entity: Arc<Registered>| ready(summary(&entity).map(Some));
+        let (workflows, token) = self.registry.list(Kind::Workflow, &request, told).await?;
+        Ok(WorkflowList { workflows, token })
     }
 
     /// The workflow with all it refers to, checked.
@@ -123,6 +126,8 @@ impl Entities {
                 Ok(outline) => outlines.push((node.id(), outline)),
                 Err(found) => faults.0.extend(found.0),
             }
+            let found = flyte::check_runner(template, Some(node.source()), self.runner).err();
+            faults.0.extend(found.into_iter().flat_map(|found| found.0));
         }
         faults.or(()).map_err(|faults| status::faults(&faults))?;
         outlines.iter().try_for_each(|(id, outline)| self.check_definition(&format!("node {id}: "), outline))?;

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use tonic::{Code, Status};
 
+use super::repeat::{Asked, asked};
 use super::{Executions, named, not_begun, unseen};
 use crate::idl::admin::execution_metadata::ExecutionMode;
 use crate::idl::admin::{
@@ -21,6 +22,7 @@ use crate::idl::record::registered::Spec;
 use crate::map::flyte::{check_execution, expected, inherit};
 use crate::map::layout::flyte::{FLYTE_VERSION, Kind};
 use crate::map::workflow::inputs;
+use crate::run::flow::CreateError;
 use crate::service::registry::{fits_a_key, identified};
 use crate::service::status;
 
@@ -38,12 +40,17 @@ struct Launch {
 
 impl Executions {
     /// CreateExecution. It is written in one piece as the last step, so a call that fails has left nothing and may be
-    /// made again.
+    /// made again. `caller` is who asks for it, where that is known.
     ///
     /// # Errors
     /// INVALID_ARGUMENT with everything that is wrong with the inputs; NOT_FOUND for what is not registered;
     /// ALREADY_EXISTS for a name that is taken.
-    pub async fn create_execution(&self, request: ExecutionCreateRequest) -> Result<ExecutionCreateResponse, Status> {
+    pub async fn create_execution(
+        &self,
+        request: ExecutionCreateRequest,
+        caller: Option<String>,
+    ) -> Result<ExecutionCreateResponse, Status> {
+        let repeated = request.name.is_empty().then(|| asked(caller.as_deref(), "create", &request));
         let mut spec = request.spec.ok_or_else(|| status::invalid("spec is missing: name what is to be run"))?;
         let id = new_id(request.project, request.domain, request.name)?;
         check_execution(&spec).map_err(|faults| status::faults(&faults))?;
@@ -56,8 +63,10 @@ impl Executions {
         }
         let mut metadata = spec.metadata.take().unwrap_or_default();
         metadata.set_mode(ExecutionMode::Manual);
+        // What a client says of itself counts only where nobody signs in.
+        metadata.principal = caller.unwrap_or(metadata.principal);
         spec.metadata = Some(metadata);
-        self.begin(FlowRecord {
+        let record = FlowRecord {
             version: FLYTE_VERSION,
             id: Some(id),
             spec: Some(spec),
@@ -65,8 +74,8 @@ impl Executions {
             workflow: Some(launch.workflow),
             created_at: Some(SystemTime::now().into()),
             recovers: None,
-        })
-        .await
+        };
+        self.begin(record, repeated).await
     }
 
     /// RelaunchExecution: the same once more.
@@ -76,28 +85,35 @@ impl Executions {
     pub async fn relaunch_execution(
         &self,
         request: ExecutionRelaunchRequest,
+        caller: Option<String>,
     ) -> Result<ExecutionCreateResponse, Status> {
-        let mut record = self.again(request.id.as_ref(), request.name, ExecutionMode::Relaunch).await?;
+        let repeated = request.name.is_empty().then(|| asked(caller.as_deref(), "relaunch", &request));
+        let mut record = self.again(request.id.as_ref(), request.name, ExecutionMode::Relaunch, caller).await?;
         if let Some(spec) = record.spec.as_mut() {
             spec.overwrite_cache |= request.overwrite_cache;
         }
-        self.begin(record).await
+        self.begin(record, repeated).await
     }
 
     /// RecoverExecution: the same once more, taking over what has succeeded.
     ///
     /// # Errors
     /// As [`Executions::create_execution`]; FAILED_PRECONDITION when the earlier one is not over.
-    pub async fn recover_execution(&self, request: ExecutionRecoverRequest) -> Result<ExecutionCreateResponse, Status> {
+    pub async fn recover_execution(
+        &self,
+        request: ExecutionRecoverRequest,
+        caller: Option<String>,
+    ) -> Result<ExecutionCreateResponse, Status> {
+        let repeated = request.name.is_empty().then(|| asked(caller.as_deref(), "recover", &request));
         let earlier = self.view(request.id.as_ref()).await?;
         if earlier.flow.finished().is_none() {
             let name = request.id.map(|id| id.name).unwrap_or_default();
             let message = format!("execution {name} is not over: terminate it first, or wait for its end");
             return Err(status::status(Code::FailedPrecondition, message));
         }
-        let mut record = self.again(request.id.as_ref(), request.name, ExecutionMode::Recovered).await?;
+        let mut record = self.again(request.id.as_ref(), request.name, ExecutionMode::Recovered, caller).await?;
         record.recovers = request.id;
-        self.begin(record).await
+        self.begin(record, repeated).await
     }
 
     /// TerminateExecution. Its end is asked for when this returns; one that is over stays as it is.
@@ -107,16 +123,28 @@ impl Executions {
     pub async fn terminate_execution(
         &self,
         request: ExecutionTerminateRequest,
+        caller: Option<String>,
     ) -> Result<ExecutionTerminateResponse, Status> {
         let id = named(request.id.as_ref())?;
-        self.flows.abort(id, &request.cause, "").await.map_err(unseen)?;
+        self.flows.abort(id, &request.cause, caller.as_deref().unwrap_or_default()).await.map_err(unseen)?;
         Ok(ExecutionTerminateResponse {})
     }
 
-    async fn begin(&self, record: FlowRecord) -> Result<ExecutionCreateResponse, Status> {
-        let id = record.id.clone();
-        self.flows.create(record).await.map_err(not_begun)?;
-        Ok(ExecutionCreateResponse { id })
+    /// Begins an execution; `repeated` tells what was asked for where the client gave it no name.
+    async fn begin(&self, mut record: FlowRecord, repeated: Option<Asked>) -> Result<ExecutionCreateResponse, Status> {
+        let mut id = record.id.take().unwrap_or_default();
+        let turn = repeated.map(|asked| self.repeats.begin(asked, id.name.clone()));
+        if let Some(turn) = &turn {
+            id.name = turn.name().to_owned();
+        }
+        record.id = Some(id.clone());
+        match (self.flows.create(record).await, turn) {
+            (Ok(()), turn) => drop(turn.map(|turn| turn.settle())),
+            // It was made by the call before, of which nobody heard.
+            (Err(CreateError::Exists(_)), Some(turn)) if turn.again => turn.settle(),
+            (Err(error), _) => return Err(not_begun(error)),
+        }
+        Ok(ExecutionCreateResponse { id: Some(id) })
     }
 
     /// The record of an earlier execution, for a new one.
@@ -125,11 +153,12 @@ impl Executions {
         id: Option<&WorkflowExecutionIdentifier>,
         name: String,
         mode: ExecutionMode,
+        caller: Option<String>,
     ) -> Result<FlowRecord, Status> {
         let earlier = self.view(id).await?;
         let old = earlier.record.id.clone().unwrap_or_default();
         let mut spec = earlier.record.spec.clone().unwrap_or_default();
-        let principal = spec.metadata.take().unwrap_or_default().principal;
+        let principal = caller.unwrap_or_else(|| spec.metadata.take().unwrap_or_default().principal);
         let mut metadata =
             ExecutionMetadata { principal, reference_execution: Some(old.clone()), ..Default::default() };
         metadata.set_mode(mode);

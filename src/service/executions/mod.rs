@@ -5,6 +5,7 @@ mod children;
 mod decks;
 mod list;
 mod nodes;
+mod repeat;
 mod show;
 mod tasks;
 mod values;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 use tonic::{Code, Status};
 
 use self::children::Children;
+use self::repeat::Repeats;
+use self::values::Remembered;
 use super::data::Data;
 use super::entities::Entities;
 use super::registry::fits_a_key;
@@ -27,12 +30,15 @@ pub struct Executions {
     entities: Arc<Entities>,
     data: Arc<Data>,
     children: Children,
+    remembered: Remembered,
+    repeats: Repeats,
 }
 
 impl Executions {
     /// The RPCs over `flows`.
     pub fn new(flows: Arc<Flows>, entities: Arc<Entities>, data: Arc<Data>) -> Self {
-        Executions { flows, entities, data, children: Children::new() }
+        let (children, remembered, repeats) = (Children::new(), Remembered::new(), Repeats::default());
+        Executions { flows, entities, data, children, remembered, repeats }
     }
 
     async fn view(&self, id: Option<&WorkflowExecutionIdentifier>) -> Result<Arc<FlowView>, Status> {

@@ -15,7 +15,8 @@ use crate::map::workflow::event::Cached;
 use crate::map::workflow::flow::NodeView;
 use crate::map::workflow::{NodeKind, NodePhase};
 use crate::run::flow::FlowView;
-use crate::service::registry::filter::{self, Filter};
+use crate::service::registry::filter::{self, Filter, Key};
+use crate::service::registry::page::Page;
 use crate::service::status;
 
 impl Executions {
@@ -36,7 +37,8 @@ impl Executions {
     pub async fn list_node_executions(&self, request: NodeExecutionListRequest) -> Result<NodeExecutionList, Status> {
         let view = self.view(request.workflow_execution_id.as_ref()).await?;
         let filter = Filter::parse(&request.filters, &["node_id", "phase"])?;
-        let (_, descending) = filter::order(request.sort_by.as_ref())?;
+        let (key, descending) = filter::order(request.sort_by.as_ref())?;
+        let page = Page::asked(request.limit, &request.token)?;
         let parent = Some(request.unique_parent_id.as_str()).filter(|parent| !parent.is_empty());
         let mut nodes: Vec<NodeView<'_>> = view.flow.children(parent).filter(exists).collect();
         nodes.retain(|node| {
@@ -45,15 +47,17 @@ impl Executions {
                 _ => Some(phase(node).as_str_name()),
             })
         });
-        nodes.sort_by_key(|node| node.created_ms);
+        // Of one time, the workflow's own order decides.
+        match key {
+            Key::Created => nodes.sort_by_key(|node| node.created_ms),
+            Key::Name => nodes.sort_by(|a, b| a.node.id().cmp(b.node.id())),
+        }
         if descending {
             nodes.reverse();
         }
-        let (page, token) = filter::page(nodes, request.limit, &request.token)?;
-        let mut node_executions = Vec::with_capacity(page.len());
-        for node in &page {
-            node_executions.push(self.node_execution(&view, node).await);
-        }
+        let (server, told) = (self, view.as_ref());
+        let read = |node| async move { Ok(Some(server.node_execution(told, &node).await)) };
+        let (node_executions, token) = page.read(nodes, read).await?;
         Ok(NodeExecutionList { node_executions, token })
     }
 

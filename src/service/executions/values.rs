@@ -1,5 +1,7 @@
 //! Inputs and outputs of executions, nodes and attempts.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use bytes::Bytes;
 use prost::Message;
 use tonic::Status;
@@ -16,6 +18,7 @@ use crate::idl::service::{GetDataRequest, GetDataResponse, get_data_response};
 use crate::map::workflow::flow::NodeView;
 use crate::map::workflow::{FlowOutcome, NodePhase};
 use crate::run::flow::{FlowView, Values};
+use crate::run::recent::Recent;
 use crate::service::data::Data;
 use crate::service::status;
 
@@ -24,6 +27,40 @@ const INLINE: usize = 8 << 20;
 
 /// Literals as an answer has them: whole, or the address to fetch them from.
 type Sent = (Option<LiteralMap>, Option<UrlBlob>);
+
+/// Bytes of stored values that are remembered: clients ask for the same ones again and again.
+const ROOM: usize = 64 << 20;
+
+/// Executions whose large inputs are known to stand where they can be fetched.
+const WRITTEN: usize = 10_000;
+
+/// Values that never change any more, as they are stored.
+#[derive(Clone)]
+enum Kept {
+    Small(Bytes),
+    /// Too large for an answer: so many bytes.
+    Large(usize),
+}
+
+/// What is remembered of values, by their keys.
+pub(super) struct Remembered {
+    kept: Mutex<Recent<String, Kept>>,
+    written: Mutex<Recent<String, ()>>,
+}
+
+impl Remembered {
+    pub(super) fn new() -> Self {
+        Remembered { kept: Mutex::new(Recent::new(ROOM)), written: Mutex::new(Recent::new(WRITTEN)) }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Recent<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn written(&self) -> MutexGuard<'_, Recent<String, ()>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Executions {
     /// GetExecutionData.
@@ -36,13 +73,10 @@ impl Executions {
         server: &str,
     ) -> Result<WorkflowExecutionGetDataResponse, Status> {
         let view = self.view(request.id.as_ref()).await?;
-        let given = view.record.inputs.clone().unwrap_or_default();
-        let (full_inputs, inputs) = self.send(&view, "", true, given, server).await?;
+        let values = self.flows.values(&view.record);
+        let (full_inputs, inputs) = self.given(&view, &values, server).await?;
         let (full_outputs, outputs) = match view.flow.finished() {
-            Some(FlowOutcome::Succeeded) => {
-                let left = self.flows.values(&view.record).outputs("").await.map_err(status::store)?;
-                self.send(&view, "", false, left, server).await?
-            }
+            Some(FlowOutcome::Succeeded) => self.stored(&values, "", false, true, server).await?,
             _ => (Some(LiteralMap::default()), None),
         };
         Ok(WorkflowExecutionGetDataResponse { outputs, inputs, full_inputs, full_outputs })
@@ -121,49 +155,80 @@ impl Executions {
     async fn node_data(&self, view: &FlowView, node: &str, server: &str) -> Result<(Sent, Sent), Status> {
         let known = node_of(view, node)?;
         let values = self.flows.values(&view.record);
-        let inputs = self.send(view, node, true, there(values.inputs(node).await)?, server).await?;
+        let bound = !matches!(known.phase, NodePhase::Waiting | NodePhase::Queued);
+        let inputs = self.stored(&values, node, true, bound, server).await?;
         let outputs = match known.phase {
-            NodePhase::Succeeded => self.send(view, node, false, outputs(&values, node).await?, server).await?,
+            NodePhase::Succeeded => self.stored(&values, node, false, true, server).await?,
             _ => (Some(LiteralMap::default()), None),
         };
         Ok((inputs, outputs))
     }
 
-    /// Literals as they are or, when they are too large for an answer, where to fetch them.
-    async fn send(
+    /// The inputs of an execution: they stand in its record, which holds more. Large ones are put where they can be fetched
+    /// when somebody asks for them first.
+    async fn given(&self, view: &FlowView, values: &Values, server: &str) -> Result<Sent, Status> {
+        let Some(given) = &view.record.inputs else { return Ok((Some(LiteralMap::default()), None)) };
+        let bytes = given.encoded_len();
+        if bytes <= INLINE {
+            return Ok((Some(given.clone()), None));
+        }
+        let key = values.key("", true);
+        let known = self.remembered.written().get(&key).is_some();
+        if !known {
+            match self.flows.host().ports.store.put_new(&key, Bytes::from(given.encode_to_vec())).await {
+                // It never changes.
+                Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
+                Err(error) => return Err(status::store(error)),
+            }
+            self.remembered.written().put(key.clone(), (), 1);
+        }
+        Ok(self.elsewhere(&key, bytes, server))
+    }
+
+    /// What is stored of a node: as it is or, when it is too large for an answer, where to fetch it. What is `lasting` is
+    /// read once; what is not there yet is empty.
+    async fn stored(
         &self,
-        view: &FlowView,
+        values: &Values,
         node: &str,
-        input: bool,
-        literals: LiteralMap,
+        inputs: bool,
+        lasting: bool,
         server: &str,
     ) -> Result<Sent, Status> {
-        let bytes = literals.encoded_len();
-        if bytes <= INLINE {
-            return Ok((Some(literals), None));
+        let key = values.key(node, inputs);
+        let known = self.remembered.kept().get(&key);
+        let kept = match known {
+            Some(kept) => kept,
+            None => {
+                let body = match values.stored(node, inputs).await {
+                    Ok(body) => body,
+                    Err(StoreError::NotFound { .. }) => return Ok((Some(LiteralMap::default()), None)),
+                    Err(error) => return Err(status::store(error)),
+                };
+                let kept = if body.len() > INLINE { Kept::Large(body.len()) } else { Kept::Small(body) };
+                if lasting {
+                    self.remembered.kept().put(key.clone(), kept.clone(), kept.weight(&key));
+                }
+                kept
+            }
+        };
+        match kept {
+            Kept::Small(body) => Ok((Some(values.decode(&key, body).map_err(status::store)?), None)),
+            Kept::Large(bytes) => Ok(self.elsewhere(&key, bytes, server)),
         }
-        let host = self.flows.host();
-        let root = host.root.flow(&view.record.id.clone().unwrap_or_default());
-        let key = if input { root.inputs(node) } else { root.outputs(node) };
-        if input && node.is_empty() {
-            // They stand in the execution's record, which holds more.
-            host.ports.store.put(&key, Bytes::from(literals.encode_to_vec())).await.map_err(status::store)?;
-        }
-        let url = self.data.address(&key, Data::soon(), server);
-        Ok((None, Some(UrlBlob { url, bytes: bytes as i64 })))
+    }
+
+    fn elsewhere(&self, key: &str, bytes: usize, server: &str) -> Sent {
+        let url = self.data.address(key, Data::soon(), server);
+        (None, Some(UrlBlob { url, bytes: bytes as i64 }))
     }
 }
 
-async fn outputs(values: &Values, node: &str) -> Result<LiteralMap, Status> {
-    there(values.outputs(node).await)
-}
-
-/// What is not there yet is empty.
-fn there(read: Result<LiteralMap, StoreError>) -> Result<LiteralMap, Status> {
-    match read {
-        Ok(literals) => Ok(literals),
-        Err(StoreError::NotFound { .. }) => Ok(LiteralMap::default()),
-        Err(error) => Err(status::store(error)),
+impl Kept {
+    /// Bytes that it takes here.
+    fn weight(&self, key: &str) -> usize {
+        let body = if let Kept::Small(body) = self { body.len() } else { 0 };
+        body + 2 * key.len() + 200
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod filter;
 pub(super) mod list;
+pub(super) mod page;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
