@@ -144,6 +144,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn braces_without_end_are_passed_over() {
+        for argument in ["{".repeat(1 << 20), "{{.".repeat(1 << 18), format!("{{{{{}}}}}", " ".repeat(1 << 20))] {
+            assert_eq!(rendered(&argument), argument);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_argument_breaks_it(argument in "[a-z{}.$ \u{e9}]{0,24}") {

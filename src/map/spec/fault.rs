@@ -141,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn long_names_and_many_are_not_compared() {
+        let (long, many) = ("x".repeat(1 << 20), vec!["name"; 1 << 20]);
+        assert_eq!(nearest(&long, [long.as_str()]), None);
+        assert_eq!(nearest("nome", [long.as_str(), "name"]), Some("name"));
+        let words = suggest("nothing", many.iter().copied());
+        assert!(words.len() < 1000 && words.ends_with(" and others."), "{words}");
+    }
+
+    #[test]
     fn the_nearest_name_is_found_and_a_far_one_is_not() {
         let known = ["concurrency", "concurrency_mode", "retries"];
         assert_eq!(nearest("concurency", known), Some("concurrency"));
