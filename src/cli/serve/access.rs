@@ -109,7 +109,8 @@ impl Access {
             (None, url) => url.map(|url| (format!("{}: serve.public_url", place.display()), url)),
         };
         let public_url = told.map(|(setting, url)| address(&setting, &url)).transpose()?;
-        let face = Face { tls: certificates.is_some(), public_url, roster, open_metrics };
+        let (tls, local) = (certificates.is_some(), ip.is_loopback());
+        let face = Face { tls, public_url, roster, open_metrics, local };
         Ok(Access { face, certificates, tokens_file: tokens })
     }
 
