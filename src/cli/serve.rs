@@ -83,6 +83,7 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let broken = |error: std::io::Error| Failure::internal(format!("cannot wait for signals: {error}"));
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt()).map_err(broken)?, signal(SignalKind::terminate()).map_err(broken)?);
+    let hangups = door.hangups();
     let bound = server::bind(args.listen).await.map_err(|error| {
         Failure::input(format!("--listen is {}: {error}; give another address, such as 127.0.0.1:0", args.listen))
     })?;
@@ -120,7 +121,7 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
-        () = door.watch() => {}
+        () = door.watch(hangups) => {}
     }
     note!("stopping; once more stops at once");
     let stopped = async {
