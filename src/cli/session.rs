@@ -206,6 +206,14 @@ impl Session {
         !matches!(self.place, Place::Aws)
     }
 
+    /// The process whose endpoint this session uses, where that is another one of this folder.
+    pub fn served_by(&self) -> Option<u32> {
+        match &self.place {
+            Place::Client { client } => Some(client.record.pid),
+            Place::Aws | Place::Owner { .. } | Place::Disk { .. } => None,
+        }
+    }
+
     /// Whether an execution that wrote its last record at `last_ms` may be at work here: then its jobs can be asked
     /// about. The embedded endpoint holds what was left by its earlier lives until somebody asks, and to look is not to
     /// take up.

@@ -191,7 +191,7 @@ async fn another_server_goes_on_with_both_executions() {
     first.stop().await;
     let (second, _) = world.open("second", IMPATIENT);
     for name in ["e", child.as_str()] {
-        until(&second, name, |view| view.server.as_deref() == Some("second")).await;
+        until(&second, name, |view| view.flow.server() == Some("second")).await;
     }
     second.abort(&id(&child), "by hand", "me").await.unwrap();
     // What becomes of the execution becomes of the node.
