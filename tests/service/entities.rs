@@ -13,7 +13,9 @@ use batchmap::idl::make;
 use tonic::Code;
 
 use super::peer::{Peer, plan_id, refused};
-use super::world::{World, bound, identifier, integer, mapped_task, node_of, runs, single_task, template};
+use super::world::{
+    World, bound, identifier, integer, list_of, mapped_task, node_of, runs, single_task, task, template,
+};
 
 fn get(id: batchmap::idl::core::Identifier) -> ObjectGetRequest {
     ObjectGetRequest { id: Some(id) }
@@ -242,5 +244,37 @@ async fn launch_plans() {
     refused(peer.admin.update_launch_plan(activate).await, Code::InvalidArgument, &["batchmap follows no schedules"]);
     let gone = identifier(ResourceType::LaunchPlan, "none");
     refused(peer.admin.get_launch_plan(get(gone)).await, Code::NotFound, &["launch plan none", "is not registered"]);
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_is_none_is_the_same_again() {
+    let mut peer = Peer::with_workflow(World::new()).await;
+    let fixed = LiteralMap { literals: [("x".to_owned(), make::float(f64::NAN))].into() };
+    let spec = LaunchPlanSpec { fixed_inputs: Some(fixed), ..Default::default() };
+    peer.plan("nan", spec.clone()).await.unwrap();
+    refused(peer.plan("nan", spec).await, Code::AlreadyExists, &["this content"]);
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nests_too_deep_is_refused_or_can_be_read_back() {
+    let mut peer = Peer::start(World::new()).await;
+    let mut kept = 0;
+    for depth in 40..60 {
+        let mut of = integer();
+        for _ in 0..depth {
+            of = list_of(of);
+        }
+        let mut deep = task(&format!("deep-{depth}"), "pyflyte-execute", &[("x", of)], &[]);
+        deep.id.as_mut().unwrap().version = "1".to_owned();
+        match peer.task(deep).await {
+            Ok(()) => kept += 1,
+            Err(status) => assert_eq!(status.code(), Code::InvalidArgument, "{status:?}"),
+        }
+    }
+    let id = NamedEntityIdentifier { project: "p".to_owned(), domain: "d".to_owned(), ..Default::default() };
+    let list = ResourceListRequest { id: Some(id), ..Default::default() };
+    assert_eq!(peer.admin.list_tasks(list).await.unwrap().into_inner().tasks.len(), kept);
     peer.stop().await;
 }

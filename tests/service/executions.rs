@@ -1,5 +1,6 @@
 //! Executions: begun, followed as flytekit follows them, ended and begun again.
 
+use batchmap::aws::store::Store;
 use batchmap::idl::admin::execution_metadata::ExecutionMode;
 use batchmap::idl::admin::{
     ClusterAssignment, ExecutionCreateRequest, ExecutionRecoverRequest, ExecutionRelaunchRequest, ExecutionSpec,
@@ -278,6 +279,33 @@ async fn large_inputs_are_fetched_over_http() {
     let (code, body) = peer.http(&format!("GET {path} HTTP/1.1\r\n"), b"").await;
     assert_eq!((code, body.len() as i64), (200, blob.bytes));
     assert_eq!(LiteralMap::decode(body.as_slice()).unwrap(), inputs(large));
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_outputs_are_never_read_to_be_shown() {
+    let (mut peer, line) = Peer::on_a_line(World::new()).await;
+    create(&mut peer, "e", three()).await.unwrap();
+    reaches(&peer, "e", Phase::Succeeded).await;
+    let large = inputs(Literal { hash: "h".repeat(30 << 20), ..make::collection(Vec::new()) });
+    let (root, body) = (peer.world.root.flow(&id("e")), large.encode_to_vec());
+    for key in [root.outputs("n0"), root.outputs("")] {
+        peer.world.store.memory.put(&key, body.clone().into()).await.unwrap();
+    }
+    let gets = line.count("get", "outputs.pb");
+    for _ in 0..5 {
+        let request = NodeExecutionGetDataRequest { id: Some(node_id("e", "n0")) };
+        let data = peer.admin.get_node_execution_data(request).await.unwrap().into_inner();
+        assert_eq!((data.full_outputs, data.outputs.unwrap().bytes), (None, body.len() as i64));
+        let request = WorkflowExecutionGetDataRequest { id: Some(id("e")) };
+        let data = peer.admin.get_execution_data(request).await.unwrap().into_inner();
+        assert_eq!((data.full_outputs, data.outputs.unwrap().bytes), (None, body.len() as i64));
+    }
+    let request = GetDataRequest { flyte_url: "flyte://v1/p/d/e/n0/o".to_owned() };
+    let words = [root.outputs("n0"), body.len().to_string()];
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    refused(peer.data.get_data(request).await, Code::FailedPrecondition, &words);
+    assert_eq!(line.count("get", "outputs.pb"), gets);
     peer.stop().await;
 }
 

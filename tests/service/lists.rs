@@ -1,17 +1,21 @@
 //! Lists: filters, order and pages.
 
+use batchmap::aws::store::Store;
 use batchmap::idl::admin::{
     ExecutionCreateRequest, ExecutionSpec, ExecutionTerminateRequest, LaunchPlanSpec, LaunchPlanState,
     LaunchPlanUpdateRequest, NamedEntityIdentifier, NodeExecutionListRequest, ResourceListRequest, Sort,
     WorkflowExecutionGetRequest, sort::Direction,
 };
 use batchmap::idl::core::workflow_execution::Phase;
-use batchmap::idl::core::{LiteralMap, TaskTemplate};
+use batchmap::idl::core::{LiteralMap, ResourceType, TaskTemplate};
 use batchmap::idl::make;
+use batchmap::idl::record::Registered;
+use batchmap::map::layout::flyte::Kind;
+use prost::Message;
 use tonic::{Code, Status};
 
 use super::peer::{Peer, plan_id, refused};
-use super::world::{World, eventually, id, single_task};
+use super::world::{World, eventually, id, identifier, single_task};
 
 fn domain(name: &str) -> Option<NamedEntityIdentifier> {
     let (project, domain) = ("p".to_owned(), "d".to_owned());
@@ -199,5 +203,27 @@ async fn nodes_by_name_and_phase() {
     assert_eq!(nodes("", "created_at", Direction::Ascending).await, ["n0", "n1"]);
     assert_eq!(nodes("eq(node_id,n1)", "", Direction::Ascending).await, ["n1"]);
     assert_eq!(nodes("eq(phase,RUNNING)", "", Direction::Ascending).await, [""; 0]);
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_is_left_out() {
+    let mut peer = Peer::with_workflow(World::new()).await;
+    create(&mut peer, "e").await;
+    reaches(&peer, "e", Phase::Succeeded).await;
+    // A newer server's, or a damaged one.
+    let damaged = identifier(ResourceType::Task, "damaged");
+    let entity = Registered { version: 999, id: Some(damaged.clone()), ..Default::default() };
+    let key = peer.world.root.entity(Kind::Task, &damaged);
+    peer.world.store.memory.put(&key, entity.encode_to_vec().into()).await.unwrap();
+    let flow = peer.world.root.flow(&id("torn"));
+    peer.world.store.memory.put(&flow.spec(), vec![0xff; 9].into()).await.unwrap();
+    let entry = peer.world.root.index_entry(&id("torn"), 1_795_000_000_000);
+    peer.world.store.memory.put(&entry, Default::default()).await.unwrap();
+    let tasks = peer.admin.list_tasks(list("", None, 0)).await.unwrap().into_inner().tasks;
+    assert_eq!(tasks.len(), 2);
+    assert_eq!(executions(&mut peer, list("", None, 0)).await.unwrap().0, ["e"]);
+    let request = WorkflowExecutionGetRequest { id: Some(id("torn")) };
+    refused(peer.admin.get_execution(request).await, Code::DataLoss, &["torn", "cannot be read"]);
     peer.stop().await;
 }

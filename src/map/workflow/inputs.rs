@@ -1,5 +1,7 @@
 //! What an execution is given: by its caller, by default, and by its launch plan.
 
+use prost::Message;
+
 use super::super::spec::{Fault, Faults, shorten, suggest};
 use super::types;
 use crate::idl::core::parameter::Behavior;
@@ -23,7 +25,8 @@ pub fn inputs(given: &LiteralMap, expected: &ParameterMap, fixed: &LiteralMap) -
             return Err(faults);
         }
         let field = format!("inputs.{}", shorten(name));
-        if fixed.literals.get(name).is_some_and(|fixed| fixed != literal) {
+        // By their bytes: a number that is none is not equal to itself.
+        if fixed.literals.get(name).is_some_and(|fixed| fixed.encode_to_vec() != literal.encode_to_vec()) {
             let fix = "leave it out, or make a launch plan that does not fix it";
             faults.0.push(Fault::missing(field, "the launch plan fixes it to another value", fix));
         } else if !fixed.literals.contains_key(name) && !expected.parameters.contains_key(name) {

@@ -131,7 +131,7 @@ pub(super) struct Shared {
     live: Mutex<BTreeMap<Key, Live>>,
     /// Executions that are being made here: their marks are there, and they are not yet.
     making: Mutex<BTreeSet<Key>>,
-    known: Known,
+    pub(super) known: Known,
     ended: Ended,
     /// Room for literals in memory.
     pub(super) room: Semaphore,

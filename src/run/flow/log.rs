@@ -14,7 +14,7 @@ use crate::map::layout::flyte::{FLYTE_VERSION, FlowRoot};
 use crate::map::workflow::event::FlowEvent;
 
 /// Records fetched at once.
-const READ_AHEAD: usize = 16;
+const READ_AHEAD: usize = 64;
 
 /// After so long without a record, in milliseconds, it is made sure that the journal is still there.
 const QUIET_MS: u64 = 60_000;

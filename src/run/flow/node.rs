@@ -10,7 +10,7 @@ use super::Host;
 use super::host::Shared;
 use super::shared::{Running, Standing};
 use super::values::Values;
-use super::view::{self, ViewError};
+use super::view::ViewError;
 use crate::aws::batch::BatchError;
 use crate::aws::store::StoreError;
 use crate::idl::core::{Literal, LiteralMap, WorkflowExecutionIdentifier};
@@ -382,7 +382,8 @@ impl Node {
             if !self.values.same_inputs(&root, &self.id, inputs).await? {
                 return Ok(None);
             }
-            let old = view::read(host.ports.store.as_ref(), &root, old).await?;
+            // Its journal has records for each of its nodes: it is read once for all of this one's.
+            let old = self.shared.known.view(host.ports.store.as_ref(), &host.root, old).await?;
             Ok::<_, ViewError>(old.flow.node(&self.id).and_then(|node| node.execution.map(str::to_owned)))
         };
         found.await.unwrap_or_else(|error| {

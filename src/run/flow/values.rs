@@ -50,6 +50,17 @@ impl Values {
         self.store.get(&self.key(node, inputs)).await
     }
 
+    /// How many bytes that is; nothing where there is none.
+    ///
+    /// # Errors
+    /// When S3 fails.
+    pub async fn size(&self, node: &str, inputs: bool) -> Result<Option<u64>, StoreError> {
+        let key = self.key(node, inputs);
+        // The first key that begins so is the object itself, if it is there.
+        let page = self.store.list(&key, None).await?;
+        Ok(page.objects.first().filter(|object| object.key == key).map(|object| object.size))
+    }
+
     /// Where that is.
     pub fn key(&self, node: &str, inputs: bool) -> String {
         if inputs { self.root.inputs(node) } else { self.root.outputs(node) }

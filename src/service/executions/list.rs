@@ -1,6 +1,6 @@
 //! Listing executions, the newest first.
 
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{Executions, unseen};
 use crate::idl::admin::{Execution, ExecutionList, ResourceListRequest};
@@ -56,7 +56,14 @@ impl Executions {
                 Ok(view) => Ok(Some(self.execution(&view)).filter(|execution| in_phase(filter, execution))),
                 // An entry of one that was never completely made.
                 Err(ViewError::Unknown { .. }) => Ok(None),
-                Err(error) => Err(unseen(error)),
+                Err(error) => match unseen(error) {
+                    // It would take everything around it with it.
+                    lost if lost.code() == Code::DataLoss => {
+                        tracing::warn!(execution = id.name, error = lost.message(), "left out of a listing");
+                        Ok(None)
+                    }
+                    error => Err(error),
+                },
             }
         };
         let (executions, token) = page.read(names, read).await?;

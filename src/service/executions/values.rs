@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use prost::Message;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::nodes::node_of;
 use super::{Executions, named, unseen};
@@ -28,6 +28,9 @@ const INLINE: usize = 8 << 20;
 /// Literals as an answer has them: whole, or the address to fetch them from.
 type Sent = (Option<LiteralMap>, Option<UrlBlob>);
 
+/// Bytes of values that GetData sends: it has no address to send in their place.
+const LARGEST_ANSWER: u64 = 16 << 20;
+
 /// Bytes of stored values that are remembered: clients ask for the same ones again and again.
 const ROOM: usize = 64 << 20;
 
@@ -39,7 +42,7 @@ const WRITTEN: usize = 10_000;
 enum Kept {
     Small(Bytes),
     /// Too large for an answer: so many bytes.
-    Large(usize),
+    Large(u64),
 }
 
 /// What is remembered of values, by their keys.
@@ -127,7 +130,15 @@ impl Executions {
         let view = self.flows.view(named(Some(&id))?).await.map_err(unseen)?;
         node_of(&view, &node)?;
         let values = self.flows.values(&view.record);
-        let literals = if kind == What::Outputs { values.outputs(&node).await } else { values.inputs(&node).await };
+        let inputs = kind != What::Outputs;
+        let bytes = values.size(&node, inputs).await.map_err(status::store)?.unwrap_or_default();
+        if bytes > LARGEST_ANSWER {
+            let (bucket, key) = (self.flows.host().ports.store.bucket(), values.key(&node, inputs));
+            let message =
+                format!("they have {bytes} bytes, which no client takes in one answer: read s3://{bucket}/{key}");
+            return Err(status::status(Code::FailedPrecondition, message));
+        }
+        let literals = if inputs { values.inputs(&node).await } else { values.outputs(&node).await };
         let mut literals = literals.map_err(|error| match error {
             StoreError::NotFound { .. } => status::not_found(format!("node {node} has none (yet)")),
             error => status::store(error),
@@ -182,7 +193,7 @@ impl Executions {
             }
             self.remembered.written().put(key.clone(), (), 1);
         }
-        Ok(self.elsewhere(&key, bytes, server))
+        Ok(self.elsewhere(&key, bytes as u64, server))
     }
 
     /// What is stored of a node: as it is or, when it is too large for an answer, where to fetch it. What is `lasting` is
@@ -200,12 +211,12 @@ impl Executions {
         let kept = match known {
             Some(kept) => kept,
             None => {
-                let body = match values.stored(node, inputs).await {
-                    Ok(body) => body,
-                    Err(StoreError::NotFound { .. }) => return Ok((Some(LiteralMap::default()), None)),
-                    Err(error) => return Err(status::store(error)),
+                // Large ones are never read here: they may be much larger than what a server has room for.
+                let kept = match values.size(node, inputs).await.map_err(status::store)? {
+                    None => return Ok((Some(LiteralMap::default()), None)),
+                    Some(bytes) if bytes > INLINE as u64 => Kept::Large(bytes),
+                    Some(_) => Kept::Small(values.stored(node, inputs).await.map_err(status::store)?),
                 };
-                let kept = if body.len() > INLINE { Kept::Large(body.len()) } else { Kept::Small(body) };
                 if lasting {
                     self.remembered.kept().put(key.clone(), kept.clone(), kept.weight(&key));
                 }
@@ -218,9 +229,9 @@ impl Executions {
         }
     }
 
-    fn elsewhere(&self, key: &str, bytes: usize, server: &str) -> Sent {
+    fn elsewhere(&self, key: &str, bytes: u64, server: &str) -> Sent {
         let url = self.data.address(key, Data::soon(), server);
-        (None, Some(UrlBlob { url, bytes: bytes as i64 }))
+        (None, Some(UrlBlob { url, bytes: bytes.cast_signed() }))
     }
 }
 

@@ -11,6 +11,9 @@ use super::text::{Kind, Text};
 /// gRPC's code for what is not served.
 const UNIMPLEMENTED: u32 = 12;
 
+/// What the paths of our services begin with. Others are asked for under the same content type by who likes to.
+const SERVICES: &str = "/flyteidl.service.";
+
 /// Methods that are told apart: more than there are, for a path is whatever a client makes of it.
 const METHODS: usize = 100;
 
@@ -37,9 +40,9 @@ impl Calls {
         let code = answer.get("grpc-status").and_then(|code| code.to_str().ok()?.parse().ok()).unwrap_or(0);
         let mut methods = self.methods();
         // Anybody may make up names of what is not served, and they would be kept for ever.
-        let method = match path.rsplit('/').next().unwrap_or_default() {
-            name if methods.contains_key(name) => name,
-            name if code != UNIMPLEMENTED && methods.len() < METHODS => name,
+        let method = match path.strip_prefix(SERVICES).and_then(|rest| rest.split_once('/')) {
+            Some((_, name)) if methods.contains_key(name) => name,
+            Some((_, name)) if code != UNIMPLEMENTED && methods.len() < METHODS => name,
             _ => "",
         };
         let method = methods.entry(method.to_owned()).or_default();
@@ -93,11 +96,12 @@ mod tests {
     fn names_that_clients_make_up_are_not_kept() {
         let calls = Calls::default();
         let answer = |code: &str| HeaderMap::from_iter([("grpc-status".parse().unwrap(), code.parse().unwrap())]);
-        calls.count("/s/Get", &HeaderMap::new(), Duration::from_millis(3));
-        calls.count("/s/Get", &answer("5"), Duration::from_secs(60));
-        (0..1000).for_each(|at| calls.count(&format!("/s/Made{at}"), &answer("12"), Duration::ZERO));
-        (0..1000).for_each(|at| calls.count(&format!("/s/Other{at}"), &answer("16"), Duration::ZERO));
-        assert_eq!(calls.methods().len(), METHODS + 1);
+        calls.count("/flyteidl.service.S/Get", &HeaderMap::new(), Duration::from_millis(3));
+        calls.count("/flyteidl.service.S/Get", &answer("5"), Duration::from_secs(60));
+        (0..1000).for_each(|at| calls.count(&format!("/flyteidl.service.S/Made{at}"), &answer("12"), Duration::ZERO));
+        (0..1000).for_each(|at| calls.count(&format!("/flyteidl.service.S/Other{at}"), &answer("16"), Duration::ZERO));
+        (0..1000).for_each(|at| calls.count(&format!("/files/get/{at}"), &HeaderMap::new(), Duration::ZERO));
+        assert_eq!(calls.methods().len(), METHODS);
         let mut text = Text::default();
         calls.write(&mut text);
         let text = text.finished();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prost::Message;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::Registry;
 use super::filter::{self, Filter, Key};
@@ -62,7 +62,18 @@ impl Registry {
             entries.reverse();
         }
         let told = &told;
-        page.read(entries, |entry| async move { told(self.at(entry.key).await?).await }).await
+        let read = |entry: Entry| async move {
+            match self.at(entry.key).await {
+                Ok(entity) => told(entity).await,
+                // It would take everything around it with it.
+                Err(error) if error.code() == Code::DataLoss => {
+                    tracing::warn!(error = error.message(), "left out of a listing");
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            }
+        };
+        page.read(entries, read).await
     }
 
     async fn entries(&self, kind: Kind, of: &NamedEntityIdentifier) -> Result<Vec<Entry>, Status> {

@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_page_is_no_larger_than_a_client_takes() {
-        let sizes = [6, 6, 6, 40, 1, 15, 1];
+        let sizes = [6, 6, 6, 40, 1, 14];
         let items = || sizes.iter().map(|size| Domain { id: "x".repeat(size << 20), name: String::new() });
         let (mut token, mut pages) = (String::new(), Vec::new());
         loop {
@@ -154,7 +154,7 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(pages, [2, 1, 1, 1, 2], "the large one is sent alone");
+        assert_eq!(pages, [2, 1, 1, 2], "the large one is sent alone");
     }
 
     #[tokio::test]
