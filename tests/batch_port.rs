@@ -244,9 +244,17 @@ async fn a_definition_is_registered_for_its_platform() {
     )
     .await;
     let batch = clients(&canned.endpoint.url()).await.batch;
-    let ec2 = definition();
+    let ec2 = Definition { shared_memory_mib: 256, ..definition() };
     let secrets = BTreeMap::new();
-    let fargate = Definition { platform: "FARGATE".into(), vcpus: "0.25".into(), gpus: 0, secrets, ..ec2.clone() };
+    let fargate = Definition {
+        platform: "FARGATE".into(),
+        vcpus: "0.25".into(),
+        gpus: 0,
+        secrets,
+        shared_memory_mib: 0,
+        arm64: true,
+        ..ec2.clone()
+    };
     assert_eq!(batch.register(&ec2).await.as_deref(), Ok("arn"));
     assert_eq!(batch.register(&fargate).await.as_deref(), Ok("arn"));
     let asked = canned.asked();
@@ -258,8 +266,11 @@ async fn a_definition_is_registered_for_its_platform() {
     assert_eq!(properties["networkConfiguration"], Value::Null, "EC2 takes none");
     assert_eq!(properties["logConfiguration"], json!({"logDriver": "awslogs", "options": {"awslogs-group": "group"}}));
     assert_eq!(properties["secrets"], json!([{"name": "TOKEN", "valueFrom": "arn:secret"}]));
+    assert_eq!(properties["linuxParameters"], json!({"sharedMemorySize": 256}));
+    assert_eq!(properties["runtimePlatform"], Value::Null);
     let properties = &asked[1]["containerProperties"];
-    assert_eq!(properties["secrets"], Value::Null);
+    assert_eq!((&properties["secrets"], &properties["linuxParameters"]), (&Value::Null, &Value::Null));
+    assert_eq!(properties["runtimePlatform"], json!({"operatingSystemFamily": "LINUX", "cpuArchitecture": "ARM64"}));
     assert_eq!(properties["resourceRequirements"], requirements("0.25"));
     assert_eq!(properties["networkConfiguration"], json!({"assignPublicIp": "ENABLED"}));
     canned.endpoint.stop().await;

@@ -41,7 +41,7 @@ admin.caCertFilePath names the authority of a certificate that no public one has
 signed addresses; a browser signs in with the name and the token.
 
 Once it serves, its address is printed on standard output, alone on a line. SIGINT or SIGTERM stops it: nothing new is
-begun, AWS Batch goes on with what it holds, and the next server of the bucket takes the executions up. With --local the
+begun (a second one: at once), AWS Batch goes on with what it holds, and the next server of the bucket takes the executions up. With --local the
 children are processes of this machine and end with the server; they are started again by the next one.
 
 Exit codes: 0 ended by SIGINT or SIGTERM; 2 a flag, the configuration or the address cannot be used; 4 AWS cannot be
@@ -92,12 +92,20 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let broken = |error: std::io::Error| Failure::internal(format!("cannot wait for signals: {error}"));
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt()).map_err(broken)?, signal(SignalKind::terminate()).map_err(broken)?);
+    let hangups = door.hangups();
     let bound = server::bind(args.listen).await.map_err(|error| {
         Failure::input(format!("--listen is {}: {error}; give another address, such as 127.0.0.1:0", args.listen))
     })?;
     let (max_parallelism, max_nodes) = (args.max_parallelism.unwrap_or_default(), args.max_nodes);
     let slots = args.slots.map(|slots| slots as usize);
     let session = Session::open_target(target, Access::Drive { slots }).await?;
+    if let Some(pid) = session.served_by() {
+        session.close().await;
+        return Err(Failure::input(format!(
+            "process {pid} is another batchmap at work in this folder, and a server must have it to itself: stop that one, or \
+             start this one in another folder"
+        )));
+    }
     let runner = match session.flyte_runner() {
         Ok(runner) => runner,
         Err(problem) => {
@@ -129,12 +137,19 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
-        () = door.watch() => {}
+        () = door.watch(hangups) => {}
     }
-    note!("stopping");
-    service.stop().await;
-    if let Err(error) = serving.stop().await {
-        note!("{error}");
+    note!("stopping; once more stops at once");
+    let stopped = async {
+        if let Err(error) = serving.stop().await {
+            note!("{error}");
+        }
+        service.stop().await;
+    };
+    tokio::select! {
+        () = stopped => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
     session.close_now().await;
     Ok(Exit::Ok)

@@ -206,6 +206,14 @@ impl Session {
         !matches!(self.place, Place::Aws)
     }
 
+    /// The process whose endpoint this session uses, where that is another one of this folder.
+    pub fn served_by(&self) -> Option<u32> {
+        match &self.place {
+            Place::Client { client } => Some(client.record.pid),
+            Place::Aws | Place::Owner { .. } | Place::Disk { .. } => None,
+        }
+    }
+
     /// Whether an execution that wrote its last record at `last_ms` may be at work here: then its jobs can be asked
     /// about. The embedded endpoint holds what was left by its earlier lives until somebody asks, and to look is not to
     /// take up.
@@ -237,23 +245,12 @@ impl Session {
         matches!(self.place, Place::Aws) && !self.target.is_emulated() && !sdk::endpoint_in_environment()
     }
 
-    /// Who runs the commands of Flyte's tasks. Unmodified images hold no worker; where nothing but processes of a machine, or
-    /// an emulator, run children, it is there.
+    /// Who runs the commands of Flyte's tasks.
     ///
     /// # Errors
     /// Where processes of this machine are to do without a shell.
     pub fn flyte_runner(&self) -> Result<Runner, Failure> {
-        let default = if self.is_on_aws() { FlyteImages::Stock } else { FlyteImages::Worker };
-        match (self.target.flyte_images.unwrap_or(default), self.is_embedded()) {
-            (FlyteImages::Worker, _) => Ok(Runner::Worker),
-            (FlyteImages::Stock, false) => Ok(Runner::Stock),
-            (FlyteImages::Stock, true) => Ok(Runner::StockProcess),
-            (FlyteImages::StockNoShell, false) => Ok(Runner::StockNoShell),
-            (FlyteImages::StockNoShell, true) => Err(Failure::input(
-                "flyte_images is stock-no-shell: children are processes of this machine, which has a shell; write stock, or \
-                 leave it out",
-            )),
-        }
+        flyte_runner(self.target.flyte_images, self.is_on_aws(), self.is_embedded())
     }
 
     /// Where AWS's console shows what all jobs write; none where the jobs do not run on AWS.
@@ -357,6 +354,21 @@ impl Session {
     }
 }
 
+/// Unmodified images hold no worker; where processes of a machine, or an emulator, run children, it is there.
+fn flyte_runner(images: Option<FlyteImages>, is_aws: bool, is_embedded: bool) -> Result<Runner, Failure> {
+    let default = if is_aws { FlyteImages::Stock } else { FlyteImages::Worker };
+    match (images.unwrap_or(default), is_embedded) {
+        (FlyteImages::Worker, _) => Ok(Runner::Worker),
+        (FlyteImages::Stock, false) => Ok(Runner::Stock),
+        (FlyteImages::Stock, true) => Ok(Runner::StockProcess),
+        (FlyteImages::StockNoShell, false) => Ok(Runner::StockNoShell),
+        (FlyteImages::StockNoShell, true) => Err(Failure::input(
+            "flyte_images is stock-no-shell: children are processes of this machine, which has a shell; write stock, or leave \
+             it out",
+        )),
+    }
+}
+
 /// The embedded endpoint, as a target.
 fn own(prefix: String, image: Option<String>) -> AwsTarget {
     AwsTarget::standing_for_aws(prefix, image)
@@ -374,4 +386,22 @@ fn in_use(error: FolderError) -> Failure {
 
 fn unusable(error: local::StartError) -> Failure {
     Failure::internal(format!("cannot start the embedded endpoint on {FOLDER}/data: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_taken_as_they_are_on_aws_and_nowhere_else_unless_said() {
+        let runner =
+            |images, is_aws, is_embedded| flyte_runner(images, is_aws, is_embedded).map_err(|error| error.message);
+        assert_eq!(runner(None, true, false), Ok(Runner::Stock));
+        assert_eq!(runner(None, false, false), Ok(Runner::Worker));
+        assert_eq!(runner(None, false, true), Ok(Runner::Worker));
+        assert_eq!(runner(Some(FlyteImages::Worker), true, false), Ok(Runner::Worker));
+        assert_eq!(runner(Some(FlyteImages::Stock), false, true), Ok(Runner::StockProcess));
+        assert_eq!(runner(Some(FlyteImages::StockNoShell), true, false), Ok(Runner::StockNoShell));
+        assert!(runner(Some(FlyteImages::StockNoShell), false, true).unwrap_err().contains("write stock"));
+    }
 }

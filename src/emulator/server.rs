@@ -4,7 +4,6 @@
 //! bind(addr) ─► Bound: the URL is known, children can be told ─► serve(services) ─► Endpoint ─► stop()
 //! ```
 
-pub(super) mod browser;
 mod connection;
 mod elsewhere;
 mod service;
@@ -19,8 +18,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderValue;
-use axum::http::header::{CONNECTION, EXPECT};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::http::{Request, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -35,6 +34,7 @@ use self::connection::{Open, Patient};
 pub(super) use self::service::{Service, service};
 use super::faults::{Faulty, Gate};
 use super::s3;
+use crate::run::browser;
 
 /// The path that tells one endpoint from another: no bucket can have that name.
 pub const IDENTITY_PATH: &str = "/.batchmap";
@@ -182,6 +182,15 @@ impl Drop for Endpoint {
         self.stopping.cancel();
         self.breaking.cancel();
     }
+}
+
+/// The answer to a request of a web page, in the form of AWS's errors; none to all others.
+pub(super) fn page(headers: &HeaderMap, local: bool) -> Option<Response> {
+    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
+    let why = browser::refusal(text(ORIGIN), text(HOST), local)?;
+    let body = format!("{}\n", serde_json::json!({ "message": why }));
+    let kind = [("x-amzn-errortype", "AccessDeniedException")];
+    Some((StatusCode::FORBIDDEN, kind, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// An address that stands for all of a machine's is called by its loopback.

@@ -15,6 +15,7 @@ use super::journal::{End, Growth, Journal, JournalError};
 use super::submit::{self, Template, TooLarge};
 use super::{Ports, random};
 use crate::aws::store::{Store, StoreError};
+use crate::idl::record::flyte::Runner;
 use crate::idl::record::{self, TaskRecord};
 use crate::map::event::{Decision, Event, Queue};
 use crate::map::execution::{Action, Array, Execution, IllegalEvent, Terms};
@@ -295,6 +296,12 @@ pub async fn read_record(store: &Arc<dyn Store>, root: &Root) -> Result<TaskReco
         .map_err(|error| LaunchError::Unreadable { id: id.clone(), problem: error.to_string() })?;
     if record.version != RECORD_VERSION {
         let problem = format!("its format is {}, and this batchmap knows {RECORD_VERSION}", record.version);
+        return Err(LaunchError::Unreadable { id, problem });
+    }
+    if let Some(runner) =
+        record.flyte.as_ref().map(|flyte| flyte.runner).filter(|runner| Runner::try_from(*runner).is_err())
+    {
+        let problem = format!("its command is run in a way, {runner}, that this batchmap does not know");
         return Err(LaunchError::Unreadable { id, problem });
     }
     let starts = &record.pack_starts;

@@ -2,6 +2,7 @@
 
 pub mod begin;
 pub mod bound;
+pub mod browser;
 pub mod cache;
 mod clock;
 pub mod definition;

@@ -78,6 +78,8 @@ pub struct Face {
     pub roster: Option<Arc<Roster>>,
     /// Whether metrics are open to everybody even so.
     pub open_metrics: bool,
+    /// Whether only this machine can reach the server: then a name that a stranger could have given it is none of its own.
+    pub local: bool,
 }
 
 impl Service {

@@ -8,13 +8,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
@@ -27,6 +27,10 @@ use tonic::{Code, Status};
 use super::metrics::Calls;
 use super::tls::{Certificates, TlsListener};
 use super::{Face, status};
+use crate::run::browser;
+
+/// How long [`Serving::stop`] waits for requests under way.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the generated code says of a request that is none.
 const UNREADABLE: &str = "failed to decode Protobuf message";
@@ -100,13 +104,21 @@ impl Serving {
         self.addr
     }
 
-    /// Takes no new connection, lets requests under way end, and returns when they have.
+    /// Takes no new connection, lets requests under way end, and returns when they have, or after five seconds: a client
+    /// that has gone to sleep in the middle of one is not waited for.
     ///
     /// # Errors
     /// When serving had failed.
-    pub async fn stop(self) -> io::Result<()> {
+    pub async fn stop(mut self) -> io::Result<()> {
         self.stopping.cancel();
-        self.task.await.map_err(io::Error::other)?
+        match tokio::time::timeout(PATIENCE, &mut self.task).await {
+            Ok(ended) => ended.map_err(io::Error::other)?,
+            Err(_) => {
+                tracing::warn!("requests were still under way when the server stopped");
+                self.task.abort();
+                Ok(())
+            }
+        }
     }
 }
 
@@ -119,6 +131,9 @@ pub(super) async fn guard(
 ) -> Response {
     let path = request.uri().path().to_owned();
     let grpc = is_grpc(request.headers().get(CONTENT_TYPE));
+    if let Some(refused) = unfit(&face, &request, grpc) {
+        return refused;
+    }
     let url = ServerUrl(server_url(&face, &request));
     request.extensions_mut().insert(url);
     let began = Instant::now();
@@ -147,15 +162,40 @@ pub(super) async fn guard(
     }
 }
 
+/// The answer to what no client of ours sends: requests of web pages, and calls that are not gRPC's own. The generated code
+/// would carry out any body that it can read, and a browser sends some kinds of bodies without asking anybody first.
+fn unfit(face: &Face, request: &Request, grpc: bool) -> Option<Response> {
+    let host = host(request);
+    let public = face.public_url.as_deref().and_then(|url| url.split_once("://")).map(|(_, host)| host);
+    let local = face.local && (public.is_none() || public != host.as_deref());
+    let origin = request.headers().get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
+    if let Some(why) = browser::refusal(origin, host.as_deref(), local) {
+        return Some(match grpc {
+            true => status::status(Code::PermissionDenied, why).into_http::<Body>(),
+            false => (StatusCode::FORBIDDEN, format!("{why}\n")).into_response(),
+        });
+    }
+    let fits = grpc && *request.method() == Method::POST && request.version() == Version::HTTP_2;
+    if !request.uri().path().starts_with("/flyteidl.") || fits {
+        return None;
+    }
+    let message = "gRPC is due here: a POST of application/grpc over HTTP/2\n";
+    Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response())
+}
+
+/// What the client calls this server.
+fn host(request: &Request) -> Option<String> {
+    let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
+    authority.or_else(|| request.headers().get(HOST)?.to_str().ok().map(str::to_owned))
+}
+
 /// How the client of a request reaches this server.
 fn server_url(face: &Face, request: &Request) -> String {
     if let Some(url) = &face.public_url {
         return url.clone();
     }
-    let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
-    let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok().map(str::to_owned));
     let scheme = if face.tls { "https" } else { "http" };
-    format!("{scheme}://{}", host.unwrap_or_default())
+    format!("{scheme}://{}", host(request).unwrap_or_default())
 }
 
 pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {

@@ -14,5 +14,6 @@ mod limits;
 mod outcomes;
 mod place;
 mod recover;
+mod serve;
 #[path = "../support/skip.rs"]
 mod skip;

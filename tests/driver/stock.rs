@@ -38,7 +38,8 @@ async fn harness(record: &TaskRecord) -> Harness {
     let bound = BTreeMap::from([("bound".to_owned(), make::string("b"))]);
     let mut builder = PackBuilder::new(&bound, &record.mapped).unwrap();
     for (number, start) in (0..).zip(&record.pack_starts) {
-        for index in *start..(start + PACK).min(record.size) {
+        let end = record.pack_starts.get(number as usize + 1).copied().unwrap_or(record.size);
+        for index in *start..end {
             assert_eq!(builder.try_push(&[make::integer(index.cast_signed())]), Ok(Pushed::Added));
         }
         let pack = builder.finish().unwrap();
@@ -170,4 +171,14 @@ async fn of_several_attempts_the_first_with_outputs_counts() {
     }
     assert_eq!(harness.run().await.0, Decision::Succeeded);
     assert_eq!(adopted(&harness), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_adoptions_are_one_record() {
+    let size = 10_000;
+    let harness = harness(&TaskRecord { pack_starts: vec![0], ..task(size, |_| {}) }).await;
+    assert_eq!(harness.run().await.0, Decision::Succeeded);
+    assert_eq!(adopted(&harness).len() as u64, size);
+    assert_eq!(harness.batch.submits(), 1);
+    assert!(harness.records() < 6, "{}", harness.records());
 }

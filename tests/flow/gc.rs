@@ -171,7 +171,7 @@ async fn what_is_named_by_executions_or_entities_that_stay_is_kept() {
     put(&world, &entity, format!("\u{3}s3://bucket/{} s3://bucket/{}", upload("in-a-task"), file(1))).await;
     // Another one, whose inputs name the rest, and which is begun now.
     let (flows, _) = world.open("second", PATIENT);
-    let address = |key: &str| make::string(&format!("s3://bucket/{key}"));
+    let address = |key: &str| make::string(format!("s3://bucket/{key}"));
     let mut other = record("other");
     let literals = &mut other.inputs.as_mut().unwrap().literals;
     literals.insert("file".to_owned(), address(&file(0)));
@@ -330,7 +330,7 @@ async fn one_that_takes_values_over_keeps_their_files_or_does_not_take_them() {
     let node = world.map_executions().into_iter().next().unwrap();
     let file = format!("raw/{node}/0000000001/a/o");
     put(&world, &file, "a file").await;
-    let value = LiteralMap { literals: [("o0".to_owned(), make::string(&format!("s3://bucket/{file}")))].into() };
+    let value = LiteralMap { literals: [("o0".to_owned(), make::string(format!("s3://bucket/{file}")))].into() };
     put(&world, &world.root.flow(&id("e")).outputs("n0"), value.encode_to_vec()).await;
     let old = world.store.memory.objects();
     let (mut taken, mut refused, mut make, mut last) = (0, 0, 0, 20);

@@ -163,6 +163,25 @@ async fn an_abort_goes_through_to_the_launch_plans_execution() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_goes_through_to_the_launch_plans_execution() {
+    let world = World::endless();
+    let (flows, _) = world.open("only", PATIENT);
+    flows.create(planned(&world, "e").await).await.unwrap();
+    eventually("a job", async || world.batch.submits() == 1).await;
+    flows.abort(&id("e"), "enough", "me").await.unwrap();
+    ended(&flows, "e").await;
+    let old = launched(&flows, "e").await;
+    flows.create(FlowRecord { recovers: Some(id("e")), ..planned(&world, "r").await }).await.unwrap();
+    let new = launched(&flows, "r").await;
+    assert_ne!(old, new);
+    let view = until(&flows, &new, |_| true).await;
+    assert_eq!(view.record.recovers, Some(id(&old)));
+    flows.abort(&id("r"), "enough", "me").await.unwrap();
+    ended(&flows, "r").await;
+    flows.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_server_goes_on_with_both_executions() {
     let world = World::endless();
     let (first, _) = world.open("first", PATIENT);

@@ -103,3 +103,48 @@ async fn health_and_metrics() {
     assert!(body.contains("batchmap_rpcs_total{method=\"GetVersion\",code=\"0\"} 1"), "{body}");
     peer.stop().await;
 }
+
+/// A page of a browser can send them without asking anybody: whatever can be read of their bodies must not be carried out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn web_pages_and_calls_that_are_not_grpc_change_nothing() {
+    use prost::Message;
+    let face = batchmap::service::Face { local: true, ..Default::default() };
+    let peer = Peer::facing(World::new(), face).await;
+    let task = super::world::single_task();
+    let spec = batchmap::idl::admin::TaskSpec { template: Some(task.clone()), ..Default::default() };
+    let message = batchmap::idl::admin::TaskCreateRequest { id: task.id, spec: Some(spec) }.encode_to_vec();
+    let body = [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat();
+    let call = "/flyteidl.service.AdminService/CreateTask";
+    let head = |headers: &str| format!("POST {call} HTTP/1.1\r\nContent-Length: {}\r\n{headers}", body.len());
+    for (headers, due) in [
+        ("Content-Type: text/plain\r\n", 415),
+        ("Content-Type: application/grpc\r\n", 415),
+        ("Content-Type: text/plain\r\nOrigin: http://evil.example\r\n", 403),
+    ] {
+        let (code, said) = peer.http(&head(headers), &body).await;
+        assert_eq!(code, due, "{headers}: {}", String::from_utf8_lossy(&said));
+    }
+    assert_eq!(peer.world.keys("entities/"), [""; 0]);
+    // A page whose name was made to point here.
+    let mut stream = tokio::net::TcpStream::connect(peer.addr()).await.unwrap();
+    let mut answer = String::new();
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").await.unwrap();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("Host is evil.example"), "{answer}");
+    peer.stop().await;
+}
+
+/// Half of an upload, and then silence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_stalls_does_not_hold_the_server() {
+    use tokio::io::AsyncWriteExt;
+    let mut peer = Peer::start(World::new()).await;
+    let location = peer.data.create_upload_location(upload(b"body")).await.unwrap().into_inner();
+    let path = location.signed_url.strip_prefix(&format!("http://{}", peer.addr())).unwrap().to_owned();
+    let mut stream = tokio::net::TcpStream::connect(peer.addr()).await.unwrap();
+    stream.write_all(format!("{}Host: x\r\n\r\nbo", put(&path, 4, "")).as_bytes()).await.unwrap();
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(60), peer.stop()).await;
+    assert!(stopped.is_ok(), "it waits for ever");
+    drop(stream);
+}

@@ -109,17 +109,23 @@ impl Access {
             (None, url) => url.map(|url| (format!("{}: serve.public_url", place.display()), url)),
         };
         let public_url = told.map(|(setting, url)| address(&setting, &url)).transpose()?;
-        let face = Face { tls: certificates.is_some(), public_url, roster, open_metrics };
+        let (tls, local) = (certificates.is_some(), ip.is_loopback());
+        let face = Face { tls, public_url, roster, open_metrics, local };
         Ok(Access { face, certificates, tokens_file: tokens })
     }
 
+    /// SIGHUP's coming, from now on, where there is something to be read again: elsewhere it ends the process as ever.
+    pub fn hangups(&self) -> Option<Signal> {
+        let any = self.certificates.is_some() || self.face.roster.is_some();
+        // Without it the looks from time to time are left.
+        any.then(|| signal(SignalKind::hangup()).ok()).flatten()
+    }
+
     /// Reads the files again on SIGHUP, and from time to time; for as long as it is polled.
-    pub async fn watch(&self) {
+    pub async fn watch(&self, mut hangup: Option<Signal>) {
         if self.certificates.is_none() && self.face.roster.is_none() {
             return std::future::pending().await;
         }
-        // Without it the looks from time to time are left.
-        let mut hangup = signal(SignalKind::hangup()).ok();
         let mut turn = tokio::time::interval(LOOK);
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
         turn.tick().await;

@@ -360,11 +360,13 @@ mod tests {
             log_group: None,
             assign_public_ip: false,
             secrets: BTreeMap::from([("S".to_owned(), "arn".to_owned())]),
-            shared_memory_mib: 0,
-            arm64: false,
+            shared_memory_mib: 64,
+            arm64: true,
         };
         let container = registration(&definition).container_properties.unwrap();
         assert_eq!(container["secrets"], json!([{"name": "S", "valueFrom": "arn"}]));
         assert_eq!(container["resourceRequirements"][2], json!({"type": "GPU", "value": "2"}));
+        assert_eq!(container["linuxParameters"], json!({"sharedMemorySize": 64}));
+        assert_eq!(container["runtimePlatform"]["cpuArchitecture"], json!("ARM64"));
     }
 }

@@ -274,7 +274,7 @@ impl hyper::service::Service<Request<Incoming>> for Faulty {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.asked.store(true, Ordering::Relaxed);
-        if let Some(refusal) = server::browser::refuse(request.headers(), self.local) {
+        if let Some(refusal) = server::page(request.headers(), self.local) {
             return Box::pin(std::future::ready(Ok(refusal)));
         }
         Box::pin(self.clone().answer(request.map(Body::new)))

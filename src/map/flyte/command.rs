@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::container::Source;
 use super::template::{self, Piece};
-use super::{CONTAINER_ARRAY, batch};
+use super::{CONTAINER_ARRAY, batch, limits};
 use crate::idl::core::node::Target;
 use crate::idl::core::{DataLoadingConfig, TaskTemplate};
 use crate::map::spec::{Fault, Faults};
@@ -56,6 +56,9 @@ pub(super) fn check(words: &[String], kind: FlyteKind, source: &Source, field: &
     if words.is_empty() {
         let fix = "give the container a command: a local process has no image that could bring one";
         faults.0.push(Fault::missing(format!("{field}.command"), "is empty", fix));
+    }
+    if limits::words(words, field, faults) {
+        return;
     }
     let template = source.template;
     let inputs = template.interface.iter().flat_map(|interface| &interface.inputs).flat_map(|map| &map.variables);

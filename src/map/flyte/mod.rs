@@ -26,6 +26,7 @@ mod container;
 mod environment;
 mod inputs;
 pub mod left;
+pub(in crate::map) mod limits;
 mod policy;
 mod quantity;
 mod refuse;

@@ -1,7 +1,7 @@
 //! What a task or a node may say in Flyte and Batch has no words for.
 
-use super::CONTAINER_ARRAY;
 use super::batch::AWS_BATCH;
+use super::{CONTAINER_ARRAY, limits};
 use crate::idl::core::gpu_accelerator::PartitionSizeValue;
 use crate::idl::core::node::Target as NodeTarget;
 use crate::idl::core::task_template::Target;
@@ -34,6 +34,7 @@ pub(super) fn task(template: &TaskTemplate, faults: &mut Faults) {
         let fix = format!("use one of {}", TYPES.join(", "));
         faults.0.push(Fault::text("type", &template.r#type, problem, fix));
     }
+    limits::interface("", template.interface.as_ref(), faults);
     let metadata = template.metadata.clone().unwrap_or_default();
     if metadata.is_eager {
         let fix = "write a @workflow: an eager task would have to call the server while it runs";

@@ -264,10 +264,9 @@ impl Gc<'_> {
             Standing::Still(state) => *state,
         };
         if found.of_workflow || self.is_owned(&found.id) {
-            match self.by_its_flow(&found.id) {
-                Some(why) => return why,
-                // Its workflow has gone, so it goes by its own age.
-                None => {}
+            // Where its workflow has gone, it goes by its own age.
+            if let Some(why) = self.by_its_flow(&found.id) {
+                return why;
             }
         }
         if !self.is_old(found.newest_ms, self.options.older_than) {

@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{Entities, misplaced, short_description};
 use crate::idl::admin::{
@@ -20,9 +20,10 @@ use crate::idl::core::{
 use crate::idl::record::Registered;
 use crate::idl::record::registered::Spec;
 use crate::idl::types::optional;
-use crate::map::flyte::{self, expected};
+use crate::map::flyte::{self, Outline, expected};
 use crate::map::layout::flyte::Kind;
 use crate::map::spec::Faults;
+use crate::map::task::Runner;
 use crate::map::workflow::graph::Graph;
 use crate::service::registry::{identified, shown};
 use crate::service::status;
@@ -32,6 +33,9 @@ const AT_ONCE: usize = 16;
 
 /// Nodes of one workflow, those of its sub-workflows included: far more than anybody writes by hand.
 const MOST_NODES: usize = 100_000;
+
+/// Faults of nodes that an answer lists at most.
+const MOST_FAULTS: usize = 25;
 
 impl Entities {
     /// CreateWorkflow.
@@ -117,19 +121,17 @@ impl Entities {
             tasks,
             launch_plans: plans,
         };
-        let graph = Graph::compile(&closure).map_err(|faults| status::faults(&faults))?;
-        let mut faults = Faults::default();
-        let mut outlines = Vec::new();
-        for node in graph.nodes() {
-            let Some(template) = node.task() else { continue };
-            match flyte::check_node(template, node.source()) {
-                Ok(outline) => outlines.push((node.id(), outline)),
-                Err(found) => faults.0.extend(found.0),
-            }
-            let found = flyte::check_runner(template, Some(node.source()), self.runner).err();
-            faults.0.extend(found.into_iter().flat_map(|found| found.0));
-        }
-        faults.or(()).map_err(|faults| status::faults(&faults))?;
+        // Not on a thread that answers others: a large workflow takes a while.
+        let runner = self.runner;
+        let checked =
+            tokio::task::spawn_blocking(move || checked(&closure, runner).map(|outlines| (closure, outlines)));
+        let checked = checked.await.map_err(|error| {
+            status::status(
+                Code::Internal,
+                format!("the workflow could not be looked at, by a fault of batchmap: {error}"),
+            )
+        })?;
+        let (closure, outlines) = checked.map_err(|faults| status::faults(&faults))?;
         outlines.iter().try_for_each(|(id, outline)| self.check_definition(&format!("node {id}: "), outline))?;
         Ok(closure)
     }
@@ -172,6 +174,26 @@ impl Entities {
             _ => Err(misplaced(&entity)),
         }
     }
+}
+
+/// What the nodes of a workflow ask for, by their ids; or what is wrong with it.
+fn checked(closure: &CompiledWorkflowClosure, runner: Runner) -> Result<Vec<(String, Outline)>, Faults> {
+    let graph = Graph::compile(closure)?;
+    let mut faults = Faults::default();
+    let mut outlines = Vec::new();
+    for node in graph.nodes() {
+        let Some(template) = node.task() else { continue };
+        match flyte::check_node(template, node.source()) {
+            Ok(outline) => outlines.push((node.id().to_owned(), outline)),
+            Err(found) => faults.0.extend(found.0),
+        }
+        let found = flyte::check_runner(template, Some(node.source()), runner).err();
+        faults.0.extend(found.into_iter().flat_map(|found| found.0));
+        if faults.0.len() >= MOST_FAULTS {
+            break;
+        }
+    }
+    faults.or(outlines)
 }
 
 /// The nodes that a branch chooses from.

@@ -35,7 +35,6 @@ impl Executions {
             return Err(status::invalid("node_execution_id is missing: name the node and its execution"));
         };
         let urls = self.deck(id, server, expires).await?;
-        #[allow(deprecated)]
         Ok(CreateDownloadLinkResponse {
             signed_url: urls.signed_url.clone(),
             expires_at: urls.expires_at,

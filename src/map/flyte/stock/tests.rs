@@ -78,6 +78,11 @@ fn a_compacted_array_reads_a_pack_of_its_own() {
     let compacted = rendered(&record(MAP, Kind::Map), StoredRunner::Stock, &some(&[11, 13]), 1, false);
     assert!(compacted.command[2].contains("'s3://b/p/executions/id/arrays/000003/inputs.pb'"));
     assert_eq!(compacted.environment["BATCH_JOB_ARRAY_INDEX_OFFSET"], "0");
+    // The packs of an execution that recovers another one are the other's; its own are its own.
+    let record = TaskRecord { inputs_of: "old".to_owned(), ..record(MAP, Kind::Map) };
+    let script = |members| rendered(&record, StoredRunner::Stock, &members, 1, false).command.remove(2);
+    assert!(script(range(12, 5)).contains("'s3://b/p/executions/old/inputs/000001.pb'"));
+    assert!(script(some(&[11, 13])).contains("'s3://b/p/executions/id/arrays/000003/inputs.pb'"));
 }
 
 #[test]

@@ -90,7 +90,14 @@ struct Reader<'a> {
     read: BTreeMap<Key<'a>, Read<'a>>,
     /// Workflows that are being read: one that refers to them would run for ever.
     within: BTreeSet<Key<'a>>,
+    /// The interface of each task and sub-workflow, once for all nodes that run it; by its address in the closure.
+    interfaces: BTreeMap<usize, Arc<TypedInterface>>,
+    /// Variables of the interfaces that were made for single nodes.
+    made: usize,
+    /// The first [`MAX_FAULTS`].
     faults: Faults,
+    /// How many there are besides.
+    more: usize,
 }
 
 /// See [`Graph::compile`].
@@ -109,7 +116,10 @@ pub(super) fn compile(closure: &CompiledWorkflowClosure) -> Result<Graph, Faults
         tasks: tasks.filter_map(|task| Some((key(task.id.as_ref()?), task))).collect(),
         read: BTreeMap::new(),
         within: BTreeSet::new(),
+        interfaces: BTreeMap::new(),
+        made: 0,
         faults: Faults::default(),
+        more: 0,
     };
     let none = Identifier::default();
     let primary_id = primary.id.as_ref().unwrap_or(&none);
@@ -118,14 +128,14 @@ pub(super) fn compile(closure: &CompiledWorkflowClosure) -> Result<Graph, Faults
         reader.check_size(key(primary_id));
     }
     if !reader.faults.0.is_empty() {
-        return Err(shortened(reader.faults));
+        return Err(shortened(reader.faults, reader.more));
     }
     lay_out(&reader, key(primary_id)).map_err(Faults::from)
 }
 
 /// The faults that an answer has room for.
-fn shortened(mut faults: Faults) -> Faults {
-    let more = faults.0.len().saturating_sub(MAX_FAULTS);
+fn shortened(mut faults: Faults, more: usize) -> Faults {
+    let more = more + faults.0.len().saturating_sub(MAX_FAULTS);
     if more > 0 {
         faults.0.truncate(MAX_FAULTS);
         faults.0.push(Fault::missing(format!("... and {more} more"), "", ""));
@@ -229,6 +239,10 @@ impl<'a> Reader<'a> {
 
     /// A fault of a node.
     fn fault(&mut self, template: &WorkflowTemplate, node: &Node, problem: impl Into<String>, fix: impl Into<String>) {
+        if self.faults.0.len() >= MAX_FAULTS {
+            self.more += 1;
+            return;
+        }
         self.faults.0.push(Fault::missing(place(template, node), problem, fix));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::super::spec::{Fault, suggest};
-use super::super::graph::{END_NODE, START_NODE};
+use super::super::graph::{END_NODE, MAX_NODES, START_NODE};
 use super::{ReadNode, Reader, Runs, key};
 use crate::idl::core::array_node::SuccessCriteria;
 use crate::idl::core::node::Target;
@@ -15,10 +15,13 @@ use crate::idl::core::{
     task_node,
 };
 use crate::idl::types::{collection, optional};
-use crate::map::flyte::quality_of_service;
+use crate::map::flyte::{limits, quality_of_service};
 
 /// The longest id of a node within its workflow.
 const MAX_SPEC_ID: usize = 100;
+
+/// Inputs and outputs of all arrays that have an interface of their own.
+const MAX_MADE: usize = 1_000_000;
 
 /// What a node cannot be, and what to write instead.
 struct Refusal {
@@ -35,6 +38,15 @@ impl<'a> Reader<'a> {
     pub(super) fn nodes(&mut self, template: &'a WorkflowTemplate) -> Vec<ReadNode<'a>> {
         let mut seen = BTreeSet::new();
         let mut nodes = Vec::new();
+        let name = template.id.as_ref().map_or("", |id| &id.name);
+        limits::interface(&format!("workflow {name}: "), template.interface.as_ref(), &mut self.faults);
+        // Start and end may be among them.
+        if template.nodes.len() > MAX_NODES + 2 {
+            let problem = format!("it has {} nodes, and {MAX_NODES} are possible", template.nodes.len());
+            let fix = "split it into several workflows, or use a map task";
+            self.faults.0.push(Fault::missing(format!("workflow {name}"), problem, fix));
+            return nodes;
+        }
         for node in template.nodes.iter().filter(|node| node.id != START_NODE && node.id != END_NODE) {
             if !seen.insert(&node.id) {
                 self.fault(template, node, "another node has the same id", "give each its own node_name");
@@ -44,7 +56,6 @@ impl<'a> Reader<'a> {
         }
         let quality = template.metadata.as_ref().and_then(|metadata| metadata.quality_of_service.as_ref());
         if let Some(quality) = quality {
-            let name = template.id.as_ref().map_or("", |id| &id.name);
             quality_of_service(&format!("metadata.quality_of_service of workflow {name}"), quality, &mut self.faults);
         }
         if let Some(handler) = &template.failure_node {
@@ -77,12 +88,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What a node runs, and the types that go in and out.
-    fn runs(&self, node: &'a Node) -> Result<(Runs<'a>, Arc<TypedInterface>), Refusal> {
+    fn runs(&mut self, node: &'a Node) -> Result<(Runs<'a>, Arc<TypedInterface>), Refusal> {
         plain(node)?;
         match &node.target {
             Some(Target::TaskNode(task)) => {
                 let task = self.task(task)?;
-                Ok((Runs::Task(task), Arc::new(task.interface.clone().unwrap_or_default())))
+                Ok((Runs::Task(task), self.shared(task.interface.as_ref())))
             }
             Some(Target::ArrayNode(array)) => self.array(array),
             Some(Target::WorkflowNode(workflow)) => match &workflow.reference {
@@ -117,16 +128,30 @@ impl<'a> Reader<'a> {
         Ok(task)
     }
 
-    fn array(&self, array: &'a ArrayNode) -> Result<(Runs<'a>, Arc<TypedInterface>), Refusal> {
+    /// An interface of the closure, copied once.
+    fn shared(&mut self, interface: Option<&'a TypedInterface>) -> Arc<TypedInterface> {
+        let address = interface.map_or(0, |interface| std::ptr::from_ref(interface) as usize);
+        let copy = || Arc::new(interface.cloned().unwrap_or_default());
+        Arc::clone(self.interfaces.entry(address).or_insert_with(copy))
+    }
+
+    fn array(&mut self, array: &'a ArrayNode) -> Result<(Runs<'a>, Arc<TypedInterface>), Refusal> {
         let inner = array.node.as_deref().and_then(|node| node.target.as_ref());
         match inner {
             Some(Target::TaskNode(task)) => {
                 let task = self.task(task)?;
-                let own = task.interface.clone().unwrap_or_default();
                 // flytekit's map_task registers the task with its lists; only other arrays have those of one element.
-                let lists = array.is_original_sub_node_interface == Some(true);
-                let interface = if lists { listed(own, array) } else { own };
-                Ok((Runs::Array(task), Arc::new(interface)))
+                if array.is_original_sub_node_interface != Some(true) {
+                    return Ok((Runs::Array(task), self.shared(task.interface.as_ref())));
+                }
+                let own = task.interface.clone().unwrap_or_default();
+                let count = |map: &Option<VariableMap>| map.as_ref().map_or(0, |map| map.variables.len());
+                self.made += count(&own.inputs) + count(&own.outputs);
+                if self.made > MAX_MADE {
+                    let problem = format!("the arrays of the workflow have more than {MAX_MADE} inputs and outputs");
+                    return refusal(problem, "split it into several workflows");
+                }
+                Ok((Runs::Array(task), Arc::new(listed(own, array))))
             }
             Some(Target::WorkflowNode(workflow)) => {
                 let what = match &workflow.reference {
@@ -141,22 +166,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn sub_workflow(&self, node: &Node, id: &'a Identifier) -> Result<(Runs<'a>, Arc<TypedInterface>), Refusal> {
-        let Some(template) = self.workflows.get(&key(id)) else {
+    fn sub_workflow(&mut self, node: &Node, id: &'a Identifier) -> Result<(Runs<'a>, Arc<TypedInterface>), Refusal> {
+        let Some(template) = self.workflows.get(&key(id)).copied() else {
             let problem = format!("the sub-workflow {} of version {} is not there", id.name, id.version);
             return refusal(problem, "register it together with this one: pyflyte register does so");
         };
         whole(node, "sub-workflow")?;
-        Ok((Runs::Workflow(key(id)), Arc::new(template.interface.clone().unwrap_or_default())))
+        Ok((Runs::Workflow(key(id)), self.shared(template.interface.as_ref())))
     }
 
-    fn plan(&self, node: &Node, id: &Identifier) -> Result<(Runs<'a>, Arc<TypedInterface>), Refusal> {
+    fn plan(&mut self, node: &Node, id: &Identifier) -> Result<(Runs<'a>, Arc<TypedInterface>), Refusal> {
         let Some(plan) = self.plans.get(&key(id)).copied() else {
             let problem = format!("the launch plan {} of version {} is not there", id.name, id.version);
             return refusal(problem, "register it first: pyflyte register does so");
         };
         whole(node, "launch plan")?;
-        Ok((Runs::Plan(plan), Arc::new(plan.interface.clone().unwrap_or_default())))
+        Ok((Runs::Plan(plan), self.shared(plan.interface.as_ref())))
     }
 
     /// A fault of a workflow's outputs.
