@@ -182,6 +182,8 @@ async fn definition(clients: &Clients) -> String {
         log_group: None,
         assign_public_ip: false,
         secrets: Default::default(),
+        shared_memory_mib: 0,
+        arm64: false,
     };
     batchmap::run::definition::ensure(clients.batch.as_ref(), definition).await.expect("a definition")
 }

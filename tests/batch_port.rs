@@ -5,14 +5,18 @@ mod lossy;
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
-use batchmap::aws::batch::{BatchError, Definition, JobStatus, RetryRule, SubmitRequest};
+use batchmap::aws::batch::{Batch, BatchError, Definition, Fence, JobStatus, RetryRule, SubmitRequest};
 use batchmap::aws::logs::LogsError;
+use batchmap::aws::pooled::Pooled;
+use batchmap::aws::sdk::Answered;
 use batchmap::emulator::server::Endpoint;
+use batchmap::run::definition::ensure;
 use serde_json::{Value, json};
 use support::{clients, config};
 
@@ -25,15 +29,23 @@ struct Canned {
 
 impl Canned {
     async fn start(path: &str, status: u16, answer: Value) -> Canned {
+        Canned::answering([(path, status, answer)]).await
+    }
+
+    async fn answering<'p>(answers: impl IntoIterator<Item = (&'p str, u16, Value)>) -> Canned {
         let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let kept = Arc::clone(&asked);
-        let handler = move |body: String| async move {
-            kept.lock().expect("no panic").push(serde_json::from_str(&body).expect("JSON"));
-            (StatusCode::from_u16(status).expect("a status"), answer.to_string())
-        };
+        let mut router = Router::new();
+        for (path, status, answer) in answers {
+            let kept = Arc::clone(&asked);
+            let handler = move |body: String| async move {
+                kept.lock().expect("no panic").push(serde_json::from_str(&body).expect("JSON"));
+                (StatusCode::from_u16(status).expect("a status"), answer.to_string())
+            };
+            router = router.route(path, post(handler));
+        }
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut config = config(directory.path(), false);
-        config.batch = Some(Router::new().route(path, post(handler)));
+        config.batch = Some(router);
         let endpoint = Endpoint::start(config).await.expect("the endpoint starts");
         Canned { endpoint, asked, _directory: directory }
     }
@@ -232,21 +244,17 @@ async fn a_definition_is_registered_for_its_platform() {
     )
     .await;
     let batch = clients(&canned.endpoint.url()).await.batch;
-    let ec2 = Definition {
-        name: "n".into(),
-        image: "image".into(),
-        platform: "EC2".into(),
-        vcpus: "1".into(),
-        memory_mib: 2048,
-        gpus: 1,
-        job_role: Some("role".into()),
-        execution_role: None,
-        log_group: Some("group".into()),
-        assign_public_ip: true,
-        secrets: BTreeMap::from([("TOKEN".into(), "arn:secret".into())]),
-    };
+    let ec2 = Definition { shared_memory_mib: 256, ..definition() };
     let secrets = BTreeMap::new();
-    let fargate = Definition { platform: "FARGATE".into(), vcpus: "0.25".into(), gpus: 0, secrets, ..ec2.clone() };
+    let fargate = Definition {
+        platform: "FARGATE".into(),
+        vcpus: "0.25".into(),
+        gpus: 0,
+        secrets,
+        shared_memory_mib: 0,
+        arm64: true,
+        ..ec2.clone()
+    };
     assert_eq!(batch.register(&ec2).await.as_deref(), Ok("arn"));
     assert_eq!(batch.register(&fargate).await.as_deref(), Ok("arn"));
     let asked = canned.asked();
@@ -258,8 +266,11 @@ async fn a_definition_is_registered_for_its_platform() {
     assert_eq!(properties["networkConfiguration"], Value::Null, "EC2 takes none");
     assert_eq!(properties["logConfiguration"], json!({"logDriver": "awslogs", "options": {"awslogs-group": "group"}}));
     assert_eq!(properties["secrets"], json!([{"name": "TOKEN", "valueFrom": "arn:secret"}]));
+    assert_eq!(properties["linuxParameters"], json!({"sharedMemorySize": 256}));
+    assert_eq!(properties["runtimePlatform"], Value::Null);
     let properties = &asked[1]["containerProperties"];
-    assert_eq!(properties["secrets"], Value::Null);
+    assert_eq!((&properties["secrets"], &properties["linuxParameters"]), (&Value::Null, &Value::Null));
+    assert_eq!(properties["runtimePlatform"], json!({"operatingSystemFamily": "LINUX", "cpuArchitecture": "ARM64"}));
     assert_eq!(properties["resourceRequirements"], requirements("0.25"));
     assert_eq!(properties["networkConfiguration"], json!({"assignPublicIp": "ENABLED"}));
     canned.endpoint.stop().await;
@@ -292,4 +303,84 @@ async fn a_log_stream_is_read_from_its_beginning_and_a_missing_one_is_told_apart
     let error = clients(&canned.endpoint.url()).await.logs.page("g", "s", None).await.expect_err("none");
     assert!(matches!(error, LogsError::NotFound { .. }), "{error}");
     canned.endpoint.stop().await;
+}
+
+fn definition() -> Definition {
+    Definition {
+        name: "n".into(),
+        image: "image".into(),
+        platform: "EC2".into(),
+        vcpus: "1".into(),
+        memory_mib: 2048,
+        gpus: 1,
+        job_role: Some("role".into()),
+        execution_role: None,
+        log_group: Some("group".into()),
+        assign_public_ip: true,
+        secrets: BTreeMap::from([("TOKEN".into(), "arn:secret".into())]),
+        shared_memory_mib: 0,
+        arm64: false,
+    }
+}
+
+/// Counts how often it is asked.
+struct Counting(AtomicU64);
+
+#[async_trait::async_trait]
+impl Fence for Counting {
+    async fn holds(&self) -> bool {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        true
+    }
+}
+
+#[tokio::test]
+async fn the_fence_of_a_pooled_submission_is_asked_before_each_try() {
+    let answer = json!({"__type": "TooManyRequestsException", "message": "why"});
+    let canned = Canned::start("/v1/submitjob", 429, answer).await;
+    let pooled = Pooled::new(clients(&canned.endpoint.url()).await.batch);
+    let fence = Counting(AtomicU64::new(0));
+    let error = pooled.submit_fenced(&request(2), &fence).await.expect_err("throttled");
+    assert!(matches!(error, BatchError::Throttled { .. }), "{error:?}");
+    let asked = canned.asked().len();
+    assert!(asked > 1);
+    assert_eq!(fence.0.into_inner(), asked as u64);
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn many_who_need_a_definition_register_it_once() {
+    let refused = json!({"__type": "ClientException", "message": "no such definition"});
+    let canned = Canned::answering([
+        ("/v1/describejobdefinitions", 200, json!({"jobDefinitions": []})),
+        ("/v1/registerjobdefinition", 200, json!({"jobDefinitionArn": "arn:1"})),
+        ("/v1/submitjob", 400, refused),
+    ])
+    .await;
+    let clients = clients(&canned.endpoint.url()).await;
+    let pooled = Pooled::new(clients.batch.clone());
+    let ensure = || ensure(&pooled, definition());
+    let arns = futures::future::join_all((0..20).map(|_| ensure())).await;
+    assert!(arns.iter().all(|arn| arn.as_deref() == Ok("arn:1")), "{arns:?}");
+    assert_eq!(clients.counts.of("RegisterJobDefinition"), 1);
+    let looks = clients.counts.of("DescribeJobDefinitions");
+    assert_eq!(ensure().await.as_deref(), Ok("arn:1"));
+    assert_eq!(clients.counts.of("DescribeJobDefinitions"), looks, "it is known");
+    // A refused submission may mean that somebody has taken it away.
+    pooled.submit(&request(2)).await.expect_err("refused");
+    assert_eq!(ensure().await.as_deref(), Ok("arn:1"));
+    assert_eq!(clients.counts.of("RegisterJobDefinition"), 2);
+    // Each is counted by what came of it.
+    let answered = clients.counts.answered();
+    let of = |operation, status| answered.get(&Answered { service: "batch", operation, status }).copied();
+    assert_eq!((of("RegisterJobDefinition", Some(200)), of("SubmitJob", Some(400))), (Some(2), Some(1)));
+    canned.endpoint.stop().await;
+    ensure_other(&pooled).await.expect_err("nobody listens");
+    let answered = clients.counts.answered();
+    let key = Answered { service: "batch", operation: "DescribeJobDefinitions", status: None };
+    assert!(answered.get(&key).is_some_and(|count| *count > 0), "{answered:?}");
+}
+
+async fn ensure_other(pooled: &Pooled) -> Result<String, BatchError> {
+    ensure(pooled, Definition { memory_mib: 1024, ..definition() }).await
 }

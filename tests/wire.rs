@@ -225,7 +225,7 @@ fn pack() -> batchmap::map::pack::Pack {
 
 fn interface() -> TypedInterface {
     let variable = |(name, (literal_type, _)): (String, (LiteralType, Literal))| {
-        (name, Variable { r#type: Some(literal_type), description: String::new() })
+        (name, Variable { r#type: Some(literal_type), ..Variable::default() })
     };
     let variables = VariableMap { variables: one_of_each().into_iter().map(variable).collect() };
     TypedInterface { inputs: Some(variables.clone()), outputs: Some(variables) }

@@ -80,6 +80,10 @@ pub struct Definition {
     /// Environment variables that AWS Batch fills in when a container starts: the variable's name to the ARN of a secret
     /// of Secrets Manager or of a parameter of Systems Manager, which the execution role must be allowed to read.
     pub secrets: BTreeMap<String, String>,
+    /// MiB of `/dev/shm`, on EC2 only; 0 is what Docker gives, 64.
+    pub shared_memory_mib: u32,
+    /// Whether the image is one for ARM, on Fargate only; a queue of EC2 machines has the one or the other.
+    pub arm64: bool,
 }
 
 /// One attempt of a job, as DescribeJobs tells it.

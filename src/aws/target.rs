@@ -19,10 +19,11 @@ pub const SETTINGS: &[&str] = &[
     "log_group",
     "assign_public_ip",
     "endpoint",
+    "flyte_images",
 ];
 
 /// The settings that the embedded endpoint heeds too: any other one says that AWS is meant.
-const ALSO_EMBEDDED: &[&str] = &["prefix", "image"];
+const ALSO_EMBEDDED: &[&str] = &["prefix", "image", "flyte_images"];
 
 /// The bucket and the queue that batchmap's own endpoint starts with: the default wherever an endpoint is given.
 pub const OWN_NAME: &str = "batchmap";
@@ -39,6 +40,30 @@ pub struct Setting {
     pub origin: String,
 }
 
+/// What the images of Flyte's tasks hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlyteImages {
+    /// flytekit, and a shell: any image that flytekit makes.
+    Stock,
+    /// flytekit alone.
+    StockNoShell,
+    /// batchmap as well.
+    Worker,
+}
+
+impl std::str::FromStr for FlyteImages {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "stock" => Ok(FlyteImages::Stock),
+            "stock-no-shell" => Ok(FlyteImages::StockNoShell),
+            "worker" => Ok(FlyteImages::Worker),
+            _ => Err(()),
+        }
+    }
+}
+
 /// Where executions go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -48,6 +73,8 @@ pub enum Target {
         prefix: String,
         /// The image of tasks that name none.
         image: Option<String>,
+        /// How Flyte's tasks are run.
+        flyte_images: Option<FlyteImages>,
     },
     /// AWS, or another endpoint that speaks like it.
     Aws(AwsTarget),
@@ -78,6 +105,8 @@ pub struct AwsTarget {
     pub log_group: Option<String>,
     /// Give children a public address: on Fargate in a subnet without NAT.
     pub assign_public_ip: bool,
+    /// What the images of Flyte's tasks hold; [`AwsTarget::flyte_runner`] says what that means where it is absent.
+    pub flyte_images: Option<FlyteImages>,
     /// The address of an endpoint instead of AWS's; `AWS_ENDPOINT_URL` and the like hold when absent.
     pub endpoint: Option<String>,
 }
@@ -110,7 +139,8 @@ impl Target {
         let prefix = get("prefix").map(|prefix| prefix.trim_matches('/').to_owned()).unwrap_or_default();
         let means_aws = settings.iter().find(|(name, _)| !ALSO_EMBEDDED.contains(name));
         let Some((_, meant)) = means_aws else {
-            return faults.or(Target::Embedded { prefix, image: get("image") });
+            let flyte_images = get("flyte_images").and_then(|text| text.parse().ok());
+            return faults.or(Target::Embedded { prefix, image: get("image"), flyte_images });
         };
         // An endpoint of our own has a bucket and a queue of a known name; AWS has none that could be guessed.
         let default = get("endpoint").map(|_| OWN_NAME.to_owned());
@@ -136,6 +166,7 @@ impl Target {
             image: get("image"),
             log_group: get("log_group"),
             assign_public_ip: get("assign_public_ip").is_some_and(|text| text == "true"),
+            flyte_images: get("flyte_images").and_then(|text| text.parse().ok()),
             endpoint: get("endpoint"),
         };
         target.check_platform(settings, &mut faults);
@@ -163,6 +194,7 @@ impl AwsTarget {
             image,
             log_group: None,
             assign_public_ip: false,
+            flyte_images: None,
             endpoint: None,
         }
     }
@@ -212,6 +244,9 @@ fn check(name: &str, value: &str) -> Result<(), (String, String)> {
             wrong("is neither true nor false", "write one of them")
         }
         "endpoint" if !is_endpoint(value) => wrong("is no address of an endpoint", "give it as http://HOST:PORT"),
+        "flyte_images" if value.parse::<FlyteImages>().is_err() => {
+            wrong("is not known", "write stock, stock-no-shell or worker")
+        }
         "prefix" if value.starts_with("s3://") => wrong("holds a bucket", "give the bucket as bucket"),
         _ => Ok(()),
     }
@@ -259,9 +294,12 @@ mod tests {
 
     #[test]
     fn nothing_configured_is_this_machine() {
-        assert_eq!(target(&[]), Ok(Target::Embedded { prefix: String::new(), image: None }));
-        let some = target(&[("prefix", "/team/a/"), ("image", "x:1")]);
-        assert_eq!(some, Ok(Target::Embedded { prefix: "team/a".into(), image: Some("x:1".into()) }));
+        assert_eq!(target(&[]), Ok(Target::Embedded { prefix: String::new(), image: None, flyte_images: None }));
+        let some = target(&[("prefix", "/team/a/"), ("image", "x:1"), ("flyte_images", "stock")]);
+        let (prefix, image, flyte_images) = ("team/a".into(), Some("x:1".into()), Some(FlyteImages::Stock));
+        assert_eq!(some, Ok(Target::Embedded { prefix, image, flyte_images }));
+        let wrong = target(&[("flyte_images", "none")]).unwrap_err();
+        assert!(wrong.contains("stock-no-shell or worker"), "{wrong}");
     }
 
     #[test]

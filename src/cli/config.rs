@@ -298,6 +298,7 @@ mod tests {
             "platform" => "FARGATE",
             "job_role" | "execution_role" => "arn:aws:iam::000000000000:role/r",
             "assign_public_ip" => "true",
+            "flyte_images" => "stock",
             "endpoint" => "http://127.0.0.1:1",
             _ => "some-value",
         };
@@ -305,11 +306,12 @@ mod tests {
         let variables = SETTINGS.iter().map(|name| (format!("BATCHMAP_{}", name.to_uppercase()), values(name)));
         let variables: Vec<_> = variables.map(|(name, value)| (name.into(), value.into())).collect();
         let by_variables = aws(resolve(&args(&[]), folder.path(), variables));
-        let flags = SETTINGS.iter().filter(|name| **name != "image");
+        // Those are flags of single commands.
+        let flags = SETTINGS.iter().filter(|name| !["image", "flyte_images"].contains(*name));
         let flags: Vec<String> = flags.map(|name| format!("--{}={}", name.replace('_', "-"), values(name))).collect();
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let image = environment(&[("BATCHMAP_IMAGE", "some-value")]);
-        assert_eq!(aws(resolve(&args(&flags), folder.path(), image)), by_variables);
+        let others = environment(&[("BATCHMAP_IMAGE", "some-value"), ("BATCHMAP_FLYTE_IMAGES", "stock")]);
+        assert_eq!(aws(resolve(&args(&flags), folder.path(), others)), by_variables);
         assert!(by_variables.assign_public_ip && by_variables.endpoint.is_some());
     }
 

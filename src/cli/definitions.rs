@@ -66,6 +66,8 @@ impl Definitions {
             log_group: target.log_group.clone(),
             assign_public_ip: target.assign_public_ip,
             secrets: options.secrets.clone(),
+            shared_memory_mib: options.shared_memory_mib,
+            arm64: options.arm64,
         };
         Ok((definition, notes))
     }
@@ -82,6 +84,20 @@ impl Definitions {
                  run this task with a queue and a `platform` that are {wanted}",
                 self.target.queue, self.platform, self.platform
             ));
+        }
+        if options.shared_memory_mib > 0 && self.platform == Platform::Fargate && !self.embedded {
+            return Err(format!(
+                "extended_resources.shared_memory asks for {} MiB: Fargate gives a container none of its own; leave it out, or \
+                 run this task with a queue and a `platform` that are EC2",
+                options.shared_memory_mib
+            ));
+        }
+        if options.arm64 && self.platform == Platform::Ec2 && !self.embedded {
+            return Err(
+                "container.architecture is ARM64: on EC2 AWS Batch takes the machines that the queue has; leave it out, and \
+                 give the task a queue of ARM machines, or run it with a queue and a `platform` that are FARGATE"
+                    .to_owned(),
+            );
         }
         if let Some(name) = options.secrets.keys().next()
             && self.target.execution_role.is_none()
@@ -125,6 +141,24 @@ mod tests {
         assert_eq!(fargate.make(None, &given, &wanting(None)).unwrap().0.platform, "FARGATE");
         let gpus = Resources { gpus: 1, ..given };
         assert!(fargate.make(None, &gpus, &wanting(None)).unwrap_err().contains("gpu"));
+    }
+
+    #[test]
+    fn shared_memory_is_ec2s_and_the_choice_of_arm_fargates() {
+        let (shared, arm) = (
+            BatchOptions { shared_memory_mib: 256, ..BatchOptions::default() },
+            BatchOptions { arm64: true, ..BatchOptions::default() },
+        );
+        let given = Resources::default();
+        let (ec2, fargate) = (definitions(Platform::Ec2, None), definitions(Platform::Fargate, Some("role")));
+        assert_eq!(ec2.make(None, &given, &shared).unwrap().0.shared_memory_mib, 256);
+        assert!(fargate.make(None, &given, &arm).unwrap().0.arm64);
+        let refused = fargate.make(None, &given, &shared).unwrap_err();
+        assert!(refused.starts_with("extended_resources.shared_memory asks for 256 MiB: "), "{refused}");
+        let refused = ec2.make(None, &given, &arm).unwrap_err();
+        assert!(refused.starts_with("container.architecture is ARM64: "), "{refused}");
+        let here = Definitions { embedded: true, ..ec2 };
+        assert!(here.make(None, &given, &arm).unwrap().0.arm64);
     }
 
     #[test]

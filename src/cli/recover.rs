@@ -125,7 +125,9 @@ async fn recover_and_drive(session: &Session, args: &RecoverArgs, changes: &Chan
 /// What of a record's options a job definition follows from.
 fn batch_options(record: &TaskRecord) -> BatchOptions {
     let stored = record.batch.clone().unwrap_or_default();
-    BatchOptions { platform: stored.platform.parse().ok(), secrets: stored.secrets, ..BatchOptions::default() }
+    let platform = stored.platform.parse().ok();
+    let (secrets, shared_memory_mib, arm64) = (stored.secrets, stored.shared_memory_mib, stored.arm64);
+    BatchOptions { platform, secrets, shared_memory_mib, arm64, ..BatchOptions::default() }
 }
 
 impl Changes {

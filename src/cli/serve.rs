@@ -14,9 +14,10 @@ use super::definitions::Definitions;
 use super::session::{Access, Session};
 use super::{Exit, Failure};
 use crate::aws::pooled::Pooled;
-use crate::aws::target::Target;
+use crate::aws::target::{AwsTarget, FlyteImages, Target};
 use crate::map::flyte::Outline;
 use crate::map::layout::flyte::FlyteRoot;
+use crate::map::task::Runner;
 use crate::run;
 use crate::run::Ports;
 use crate::run::begin::Queues;
@@ -67,6 +68,10 @@ pub struct ServeArgs {
     /// Nodes at once of all executions that this server drives; executions take turns [default: no bound]
     #[arg(long, value_name = "COUNT")]
     max_nodes: Option<NonZeroUsize>,
+    /// What the images of tasks hold: `stock` is flytekit and a shell, `stock-no-shell` flytekit alone, `worker` batchmap
+    /// as well [default: stock on AWS, worker elsewhere]
+    #[arg(long, value_name = "WHAT", value_parser = |text: &str| text.parse::<FlyteImages>().map_err(|()| "write stock, stock-no-shell or worker"))]
+    flyte_images: Option<FlyteImages>,
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
@@ -79,7 +84,11 @@ pub struct ServeArgs {
 /// When the arguments or the configuration are wrong, or the bucket cannot be used.
 pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let door = Door::open(&args.access, &args.target, args.listen.ip())?;
-    let target = target(&args)?;
+    let mut target = target(&args)?;
+    if let Some(given) = args.flyte_images {
+        let (Target::Aws(AwsTarget { flyte_images, .. }) | Target::Embedded { flyte_images, .. }) = &mut target;
+        *flyte_images = Some(given);
+    }
     let broken = |error: std::io::Error| Failure::internal(format!("cannot wait for signals: {error}"));
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt()).map_err(broken)?, signal(SignalKind::terminate()).map_err(broken)?);
@@ -97,7 +106,14 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
              start this one in another folder"
         )));
     }
-    let service = match Service::open(host(&session, max_parallelism, max_nodes)).await {
+    let runner = match session.flyte_runner() {
+        Ok(runner) => runner,
+        Err(problem) => {
+            session.close().await;
+            return Err(problem);
+        }
+    };
+    let service = match Service::open(host(&session, runner, max_parallelism, max_nodes)).await {
         Ok(service) => service,
         Err(problem) => {
             session.close().await;
@@ -154,7 +170,7 @@ fn target(args: &ServeArgs) -> Result<Target, Failure> {
     }
 }
 
-fn host(session: &Session, max_parallelism: i32, max_nodes: Option<NonZeroUsize>) -> Host {
+fn host(session: &Session, runner: Runner, max_parallelism: i32, max_nodes: Option<NonZeroUsize>) -> Host {
     let definitions = Definitions::of(session);
     let make = move |task: &Outline| {
         definitions.make(task.image.as_deref(), &task.resources, &task.batch).map(|(made, _)| made)
@@ -171,12 +187,18 @@ fn host(session: &Session, max_parallelism: i32, max_nodes: Option<NonZeroUsize>
             interruptible: session.target.interruptible_queue.clone(),
         },
         definitions: Arc::new(make),
+        runner,
         patience: session.patience,
-        // The embedded endpoint's folder is locked: no other server can be at work on it.
-        lease: if session.is_embedded() { Lease::ALONE } else { Lease::AWS },
+        lease: match (session.is_embedded(), session.target.is_emulated()) {
+            // The embedded endpoint's folder is locked: no other server can be at work on it.
+            (true, _) => Lease::ALONE,
+            (false, true) => Lease::EMULATED,
+            (false, false) => Lease::AWS,
+        },
         max_parallelism,
         turns: Turns::new(max_nodes),
         direct_uploads: session.is_on_aws(),
         log_link: session.console_logs(),
+        calls: session.counts(),
     }
 }

@@ -12,13 +12,14 @@ use super::logs::DEFAULT_GROUP;
 use super::signals::Signals;
 use crate::aws::logs::console_group;
 use crate::aws::sdk::{self, Clients};
-use crate::aws::target::{AwsTarget, Target};
+use crate::aws::target::{AwsTarget, FlyteImages, Target};
 use crate::emulator::folder::{Client, Closed, Folder, FolderError, Owner, Role};
 use crate::emulator::local::{self, Local};
 use crate::map::cadence::Pace;
 use crate::map::layout::Root;
 use crate::map::resources::Platform;
 use crate::map::spec::{Fault, Faults};
+use crate::map::task::Runner;
 use crate::run::bound::Results;
 use crate::run::driver::Patience;
 use crate::run::result::Stored;
@@ -105,12 +106,14 @@ impl Session {
         match target {
             Target::Aws(target) => Session::aws(target).await,
             // A standard variable that points elsewhere must not be passed over in silence.
-            Target::Embedded { prefix, image } if sdk::endpoint_in_environment() => {
+            Target::Embedded { prefix, image, flyte_images } if sdk::endpoint_in_environment() => {
                 let image = image.or_else(|| Some(NO_IMAGE.to_owned()));
                 let target = AwsTarget::standing_for_aws(prefix, image);
-                Session::aws(AwsTarget { region: Some(REGION.to_owned()), ..target }).await
+                Session::aws(AwsTarget { region: Some(REGION.to_owned()), flyte_images, ..target }).await
             }
-            Target::Embedded { prefix, image } => Session::embedded(own(prefix, image), access).await,
+            Target::Embedded { prefix, image, flyte_images } => {
+                Session::embedded(AwsTarget { flyte_images, ..own(prefix, image) }, access).await
+            }
         }
     }
 
@@ -242,6 +245,14 @@ impl Session {
         matches!(self.place, Place::Aws) && !self.target.is_emulated() && !sdk::endpoint_in_environment()
     }
 
+    /// Who runs the commands of Flyte's tasks.
+    ///
+    /// # Errors
+    /// Where processes of this machine are to do without a shell.
+    pub fn flyte_runner(&self) -> Result<Runner, Failure> {
+        flyte_runner(self.target.flyte_images, self.is_on_aws(), self.is_embedded())
+    }
+
     /// Where AWS's console shows what all jobs write; none where the jobs do not run on AWS.
     pub fn console_logs(&self) -> Option<String> {
         let region = self.clients.region.as_ref().filter(|_| self.is_on_aws())?;
@@ -270,6 +281,11 @@ impl Session {
             let polls = self.polls.load(Ordering::Relaxed);
             note!("{}", json!({ "requests": self.clients.counts.snapshot(), "polls": polls }));
         }
+    }
+
+    /// What counts the requests.
+    pub fn counts(&self) -> sdk::Counts {
+        self.clients.counts.clone()
     }
 
     /// Notes how often a driver has polled, for [`Session::print_stats`].
@@ -338,6 +354,21 @@ impl Session {
     }
 }
 
+/// Unmodified images hold no worker; where processes of a machine, or an emulator, run children, it is there.
+fn flyte_runner(images: Option<FlyteImages>, is_aws: bool, is_embedded: bool) -> Result<Runner, Failure> {
+    let default = if is_aws { FlyteImages::Stock } else { FlyteImages::Worker };
+    match (images.unwrap_or(default), is_embedded) {
+        (FlyteImages::Worker, _) => Ok(Runner::Worker),
+        (FlyteImages::Stock, false) => Ok(Runner::Stock),
+        (FlyteImages::Stock, true) => Ok(Runner::StockProcess),
+        (FlyteImages::StockNoShell, false) => Ok(Runner::StockNoShell),
+        (FlyteImages::StockNoShell, true) => Err(Failure::input(
+            "flyte_images is stock-no-shell: children are processes of this machine, which has a shell; write stock, or leave \
+             it out",
+        )),
+    }
+}
+
 /// The embedded endpoint, as a target.
 fn own(prefix: String, image: Option<String>) -> AwsTarget {
     AwsTarget::standing_for_aws(prefix, image)
@@ -355,4 +386,22 @@ fn in_use(error: FolderError) -> Failure {
 
 fn unusable(error: local::StartError) -> Failure {
     Failure::internal(format!("cannot start the embedded endpoint on {FOLDER}/data: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_taken_as_they_are_on_aws_and_nowhere_else_unless_said() {
+        let runner =
+            |images, is_aws, is_embedded| flyte_runner(images, is_aws, is_embedded).map_err(|error| error.message);
+        assert_eq!(runner(None, true, false), Ok(Runner::Stock));
+        assert_eq!(runner(None, false, false), Ok(Runner::Worker));
+        assert_eq!(runner(None, false, true), Ok(Runner::Worker));
+        assert_eq!(runner(Some(FlyteImages::Worker), true, false), Ok(Runner::Worker));
+        assert_eq!(runner(Some(FlyteImages::Stock), false, true), Ok(Runner::StockProcess));
+        assert_eq!(runner(Some(FlyteImages::StockNoShell), true, false), Ok(Runner::StockNoShell));
+        assert!(runner(Some(FlyteImages::StockNoShell), false, true).unwrap_err().contains("write stock"));
+    }
 }

@@ -7,7 +7,9 @@
 //! <prefix>/executions/<id>/journal/00000001
 //! <prefix>/executions/<id>/snapshots/00000064
 //! <prefix>/executions/<id>/inputs/<p>.pb, <p>.idx, <p>.keys
-//! <prefix>/executions/<id>/arrays/<k>/indices
+//! <prefix>/executions/<id>/arrays/<k>/indices, inputs.pb, previous.json
+//! <prefix>/executions/<id>/children/outputs/<k>/<job>/<child>/<attempt>/outputs.pb, error.pb
+//! <prefix>/executions/<id>/children/checkpoints/<k>/<job>/<child>/<attempt>/...
 //! <prefix>/executions/<id>/subtasks/<index>/outputs.pb, <attempt>/error.pb
 //! <prefix>/executions/<id>/subtasks/<index>/checkpoint/<attempt>/..., <attempt>.saved/...
 //! <prefix>/raw/<id>/...
@@ -16,7 +18,8 @@
 //! <prefix>/leases/<key>/00000001
 //! ```
 //!
-//! What the service keeps is in [`flyte`].
+//! Children without a worker write below `children/` and `raw/` only, those with one below `subtasks/` and `raw/`: so a
+//! job role can be denied everything else. What the service keeps is in [`flyte`].
 
 pub mod flyte;
 
@@ -263,6 +266,32 @@ impl Root {
     /// The members of compacted array `k`.
     pub fn array_indices(&self, k: u32) -> String {
         format!("{}/arrays/{k:06}/indices", self.base())
+    }
+
+    /// The pack of compacted array `k`, whose children have no worker: their elements in the order of the children.
+    pub fn array_inputs(&self, k: u32) -> String {
+        format!("{}/arrays/{k:06}/inputs.pb", self.base())
+    }
+
+    /// Where earlier attempts of the children of array `k` have left checkpoints, of those without a worker: an object of
+    /// JSON with an address for each child that has one.
+    pub fn array_previous(&self, k: u32) -> String {
+        format!("{}/arrays/{k:06}/previous.json", self.base())
+    }
+
+    /// The prefix of what the children of array `k` leave where no worker is; they add `<job>/<child>/<attempt>/`.
+    pub fn children_outputs(&self, k: u32) -> String {
+        format!("{}/children/outputs/{k:06}/", self.base())
+    }
+
+    /// The prefix of what they leave for their next attempts.
+    pub fn children_checkpoints(&self, k: u32) -> String {
+        format!("{}/children/checkpoints/{k:06}/", self.base())
+    }
+
+    /// The prefix of their files.
+    pub fn children_raw(&self, k: u32) -> String {
+        format!("{}children/{k:06}/", self.raw())
     }
 
     /// The prefix of all subtasks.

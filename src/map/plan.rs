@@ -92,12 +92,27 @@ impl Members {
 pub struct Packs {
     starts: Vec<u64>,
     size: u64,
+    /// Whether no array goes beyond one pack.
+    apart: bool,
 }
 
 impl Packs {
     /// Packs beginning at `starts` (the first at 0, ascending) that hold `size` elements together.
     pub fn new(starts: Vec<u64>, size: u64) -> Self {
-        Packs { starts, size }
+        Packs { starts, size, apart: false }
+    }
+
+    /// The same, for arrays of which none has elements of two packs: each of their children reads all of an array's inputs,
+    /// which are then no more than one pack holds.
+    pub fn apart(self) -> Self {
+        Packs { apart: true, ..self }
+    }
+
+    /// Those of `indices` (in order) that may be in one array with the first of them.
+    pub fn together(&self, indices: impl Iterator<Item = OriginalIndex>) -> impl Iterator<Item = OriginalIndex> {
+        let mut indices = indices.peekable();
+        let end = indices.peek().filter(|_| self.apart).map_or(u64::MAX, |first| self.end(*first));
+        indices.take_while(move |index| index.0 < end)
     }
 
     /// The number of elements.
@@ -182,6 +197,15 @@ mod tests {
         let span = |first, count| packs().members(Ranges::span(OriginalIndex(first), count));
         assert_eq!(span(3, 4), Members::Range { first: OriginalIndex(3), count: 4 });
         assert!(matches!(span(9_999, 2), Members::List(_)));
+    }
+
+    #[test]
+    fn what_is_kept_apart_ends_with_its_pack() {
+        let indices = [9_998, 9_999, 10_000, 10_600].map(OriginalIndex);
+        let together = |packs: Packs| packs.together(indices.into_iter()).map(|index| index.0).collect::<Vec<_>>();
+        assert_eq!(together(packs().apart()), [9_998, 9_999]);
+        assert_eq!(together(packs()).len(), 4);
+        assert_eq!(packs().apart().together(std::iter::empty()).count(), 0);
     }
 
     #[test]

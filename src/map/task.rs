@@ -80,8 +80,24 @@ pub enum Runner {
     /// batchmap's worker, which is in the image or injected beside it.
     #[default]
     Worker,
-    /// Nobody: the command itself finds its element and its output prefix.
+    /// Nobody: in an image that has flytekit and a shell, the command itself finds its element and its place for outputs.
     Stock,
+    /// The same in an image without a shell.
+    StockNoShell,
+    /// As [`Runner::Stock`], where children are processes of one machine: each makes itself a directory to work in.
+    StockProcess,
+}
+
+impl Runner {
+    /// Whether there is no worker.
+    pub fn is_stock(self) -> bool {
+        self != Runner::Worker
+    }
+
+    /// Whether the command is run by a shell, which knows of the attempt.
+    pub fn has_shell(self) -> bool {
+        matches!(self, Runner::Stock | Runner::StockProcess)
+    }
 }
 
 /// What jobs are submitted with besides, as Flyte's `AWSBatchConfig` says it.
@@ -97,6 +113,10 @@ pub struct BatchOptions {
     pub tags: BTreeMap<String, String>,
     /// Environment variables whose values AWS Batch gets from the secret or the parameter of this ARN.
     pub secrets: BTreeMap<String, String>,
+    /// MiB of shared memory at `/dev/shm`; 0 is what every container has.
+    pub shared_memory_mib: u32,
+    /// Whether the image is one for ARM.
+    pub arm64: bool,
 }
 
 impl MapTask {

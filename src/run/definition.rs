@@ -43,6 +43,8 @@ mod tests {
             log_group: None,
             assign_public_ip: false,
             secrets: BTreeMap::new(),
+            shared_memory_mib: 0,
+            arm64: false,
         }
     }
 

@@ -23,6 +23,7 @@ mod terminating;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use ending::Unended;
@@ -105,6 +106,7 @@ pub struct Driver {
     /// The snapshot that is being written. It dies with the driver.
     saving: JoinSet<()>,
     progress: watch::Sender<Summary>,
+    shown: watch::Sender<Arc<Execution>>,
     polls: u64,
     /// When the execution must be over.
     deadline: Option<deadline::Deadline>,
@@ -137,6 +139,7 @@ impl Driver {
         (journal, execution): (Journal, Execution),
     ) -> Self {
         let (progress, _) = watch::channel(execution.counts());
+        let (shown, _) = watch::channel(Arc::new(execution.clone()));
         Driver {
             ports,
             record,
@@ -156,6 +159,7 @@ impl Driver {
             sweep: Sweep::default(),
             saving: JoinSet::new(),
             progress,
+            shown,
             polls: 0,
             deadline: None,
             ending: BTreeMap::new(),
@@ -180,6 +184,13 @@ impl Driver {
     /// The counts, as they change.
     pub fn progress(&self) -> watch::Receiver<Summary> {
         self.progress.subscribe()
+    }
+
+    /// The machine, as it changes: whoever looks disturbs nobody.
+    pub fn shown(&self) -> watch::Receiver<Arc<Execution>> {
+        let shown = self.shown.subscribe();
+        self.shown.send_replace(Arc::new(self.execution.clone()));
+        shown
     }
 
     /// How often Batch has been asked about the arrays it holds.
@@ -303,6 +314,10 @@ impl Driver {
     fn show(&self) {
         let (stuck, looking) = (self.waiting.stuck().cloned(), self.looking());
         let summary = Summary { stuck, looking, ..self.execution.counts() };
+        // A copy of the machine is worth making only where somebody looks at it.
+        if self.shown.receiver_count() > 0 {
+            self.shown.send_replace(Arc::new(self.execution.clone()));
+        }
         self.progress.send_if_modified(|old| std::mem::replace(old, summary.clone()) != summary);
     }
 

@@ -15,13 +15,15 @@ use super::journal::{End, Growth, Journal, JournalError};
 use super::submit::{self, Template, TooLarge};
 use super::{Ports, random};
 use crate::aws::store::{Store, StoreError};
+use crate::idl::record::flyte::Runner;
 use crate::idl::record::{self, TaskRecord};
-use crate::map::event::{Event, Queue};
+use crate::map::event::{Decision, Event, Queue};
 use crate::map::execution::{Action, Array, Execution, IllegalEvent, Terms};
+use crate::map::flyte::stock;
 use crate::map::index::OriginalIndex;
 use crate::map::layout::{RECORD_VERSION, Root};
 use crate::map::pack::MAX_ELEMENTS;
-use crate::map::plan::Packs;
+use crate::map::plan::{Members, Packs};
 use crate::map::task::{Completion, ConcurrencyMode};
 
 /// Why an execution could not be started or opened.
@@ -119,6 +121,33 @@ pub fn new_id(now_ms: u64) -> String {
     )
 }
 
+/// The id of the map execution of a workflow's node. A workflow that fans out makes thousands within a millisecond, and
+/// two nodes of one id would be given one another's outputs: the random part is 64 bits long.
+pub fn node_id(now_ms: u64) -> String {
+    format!("{}{:010x}", new_id(now_ms), random() & 0xff_ffff_ffff)
+}
+
+/// Makes sure that an execution that was never begun never will be: whoever still stages it finds that it is over. Nothing
+/// of it has been submitted, for the first record comes before that.
+///
+/// # Errors
+/// [`JournalError::Overtaken`] when it has been begun; otherwise when S3 fails.
+pub async fn forestall(ports: &Ports, root: &Root, reason: &str) -> Result<(), LaunchError> {
+    let (journal, records) = Journal::open(ports.store.clone(), root.clone(), writer()).await?;
+    if let Some(first) = records.first() {
+        return Err(JournalError::Overtaken { sequence: 1, writer: first.writer.clone() }.into());
+    }
+    let reason = reason.to_owned();
+    let events = vec![
+        // Names of nothing: no submission uses them.
+        Event::Started { definition: String::new(), queue: String::new(), interruptible_queue: None },
+        Event::AbortRequested { reason: reason.clone() },
+        Event::Decided { decision: Decision::Aborted { reason } },
+        Event::Finished,
+    ];
+    Ok(journal.timed_by(ports.clock.clone()).append(ports.clock.now_ms(), events).await?)
+}
+
 /// The terms that a record's policy sets.
 pub fn terms(record: &TaskRecord) -> Terms {
     let policy = record.policy.unwrap_or_default();
@@ -141,7 +170,13 @@ pub fn terms(record: &TaskRecord) -> Terms {
 
 /// The machine of a record, before anything has happened.
 pub fn machine(record: &TaskRecord) -> Execution {
-    Execution::new(terms(record), Packs::new(record.pack_starts.clone(), record.size))
+    Execution::new(terms(record), packs(record))
+}
+
+/// Where the staged inputs of a record are. A child without a worker reads all that its array reads.
+fn packs(record: &TaskRecord) -> Packs {
+    let packs = Packs::new(record.pack_starts.clone(), record.size);
+    if stock::runner(record).is_some() { packs.apart() } else { packs }
 }
 
 /// The driver of an execution that was just staged. Its first record is in the journal when this returns.
@@ -263,6 +298,12 @@ pub async fn read_record(store: &Arc<dyn Store>, root: &Root) -> Result<TaskReco
         let problem = format!("its format is {}, and this batchmap knows {RECORD_VERSION}", record.version);
         return Err(LaunchError::Unreadable { id, problem });
     }
+    if let Some(runner) =
+        record.flyte.as_ref().map(|flyte| flyte.runner).filter(|runner| Runner::try_from(*runner).is_err())
+    {
+        let problem = format!("its command is run in a way, {runner}, that this batchmap does not know");
+        return Err(LaunchError::Unreadable { id, problem });
+    }
     let starts = &record.pack_starts;
     // The machine takes memory by the size, so no damaged number may stand for it.
     let room = (starts.len() as u64).saturating_mul(MAX_ELEMENTS as u64);
@@ -306,10 +347,28 @@ pub fn check_limits(bucket: &str, root: &Root, command: &[String], mapped: usize
     // Whatever can be run can be recovered: the submissions of that name the execution that holds the packs.
     let (command, mapped, inputs_of) = (command.to_vec(), vec![String::new(); mapped], root.id().to_owned());
     let record = TaskRecord { command, mapped, inputs_of, ..TaskRecord::default() };
+    longest(&template, &record, |far| far.range_from(OriginalIndex(u64::MAX - 1), 1))
+}
+
+/// The same of an execution that is staged, where its command is run without a worker: it is all in the submission.
+///
+/// # Errors
+/// When it would be over AWS's limits.
+pub fn check_stock(bucket: &str, root: &Root, record: &TaskRecord) -> Result<(), TooLarge> {
+    if stock::runner(record).is_none() {
+        return Ok(());
+    }
+    let (bucket, root, none) = (bucket.to_owned(), root.clone(), String::new());
+    let template = Template { bucket, root, queue: none.clone(), interruptible_queue: None, definition: none };
+    // A compacted array has the longer address of its inputs.
+    longest(&template, record, |_| Members::List([0, 2].map(OriginalIndex).into_iter().collect()))
+}
+
+fn longest(template: &Template, record: &TaskRecord, members: impl Fn(&Packs) -> Members) -> Result<(), TooLarge> {
     // Places are written longer the further they are.
     let far = Packs::new(vec![0, u64::MAX - 1], u64::MAX);
-    let array = Array::of(far.range_from(OriginalIndex(u64::MAX - 1), 1), Queue::Default, 1);
-    submit::check(&template.request(u32::MAX, &array, &record, &far))
+    let array = Array::of(members(&far), Queue::Default, 1);
+    submit::check(&template.request(u32::MAX, &array, record, &far, true))
 }
 
 /// A name for this driver that no other has.
@@ -320,6 +379,13 @@ fn writer() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_nodes_differ_within_a_millisecond() {
+        let ids: std::collections::BTreeSet<_> = (0..20_000).map(|_| node_id(1_795_379_892_000)).collect();
+        assert_eq!(ids.len(), 20_000);
+        assert!(ids.iter().all(|id| id.len() == 35 && id.starts_with("20261122t")));
+    }
 
     #[test]
     fn ids_sort_by_time_and_fit_a_job_name() {

@@ -13,11 +13,13 @@ pub mod gc;
 pub mod journal;
 pub mod launch;
 pub mod observe;
+pub mod recent;
 pub mod recover;
 pub mod result;
 pub mod settle;
 pub mod source;
 pub mod stage;
+pub mod stock;
 pub mod stuck;
 pub mod submit;
 

@@ -5,6 +5,7 @@
 
 mod report;
 mod starts;
+mod stock;
 mod unlisted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use crate::map::policy::{self, Evidence, Origin, Outputs, Row, Verdict};
 use crate::map::ranges::Ranges;
 use crate::map::summary::{MAX_FOLDS, OTHERS};
 use report::{Report, kind, read_document, shorten};
+pub use stock::Stock;
 
 /// Every reason that this project gives to TerminateJob begins with this, so that children we ended are known as such.
 pub const OUR_REASON: &str = "batchmap: ";
@@ -63,6 +65,8 @@ pub struct Case<'a> {
     pub outputs_due: bool,
     /// Whether an attempt that ran into its timeout may be made again.
     pub retry_timeouts: bool,
+    /// What is particular where the children have no worker.
+    pub stock: Option<Stock>,
     /// Whether to wait for a listing that shows fewer failures than Batch counts: what it leaves out would be taken for
     /// successes.
     pub patient: bool,
@@ -85,6 +89,8 @@ struct Traces {
     outputs: BTreeSet<OriginalIndex>,
     /// The last attempt of this array that left an error document.
     errors: BTreeMap<OriginalIndex, String>,
+    /// Where it lies, of children without a worker.
+    left: BTreeMap<OriginalIndex, stock::Left>,
 }
 
 /// All that is known of the children to judge.
@@ -102,7 +108,8 @@ impl Case<'_> {
     pub async fn judge(&self, ports: &Ports, look: Look) -> Result<Option<Judged>, SettleError> {
         let ended = look == Look::AtAll;
         let parent = self.detail.map(|detail| detail.status);
-        if ended && parent == Some(JobStatus::Succeeded) && !self.outputs_due {
+        // Without a worker, what has left futures in place of outputs ends with 0 as well.
+        if ended && parent == Some(JobStatus::Succeeded) && !self.outputs_due && self.stock.is_none() {
             // Each is judged once: those seen to succeed before are in the journal already.
             let members = self.array.members.ranges();
             let succeeded = members.iter().filter(|index| !self.array.judged_early(*index)).collect();
@@ -120,9 +127,15 @@ impl Case<'_> {
         if !complete {
             self.describe_unlisted(ports, &mut reports).await?;
         }
-        let traces = self.traces(ports, &reports).await?;
+        let traces = match &self.stock {
+            Some(stock) => self.left(ports, stock, &reports).await?,
+            None => self.traces(ports, &reports).await?,
+        };
         let documents = self.documents(ports, &reports, &traces).await?;
-        let found = Found { reports, traces, documents };
+        let mut found = Found { reports, traces, documents };
+        if let Some(stock) = &self.stock {
+            self.adopt(ports, stock, &mut found).await?;
+        }
         let starts = self.starts(ports, &found).await?;
         Ok(Some(Judged { event: self.verdicts(&found, &starts, ended), listed_failed }))
     }
@@ -265,7 +278,8 @@ impl Case<'_> {
             .iter()
             .filter(|(index, _)| reports.contains_key(index) && (!traces.outputs.contains(index) || !self.outputs_due));
         let fetches = wanted.map(|(&index, attempt)| async move {
-            let key = self.root.error(index, attempt);
+            let left = traces.left.get(&index).and_then(|left| left.error.as_ref());
+            let key = left.map_or_else(|| self.root.error(index, attempt), |(_, key)| key.clone());
             match ports.store.get(&key).await {
                 Ok(body) => Ok((index, read_document(&body, &key).filter(|document| self.wrote(document)))),
                 // Listed and gone: somebody cleans up. The other evidence has to do.

@@ -6,6 +6,7 @@ use crate::aws::batch::{RetryRule, SubmitRequest};
 use crate::idl::record::TaskRecord;
 use crate::map::event::Queue;
 use crate::map::execution::Array;
+use crate::map::flyte::stock::{self, Rendered, SHORTEST_TIMEOUT_SECONDS};
 use crate::map::layout::{self, Root};
 use crate::map::plan::Packs;
 use crate::map::policy::{REPEATED_REASON, REPEATED_STATUS};
@@ -69,25 +70,24 @@ impl Template {
         }
     }
 
-    /// The submission of array `number`.
-    pub fn request(&self, number: u32, array: &Array, record: &TaskRecord, packs: &Packs) -> SubmitRequest {
-        let mut command: Vec<String> = ["batchmap", "worker", "--"].map(str::to_owned).into();
-        if record.flyte.is_some() {
-            // The worker finds it in the record: Batch takes no empty argument, and flytekit's may have one.
-            command.pop();
-        } else {
-            command.extend(record.command.iter().cloned());
-        }
-        // The task's own variables are not among these: they are the command's, and the worker sets them from the record.
-        // Here they would also be the worker's, and an AWS_ENDPOINT_URL meant for the command would lead it astray.
-        let mut environment: BTreeMap<String, String> = BTreeMap::new();
-        environment.insert(layout::ENV_EXECUTION.to_owned(), self.root.url(&self.bucket));
-        environment.insert(layout::ENV_ARRAY.to_owned(), number.to_string());
-        environment.insert(layout::ENV_PLACE.to_owned(), packs.place(&array.members).to_string());
-        environment.insert(layout::ENV_WIDTH.to_owned(), layout::index_width(record.mapped.len()).to_string());
-        if !record.inputs_of.is_empty() {
-            environment.insert(layout::ENV_INPUTS.to_owned(), record.inputs_of.clone());
-        }
+    /// The submission of array `number`. `previous` says whether a child of it may go on from a checkpoint that its array
+    /// has the address of: where no worker is, which finds it itself.
+    pub fn request(
+        &self,
+        number: u32,
+        array: &Array,
+        record: &TaskRecord,
+        packs: &Packs,
+        previous: bool,
+    ) -> SubmitRequest {
+        let Rendered { command, environment } = match stock::runner(record) {
+            Some(runner) => {
+                let (bucket, root, members, attempts) = (&*self.bucket, &self.root, &array.members, array.attempts);
+                let array = stock::Array { bucket, root, number, members, packs, attempts, previous };
+                stock::render(record, runner, &array)
+            }
+            None => self.for_worker(number, array, record, packs),
+        };
         let mut tags = record.batch.as_ref().map(|batch| batch.tags.clone()).unwrap_or_default();
         tags.insert("batchmap:execution".to_owned(), self.root.id().to_owned());
         SubmitRequest {
@@ -105,6 +105,28 @@ impl Template {
             scheduling_priority: record.batch.as_ref().and_then(|batch| batch.scheduling_priority),
         }
     }
+
+    /// The worker's command, and how it finds its element.
+    fn for_worker(&self, number: u32, array: &Array, record: &TaskRecord, packs: &Packs) -> Rendered {
+        let mut command: Vec<String> = ["batchmap", "worker", "--"].map(str::to_owned).into();
+        if record.flyte.is_some() {
+            // The worker finds it in the record: Batch takes no empty argument, and flytekit's may have one.
+            command.pop();
+        } else {
+            command.extend(record.command.iter().cloned());
+        }
+        // The task's own variables are not among these: they are the command's, and the worker sets them from the record.
+        // Here they would also be the worker's, and an AWS_ENDPOINT_URL meant for the command would lead it astray.
+        let mut environment: BTreeMap<String, String> = BTreeMap::new();
+        environment.insert(layout::ENV_EXECUTION.to_owned(), self.root.url(&self.bucket));
+        environment.insert(layout::ENV_ARRAY.to_owned(), number.to_string());
+        environment.insert(layout::ENV_PLACE.to_owned(), packs.place(&array.members).to_string());
+        environment.insert(layout::ENV_WIDTH.to_owned(), layout::index_width(record.mapped.len()).to_string());
+        if !record.inputs_of.is_empty() {
+            environment.insert(layout::ENV_INPUTS.to_owned(), record.inputs_of.clone());
+        }
+        Rendered { command, environment }
+    }
 }
 
 /// Which ends of an attempt Batch may retry by itself: losses of host, start and agent (see
@@ -121,8 +143,13 @@ fn retry_rules() -> Vec<RetryRule> {
 
 fn timeout_seconds(record: &TaskRecord) -> Option<u32> {
     let timeout = record.policy.as_ref().map_or(0, |policy| policy.timeout_ms);
+    // Without a worker Batch's own timeout is the only one.
+    let (grace, shortest) = match stock::runner(record) {
+        Some(_) => (0, SHORTEST_TIMEOUT_SECONDS),
+        None => (TIMEOUT_GRACE, MIN_TIMEOUT),
+    };
     (timeout > 0).then(|| {
-        let seconds = timeout.div_ceil(1000).saturating_add(TIMEOUT_GRACE).max(MIN_TIMEOUT);
+        let seconds = timeout.div_ceil(1000).saturating_add(grace).max(shortest);
         // AWS counts in 32 bits with a sign.
         seconds.min(i32::MAX as u64) as u32
     })
@@ -150,9 +177,11 @@ pub fn check(request: &SubmitRequest) -> Result<(), TooLarge> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::idl::record::Policy;
+    use crate::idl::record::flyte::Runner;
+    use crate::idl::record::{Flyte, Policy};
     use crate::map::execution::{Execution, Terms};
     use crate::map::task::{Completion, ConcurrencyMode};
+    use crate::run::launch;
 
     fn request(record: &TaskRecord) -> SubmitRequest {
         let terms = Terms {
@@ -175,7 +204,7 @@ mod tests {
             interruptible_queue: Some("spot".to_owned()),
             definition: "d:1".to_owned(),
         };
-        template.request(0, execution.array(0).unwrap(), record, execution.packs())
+        template.request(0, execution.array(0).unwrap(), record, execution.packs(), false)
     }
 
     #[test]
@@ -195,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_flyte_command_stays_in_the_record_and_its_batch_options_go_along() {
-        use crate::idl::record::{BatchOptions, Flyte};
+        use crate::idl::record::BatchOptions;
         let options = BatchOptions {
             propagate_tags: true,
             scheduling_priority: Some(3),
@@ -225,6 +254,13 @@ mod tests {
         assert_eq!(timeout(1500), Some(62));
         assert_eq!(timeout(300_000), Some(360));
         assert_eq!(timeout(u64::MAX), Some(i32::MAX as u32));
+        // Where there is none, Batch's own is the only one.
+        let flyte = Some(Flyte { runner: Runner::Stock.into(), ..Flyte::default() });
+        let stock = |timeout_ms| {
+            let policy = Some(Policy { timeout_ms, ..Default::default() });
+            request(&TaskRecord { policy, flyte: flyte.clone(), ..Default::default() }).timeout_seconds
+        };
+        assert_eq!((stock(0), stock(1500), stock(300_000)), (None, Some(60), Some(300)));
     }
 
     #[test]
@@ -232,5 +268,9 @@ mod tests {
         let long = |count| request(&TaskRecord { command: vec!["x".repeat(count)], ..Default::default() });
         assert_eq!(check(&long(7_000)), Ok(()));
         assert!(matches!(check(&long(8_200)), Err(TooLarge::Overrides { .. })));
+        let flyte = Some(Flyte { runner: Runner::Stock.into(), ..Flyte::default() });
+        let stock = |count| TaskRecord { command: vec!["x".repeat(count)], flyte: flyte.clone(), ..Default::default() };
+        let check = |count| launch::check_stock("b", &Root::new("p", "id"), &stock(count));
+        assert!(check(7_000).is_ok() && check(8_200).is_err());
     }
 }

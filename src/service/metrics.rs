@@ -1,65 +1,55 @@
 //! What the service counts, in Prometheus's text format.
 
+mod calls;
+mod text;
+
 use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
 
-use axum::http::HeaderMap;
-
+pub(super) use self::calls::Calls;
+use self::text::{Kind, Text};
+use crate::aws::sdk::Answered;
 use crate::map::workflow::FlowPhase;
-use crate::run::flow::Flows;
-
-/// Calls by their method and gRPC's code for what came of them.
-#[derive(Debug, Default)]
-pub(super) struct Calls(Mutex<BTreeMap<(String, u32), u64>>);
-
-/// gRPC's code for what is not served.
-const UNIMPLEMENTED: u32 = 12;
-
-impl Calls {
-    /// Counts one call by its path and the headers of its answer: they tell the code of what has failed.
-    pub(super) fn count(&self, path: &str, answer: &HeaderMap) {
-        let code = answer.get("grpc-status").and_then(|code| code.to_str().ok()?.parse().ok()).unwrap_or(0);
-        // Anybody may make up names of what is not served, and they would be kept for ever.
-        let method = if code == UNIMPLEMENTED { "" } else { path.rsplit('/').next().unwrap_or_default() };
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *calls.entry((method.to_owned(), code)).or_default() += 1;
-    }
-}
+use crate::run::flow::{Driving, Flows};
 
 /// Everything.
 pub(super) fn text(flows: &Flows, calls: &Calls) -> String {
+    let mut text = Text::default();
+    driving(&mut text, &flows.driven_now());
+    to_aws(&mut text, &flows.host().calls.answered());
+    calls.write(&mut text);
+    text.finished()
+}
+
+fn driving(text: &mut Text, driven: &[Driving]) {
     let mut phases: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut nodes = 0;
-    let driven = flows.driven_phases();
-    for (phase, running) in &driven {
-        *phases.entry(name(*phase)).or_default() += 1;
-        nodes += running;
+    let mut children: BTreeMap<&str, u64> = BTreeMap::new();
+    for execution in driven {
+        *phases.entry(name(execution.phase)).or_default() += 1;
+        for (status, count) in execution.children {
+            *children.entry(status).or_default() += count;
+        }
     }
-    let mut text = String::new();
-    gauge(&mut text, "batchmap_executions_driven", "Executions of workflows that this server drives now.");
-    put(&mut text, format_args!("batchmap_executions_driven {}", driven.len()));
-    gauge(&mut text, "batchmap_executions", "The same by their phases.");
+    let help = "Executions of workflows that this server drives now.";
+    text.family("batchmap_executions_driven", Kind::Gauge, help).sample("", &[], driven.len());
+    text.family("batchmap_executions", Kind::Gauge, "The same by their phases.");
     for (phase, count) in phases {
-        put(&mut text, format_args!("batchmap_executions{{phase=\"{phase}\"}} {count}"));
+        text.sample("", &[("phase", phase)], count);
     }
-    gauge(&mut text, "batchmap_nodes_running", "Nodes that run in them.");
-    put(&mut text, format_args!("batchmap_nodes_running {nodes}"));
-    text.push_str("# HELP batchmap_rpcs_total gRPC calls by method and code; no method where it is not served.\n");
-    text.push_str("# TYPE batchmap_rpcs_total counter\n");
-    for ((method, code), count) in calls.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        put(&mut text, format_args!("batchmap_rpcs_total{{method=\"{method}\",code=\"{code}\"}} {count}"));
+    let nodes: usize = driven.iter().map(|execution| execution.nodes).sum();
+    text.family("batchmap_nodes_running", Kind::Gauge, "Nodes that run in them.").sample("", &[], nodes);
+    text.family("batchmap_children", Kind::Gauge, "Children of the maps that these run, by where they stand.");
+    for (status, count) in children {
+        text.sample("", &[("status", status)], count);
     }
-    text
 }
 
-fn gauge(text: &mut String, name: &str, help: &str) {
-    put(text, format_args!("# HELP {name} {help}\n# TYPE {name} gauge"));
-}
-
-fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
-    // Writing to a string does not fail.
-    let _ = writeln!(text, "{line}");
+fn to_aws(text: &mut Text, answered: &BTreeMap<Answered, u64>) {
+    let help = "Requests to AWS, each try of a call by itself, by the answer's HTTP status; none where no answer came.";
+    text.family("batchmap_aws_calls_total", Kind::Counter, help);
+    for (Answered { service, operation, status }, count) in answered {
+        let code = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        text.sample("", &[("service", service), ("operation", operation), ("code", &code)], count);
+    }
 }
 
 fn name(phase: FlowPhase) -> &'static str {

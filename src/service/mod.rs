@@ -28,6 +28,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tonic::service::Routes;
@@ -92,7 +93,8 @@ impl Service {
             .await
             .map_err(|status| status.message().to_owned())?;
         let data = Arc::new(data);
-        let entities = Arc::new(Entities::new(Arc::new(Registry::new(store, root)), host.definitions.clone()));
+        let (registry, definitions) = (Arc::new(Registry::new(store, root)), host.definitions.clone());
+        let entities = Arc::new(Entities::new(registry, definitions, host.runner));
         let flows = Arc::new(Flows::open(host));
         let executions = Arc::new(Executions::new(flows.clone(), entities.clone(), data.clone()));
         Ok(Service { flows, entities, executions, data, face: Face::default() })
@@ -153,6 +155,6 @@ async fn ready(State(flows): State<Arc<Flows>>) -> impl IntoResponse {
 }
 
 /// Prometheus's text format.
-async fn metrics(State((flows, calls)): State<(Arc<Flows>, Arc<Calls>)>) -> String {
-    metrics::text(&flows, &calls)
+async fn metrics(State((flows, calls)): State<(Arc<Flows>, Arc<Calls>)>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::text(&flows, &calls))
 }

@@ -8,7 +8,6 @@ use super::admin::server_url;
 use super::data::Data;
 use super::executions::Executions;
 use super::rpc::data_proxy_service_server::DataProxyService;
-use super::status;
 use crate::idl::service::{
     CreateDownloadLinkRequest, CreateDownloadLinkResponse, CreateDownloadLocationRequest,
     CreateDownloadLocationResponse, CreateUploadLocationRequest, CreateUploadLocationResponse, GetDataRequest,
@@ -41,12 +40,14 @@ impl DataProxyService for Proxy {
 
     async fn create_download_link(
         &self,
-        _: Request<CreateDownloadLinkRequest>,
+        request: Request<CreateDownloadLinkRequest>,
     ) -> Result<Response<CreateDownloadLinkResponse>, Status> {
-        Err(status::unimplemented("decks are not kept"))
+        let server = server_url(&request);
+        self.executions.create_download_link(request.into_inner(), &server).await.map(Response::new)
     }
 
     async fn get_data(&self, request: Request<GetDataRequest>) -> Result<Response<GetDataResponse>, Status> {
-        self.executions.get_data(request.into_inner()).await.map(Response::new)
+        let server = server_url(&request);
+        self.executions.get_data(request.into_inner(), &server).await.map(Response::new)
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -17,11 +17,12 @@ use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt;
 use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::metrics::Calls;
 use super::tls::{Certificates, TlsListener};
@@ -30,6 +31,9 @@ use crate::run::browser;
 
 /// How long [`Serving::stop`] waits for requests under way.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the generated code says of a request that is none.
+const UNREADABLE: &str = "failed to decode Protobuf message";
 
 /// How a client reaches this server: `http://HOST:PORT`, or `https://...`.
 #[derive(Clone, Debug)]
@@ -70,7 +74,13 @@ impl Bound {
     pub fn serve(self, router: Router) -> Serving {
         let stopping = CancellationToken::new();
         let stopped = stopping.clone().cancelled_owned();
-        let serving = axum::serve(self.listener, router).with_graceful_shutdown(stopped);
+        // An answer is more than one write, and a client that has the first one waits for the others before it says so.
+        let listener = self.listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection is slower than it need be");
+            }
+        });
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
         Serving { addr: self.addr, stopping, task: tokio::spawn(serving.into_future()) }
     }
 
@@ -126,10 +136,12 @@ pub(super) async fn guard(
     }
     let url = ServerUrl(server_url(&face, &request));
     request.extensions_mut().insert(url);
+    let began = Instant::now();
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) if grpc => {
-            calls.count(&path, response.headers());
-            explained(response, &path)
+            let response = explained(response, &path);
+            calls.count(&path, response.headers(), began.elapsed());
+            response
         }
         // The generated code answers every path that it does not know, whoever asks.
         Ok(response) if response.headers().contains_key("grpc-status") => {
@@ -141,7 +153,7 @@ pub(super) async fn guard(
             let message = "batchmap has a fault of its own here; the server's log says more";
             if grpc {
                 let response = status::status(Code::Internal, message).into_http::<Body>();
-                calls.count(&path, response.headers());
+                calls.count(&path, response.headers(), began.elapsed());
                 response
             } else {
                 (StatusCode::INTERNAL_SERVER_ERROR, format!("{message}\n")).into_response()
@@ -190,13 +202,18 @@ pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// What is not served is answered UNIMPLEMENTED without a word by the generated code.
+/// What is not served is answered UNIMPLEMENTED without a word by the generated code, and what cannot be read INTERNAL.
 fn explained(response: Response, path: &str) -> Response {
-    let headers = response.headers();
-    let unimplemented = headers.get("grpc-status").is_some_and(|code| code.as_bytes() == b"12");
-    if unimplemented && headers.get("grpc-message").is_none_or(HeaderValue::is_empty) {
-        return status::unimplemented(format!("batchmap does not serve {}", path.trim_start_matches('/')))
-            .into_http::<Body>();
-    }
-    response
+    let told = Status::from_header_map(response.headers());
+    let status = match told {
+        Some(told) if told.code() == Code::Unimplemented && told.message().is_empty() => {
+            status::unimplemented(format!("batchmap does not serve {}", path.trim_start_matches('/')))
+        }
+        // The caller's mistake, and none of the server's.
+        Some(told) if told.code() == Code::Internal && told.message().starts_with(UNREADABLE) => {
+            status::invalid(format!("the request cannot be read: {}", told.message()))
+        }
+        _ => return response,
+    };
+    status.into_http::<Body>()
 }

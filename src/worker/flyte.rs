@@ -22,16 +22,15 @@ use super::fetch::Fetched;
 use super::present::{Invocation, Told, wrong};
 use super::with_tail;
 use super::workspace::Workspace;
-use crate::idl::core::literal::Value;
 use crate::idl::core::{ErrorDocument, Literal, LiteralMap, LiteralType};
 use crate::idl::make;
 use crate::idl::record::TaskRecord;
 use crate::idl::record::flyte::{Kind, Runner};
+use crate::map::flyte::left;
+use crate::map::flyte::stock::unpack_here;
 use crate::map::flyte::template::{self, Piece};
 use crate::map::layout::{ENV_ELEMENT, ENV_PROCESS, raw_name};
 
-/// Bytes of `outputs.pb` at most: more belongs in files.
-const MAX_OUTPUTS: u64 = 64 << 20;
 /// Bytes of `error.pb` at most: more is no message.
 const MAX_ERROR: u64 = 1 << 20;
 
@@ -43,7 +42,7 @@ pub(super) fn kind(record: &TaskRecord) -> Result<Option<Kind>, Failure> {
     let Some(flyte) = &record.flyte else { return Ok(None) };
     match (Kind::try_from(flyte.kind), Runner::try_from(flyte.runner)) {
         (Ok(kind), Ok(Runner::Worker)) => Ok(Some(kind)),
-        (Ok(_), Ok(Runner::Stock)) => Err(Failure::system("the task is to be run without a worker")),
+        (Ok(_), Ok(_)) => Err(Failure::system("the task is to be run without a worker")),
         _ => Err(Failure::system("task.pb holds a kind of command that this worker does not know")),
     }
 }
@@ -137,6 +136,7 @@ impl Told<'_> {
                 || "\"\"".to_owned(),
                 |previous| address(root.checkpoint(index, previous)),
             ),
+            Piece::Unknown(name) => return Err(wrong(format!("command: {{{{.{name}}}}} is nothing that a job has"))),
             Piece::UniqueKey => format!("{}-{}-{attempt}", root.id(), index.0),
             Piece::Value(name) => match self.texts.get(name) {
                 Some(text) if text.contains('\0') => {
@@ -151,17 +151,6 @@ impl Told<'_> {
 
 fn previous(checkpoint: &Found) -> Option<&String> {
     checkpoint.previous.as_ref()
-}
-
-/// Lets code that comes with the task be unpacked into the command's own directory, wherever in a container it would go.
-fn unpack_here(argv: &mut [String]) {
-    let end = argv.iter().position(|word| word == "--").unwrap_or(argv.len());
-    let fast = argv[..end].iter().any(|word| word == "pyflyte-fast-execute");
-    if let (true, Some(at)) = (fast, argv[..end].iter().position(|word| word == "--dest-dir"))
-        && at + 1 < end
-    {
-        ".".clone_into(&mut argv[at + 1]);
-    }
 }
 
 /// `text` with the path `from` as `to`, wherever it is not the beginning of another name.
@@ -212,10 +201,7 @@ fn error_file(directory: &Path) -> Option<PathBuf> {
         return Some(plain);
     }
     let names = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.file_name());
-    let errors = names.filter(|name| {
-        let name = name.to_string_lossy();
-        name.starts_with("error-") && name.ends_with(".pb")
-    });
+    let errors = names.filter(|name| left::is_error(&name.to_string_lossy()));
     errors.min().map(|name| directory.join(name))
 }
 
@@ -235,45 +221,22 @@ pub(super) fn outputs(
 ) -> Result<LiteralMap, Failure> {
     let path = directory.join("outputs.pb");
     match fs::metadata(&path) {
-        Ok(metadata) if metadata.len() > MAX_OUTPUTS => {
-            let size = metadata.len();
-            let message = format!("its outputs take {size} bytes, and at most {MAX_OUTPUTS} are taken; return files");
-            return Err(Failure::output(message));
+        Ok(metadata) if metadata.len() > left::MAX_OUTPUTS => {
+            return Err(Failure::output(left::too_large(metadata.len())));
         }
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(nothing_left(directory, ended)),
         Err(error) => return Err(Failure::system(format!("cannot look at {}: {error}", path.display()))),
     }
     let bytes = fs::read(&path).map_err(|error| Failure::system(format!("cannot read {}: {error}", path.display())))?;
-    let outputs = LiteralMap::decode(bytes.as_slice())
-        .map_err(|error| Failure::output(format!("its outputs.pb is no LiteralMap: {error}")))?;
-    let missing: Vec<&str> =
-        declared.keys().filter(|name| !outputs.literals.contains_key(*name)).map(String::as_str).collect();
-    if !missing.is_empty() {
-        return Err(Failure::output(format!("its outputs.pb lacks {}", missing.join(", "))));
-    }
-    if let Some((name, _)) = outputs.literals.iter().find(|(_, literal)| offloaded(literal)) {
-        let message = format!("output {name} is offloaded, which batchmap does not read; unset _F_L_MIN_SIZE_MB");
-        return Err(Failure::output(message));
-    }
-    Ok(LiteralMap { literals: outputs.literals.into_iter().filter(|(name, _)| declared.contains_key(name)).collect() })
+    left::outputs(&bytes, declared).map_err(Failure::output)
 }
 
 fn nothing_left(directory: &Path, ended: &Ended) -> Failure {
     if directory.join("futures.pb").exists() {
-        let message = "it is a @dynamic task, which batchmap does not run; write a @workflow, or map a task";
-        return Failure::output(message.to_owned());
+        return Failure::output(left::IS_DYNAMIC.to_owned());
     }
     Failure::output(with_tail("it ended with exit code 0 but left neither outputs nor an error".to_owned(), ended))
-}
-
-fn offloaded(literal: &Literal) -> bool {
-    match &literal.value {
-        Some(Value::OffloadedMetadata(_)) => true,
-        Some(Value::Collection(list)) => list.literals.iter().any(offloaded),
-        Some(Value::Map(map)) => map.literals.values().any(offloaded),
-        Some(Value::Scalar(_)) | None => false,
-    }
 }
 
 /// The page that the command has made of itself, if it did.
@@ -295,22 +258,5 @@ mod tests {
             assert_eq!(replaced(text, "/var/outputs", "/own"), expected);
         }
         assert_eq!(replaced("x", "", "/own"), "x");
-    }
-
-    #[test]
-    fn code_is_unpacked_into_the_own_directory_only_by_fast_execute() {
-        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        for (before, after) in [
-            (
-                "pyflyte-fast-execute --additional-distribution s3://b/k --dest-dir /root -- pyflyte-execute --dest-dir x",
-                "pyflyte-fast-execute --additional-distribution s3://b/k --dest-dir . -- pyflyte-execute --dest-dir x",
-            ),
-            ("pyflyte-execute --dest-dir /root", "pyflyte-execute --dest-dir /root"),
-            ("pyflyte-fast-execute --dest-dir", "pyflyte-fast-execute --dest-dir"),
-        ] {
-            let mut argv = words(before);
-            unpack_here(&mut argv);
-            assert_eq!(argv, words(after));
-        }
     }
 }

@@ -15,6 +15,7 @@
 
 mod checkpoint;
 mod command;
+mod copilot;
 mod failure;
 mod fetch;
 mod flyte;
@@ -167,6 +168,10 @@ impl Child {
             judge(&ended, &workspace, limit, policy.retry_timeouts)?;
             flyte::outputs(&left, &declared, &ended)
         } else {
+            let told = flyte.and_then(|_| copilot::error(&workspace.outputs, exit_code(ended.status)));
+            if let Some(failure) = told.filter(|_| ended.says_itself()) {
+                return Err(failure);
+            }
             judge(&ended, &workspace, limit, policy.retry_timeouts)?;
             let raw = self.setting.root.raw_attempt(fetched.index, &self.setting.attempt, &self.setting.worker);
             outputs::collect(&declared, &workspace.outputs, ended.stdout.as_ref(), self.store.as_ref(), &raw).await
@@ -211,7 +216,8 @@ impl Child {
                 let text = |(name, literal): (&String, &Literal)| (name.clone(), literal_to_text(literal));
                 fetched.inputs.iter().map(text).collect()
             }
-            _ => present::write_inputs(&fetched.inputs, &workspace, &self.store, connect).await?,
+            Some(Kind::Container) => copilot::write_inputs(&fetched.inputs, &workspace, &self.store, connect).await?,
+            None => present::write_inputs(&fetched.inputs, &workspace, &self.store, connect).await?,
         };
         let command = if args.command.is_empty() { &fetched.record.command } else { &args.command };
         if command.is_empty() {

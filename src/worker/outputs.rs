@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures::future::try_join_all;
 use serde_json::Value;
@@ -14,6 +14,7 @@ use super::workspace::file_in;
 use crate::aws::store::Store;
 use crate::idl::core::{Literal, LiteralMap, LiteralType, TypedInterface};
 use crate::idl::json::literal_from_json;
+use crate::idl::make;
 use crate::idl::text::literal_from_bytes;
 use crate::idl::types::{admits_none, as_file, is_directory, type_name};
 
@@ -35,13 +36,13 @@ pub(super) fn from_stdout(outputs: &BTreeMap<String, LiteralType>) -> bool {
 /// An output.
 struct Found {
     literal: Literal,
-    /// A file to be uploaded, and the key where it goes.
-    upload: Option<(std::path::PathBuf, String)>,
+    /// Files to be uploaded, and the keys where they go.
+    uploads: Vec<(PathBuf, String)>,
 }
 
 impl From<Literal> for Found {
     fn from(literal: Literal) -> Self {
-        Found { literal, upload: None }
+        Found { literal, uploads: Vec::new() }
     }
 }
 
@@ -63,9 +64,9 @@ pub(super) async fn collect(
             Err(fault) => Err(fault),
         };
         match found {
-            Ok(Found { literal, upload }) => {
+            Ok(Found { literal, uploads: own }) => {
                 literals.insert(name.clone(), literal);
-                uploads.extend(upload);
+                uploads.extend(own);
             }
             Err(fault) => faults.push(format!("output {name} ({}): {fault}", type_name(literal_type))),
         }
@@ -90,17 +91,27 @@ fn find(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("cannot look at {}: {error}", path.display())),
     };
-    if !metadata.is_file() {
-        return Err(format!("{} is no plain file; write one, an archive for a whole directory", path.display()));
+    let kind = as_file(literal_type);
+    let directory = kind.is_some_and(is_directory);
+    if directory != metadata.is_dir() || !(directory || metadata.is_file()) {
+        let due = if directory { "directory" } else { "plain file" };
+        return Err(format!("{} is no {due}, which the type of the output asks for", path.display()));
     }
-    if let Some(kind) = as_file(literal_type) {
-        if is_directory(kind) {
-            return Err("directories are not supported; make it a file, such as an archive".to_owned());
-        }
+    if let Some(kind) = kind {
         let key = format!("{prefix}{name}");
-        let address = Value::from(format!("s3://{bucket}/{key}"));
-        let literal = literal_from_json(&address, literal_type)?;
-        return Ok(Some(Found { literal, upload: Some((path.to_owned(), key)) }));
+        let address = format!("s3://{bucket}/{key}");
+        let mut uploads = Vec::new();
+        let literal = match directory {
+            true => {
+                files_in(path, &key, &mut uploads)?;
+                make::blob(kind, address)
+            }
+            false => {
+                uploads.push((path.to_owned(), key));
+                literal_from_json(&Value::from(address), literal_type)?
+            }
+        };
+        return Ok(Some(Found { literal, uploads }));
     }
     if metadata.len() > MAX_OUTPUT as u64 {
         return Err(too_large(&format!("{} has {} bytes", path.display(), metadata.len())));
@@ -108,6 +119,24 @@ fn find(
     let bytes = fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let literal = literal_from_bytes(&bytes, literal_type).map_err(|fault| format!("{fault} in its file"))?;
     Ok(Some(literal.into()))
+}
+
+/// Every plain file in a directory and those below it, each with its key under `key`.
+fn files_in(directory: &Path, key: &str, files: &mut Vec<(PathBuf, String)>) -> Result<(), String> {
+    let wrong = |error: io::Error| format!("cannot look into {}: {error}", directory.display());
+    for entry in fs::read_dir(directory).map_err(wrong)? {
+        let entry = entry.map_err(wrong)?;
+        let name = entry.file_name();
+        let name = name.to_str().ok_or_else(|| format!("{:?} is no name that a key can hold", entry.path()))?;
+        let (path, key) = (entry.path(), format!("{key}/{name}"));
+        // Not through links: one may lead around in a circle.
+        match entry.file_type().map_err(wrong)? {
+            kind if kind.is_dir() => files_in(&path, &key, files)?,
+            kind if kind.is_file() => files.push((path, key)),
+            _ => return Err(format!("{} is neither a plain file nor a directory", path.display())),
+        }
+    }
+    Ok(())
 }
 
 /// The output where there is no file of its name.

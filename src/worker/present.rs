@@ -67,6 +67,20 @@ async fn download<C: Connect>(
     store: &Arc<dyn Store>,
     connect: &C,
 ) -> Result<(), Failure> {
+    let (store, key) = store_of(name, uri, store, connect).await?;
+    store.download(&key, &path).await.map_err(|error| match error {
+        StoreError::NotFound { .. } => Failure::input(format!("input {name}: {error}")),
+        other => other.into(),
+    })
+}
+
+/// The bucket of an input's address, and the key in it.
+pub(super) async fn store_of<C: Connect>(
+    name: &str,
+    uri: &str,
+    store: &Arc<dyn Store>,
+    connect: &C,
+) -> Result<(Arc<dyn Store>, String), Failure> {
     let location = uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
     let Some((bucket, key)) = location.filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) else {
         return Err(Failure::input(format!("input {name} is the file {uri:?}; only s3://BUCKET/KEY can be fetched")));
@@ -76,10 +90,7 @@ async fn download<C: Connect>(
     } else {
         connect(bucket).await.map_err(|error| Failure::system(format!("input {name}: {error}")))?
     };
-    store.download(key, &path).await.map_err(|error| match error {
-        StoreError::NotFound { .. } => Failure::input(format!("input {name}: {error}")),
-        other => other.into(),
-    })
+    Ok((store, key.to_owned()))
 }
 
 /// What a command is told.

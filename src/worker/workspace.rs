@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use super::copilot::ERROR_FILE;
 use super::failure::Failure;
 use crate::idl::record::TaskRecord;
 use crate::map::exit::RECOVERABLE_FILE;
@@ -32,9 +33,10 @@ impl Workspace {
         workspace.inputs = workspace.directory(&record.input_dir, "inputs")?;
         workspace.outputs = workspace.directory(&record.output_dir, "outputs")?;
         let declared = record.interface.iter().flat_map(|interface| &interface.outputs).flat_map(|map| &map.variables);
-        for name in declared.map(|(name, _)| name.as_str()).chain([RECOVERABLE_FILE]) {
+        for name in declared.map(|(name, _)| name.as_str()).chain([RECOVERABLE_FILE, ERROR_FILE]) {
             let stale = file_in(&workspace.outputs, name)?;
-            match fs::remove_file(&stale) {
+            let removed = if stale.is_dir() { fs::remove_dir_all(&stale) } else { fs::remove_file(&stale) };
+            match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_make(&stale, &error)),
                 _ => {}
             }

@@ -58,6 +58,8 @@ pub fn small() -> Definition {
         log_group: None,
         assign_public_ip: false,
         secrets: BTreeMap::new(),
+        shared_memory_mib: 0,
+        arm64: false,
     }
 }
 

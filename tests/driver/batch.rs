@@ -21,6 +21,7 @@ use bytes::Bytes;
 use prost::Message;
 use tokio::time::Instant;
 
+use super::stock_children as stock;
 use super::store::FaultyStore;
 
 /// Children of one page of a listing: few, so that pages are turned.
@@ -47,6 +48,8 @@ pub enum Ending {
     Hollow { document: Option<bool> },
     /// Cancelled by its queue's time limit, before it started.
     GivenUp,
+    /// SUCCEEDED, with this file of these bytes and no other: of children without a worker.
+    Leaves(&'static str, &'static [u8]),
 }
 
 /// What goes wrong with one call.
@@ -92,6 +95,8 @@ struct Job {
     name: String,
     root: Root,
     array: u32,
+    /// Whether its children have no worker.
+    stock: bool,
     queue: String,
     created: Instant,
     children: Vec<Child>,
@@ -228,6 +233,7 @@ impl ScriptedBatch {
             name,
             root,
             array,
+            stock: false,
             queue,
             created: now,
             children,
@@ -306,21 +312,28 @@ impl ScriptedBatch {
             let mut state = self.state();
             for job in &mut state.jobs {
                 let (root, array) = (job.root.clone(), job.array);
-                for child in job.children.iter_mut().filter(|child| child.is_over(now) && !child.left) {
-                    child.left = true;
-                    if !child.terminated {
-                        left.push((root.clone(), array, child.index, child.ending));
+                let (stock, id) = (job.stock, job.id.clone());
+                for (at, child) in job.children.iter_mut().enumerate() {
+                    if !child.is_over(now) || std::mem::replace(&mut child.left, true) || child.terminated {
+                        continue;
                     }
+                    let own = stock.then(|| stock::place(&root, array, &id, at));
+                    left.push((root.clone(), array, child.index, child.ending, own));
                 }
             }
         }
-        for (root, array, index, ending) in left {
+        for (root, array, index, ending, own) in left {
             match ending {
                 Ending::Good | Ending::HostLostLate if self.outputs_due => {
-                    self.store.memory.put(&root.outputs(index), outputs(index)).await.unwrap();
+                    let key = own.map_or_else(|| root.outputs(index), |own| own + "outputs.pb");
+                    self.store.memory.put(&key, outputs(index)).await.unwrap();
+                }
+                Ending::Leaves(name, body) => {
+                    let key = own.expect("a worker leaves no such thing") + name;
+                    self.store.memory.put(&key, Bytes::from_static(body)).await.unwrap();
                 }
                 Ending::Error { recoverable } | Ending::Hollow { document: Some(recoverable) } => {
-                    let key = root.error(index, &layout::attempt(array, 1));
+                    let key = own.map_or_else(|| root.error(index, &layout::attempt(array, 1)), |own| own + "error.pb");
                     self.store.memory.put(&key, document(recoverable).into()).await.unwrap();
                 }
                 _ => {}
@@ -330,6 +343,9 @@ impl ScriptedBatch {
 
     /// The subtasks of a submission, found as the worker finds them.
     async fn subtasks(&self, request: &SubmitRequest) -> (Root, u32, Vec<OriginalIndex>) {
+        if stock::is_stock(request) {
+            return stock::subtasks(&self.store.memory, request).await;
+        }
         let (_, root) = Root::parse(&request.environment[layout::ENV_EXECUTION]).unwrap();
         let array: u32 = request.environment[layout::ENV_ARRAY].parse().unwrap();
         let mut subtasks = Vec::new();
@@ -350,6 +366,7 @@ impl ScriptedBatch {
 
     /// A new job of these subtasks; its id.
     fn create(&self, request: &SubmitRequest, root: Root, array: u32, subtasks: Vec<OriginalIndex>) -> String {
+        let stock = stock::is_stock(request);
         let now = Instant::now();
         let mut state = self.state();
         let mut children = Vec::new();
@@ -374,6 +391,7 @@ impl ScriptedBatch {
             name,
             root,
             array,
+            stock,
             queue,
             created: now,
             children,
@@ -417,7 +435,7 @@ impl Child {
     fn status(&self, now: Instant) -> JobStatus {
         match self.ending {
             _ if !self.is_over(now) => JobStatus::Running,
-            Ending::Good | Ending::Hollow { .. } if !self.terminated => JobStatus::Succeeded,
+            Ending::Good | Ending::Hollow { .. } | Ending::Leaves(..) if !self.terminated => JobStatus::Succeeded,
             _ => JobStatus::Failed,
         }
     }
@@ -425,7 +443,7 @@ impl Child {
     fn exit_code(&self) -> Option<i32> {
         match self.ending {
             _ if self.terminated => Some(143),
-            Ending::Good | Ending::Hollow { .. } => Some(0),
+            Ending::Good | Ending::Hollow { .. } | Ending::Leaves(..) => Some(0),
             Ending::Stopped => Some(143),
             Ending::Error { .. } => Some(1),
             Ending::Exit(code) => Some(code),

@@ -16,6 +16,8 @@ mod outage;
 mod outcomes;
 mod recover;
 mod snapshots;
+mod stock;
+mod stock_children;
 mod store;
 mod submission;
 mod sweep;

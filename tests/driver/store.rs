@@ -62,7 +62,10 @@ impl FaultyStore {
 
     fn fault(&self, operation: &'static str, key: &str) -> Option<Fault> {
         let mut rules = self.rules.lock().unwrap();
-        let rule = rules.iter_mut().find(|rule| rule.operation == operation && key.contains(&rule.part))?;
+        // Of two rules for one call the later one is for what the earlier one leaves.
+        let due = |rule: &&mut Rule| rule.skip > 0 || rule.count > 0;
+        let of = |rule: &&mut Rule| rule.operation == operation && key.contains(&rule.part);
+        let rule = rules.iter_mut().filter(due).find(of)?;
         if rule.skip > 0 {
             rule.skip -= 1;
             return None;

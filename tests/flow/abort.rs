@@ -66,6 +66,26 @@ async fn while_a_node_is_staged() {
     flows.stop().await;
 }
 
+/// Two servers: one is about to begin what the other one ends. Nothing of it may be begun after that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_another_server_while_a_node_is_staged() {
+    let world = World::endless();
+    let (first, line) = world.open("first", PATIENT);
+    line.hold("put_new", "/task.pb");
+    let staging = line.calls("put_new", "/task.pb", 1);
+    first.create(record("e")).await.unwrap();
+    staging.await;
+    let (second, _) = world.open("second", PATIENT);
+    second.abort(&id("e"), "enough", "me").await.unwrap();
+    assert_eq!(ended(&second, "e").await, aborted());
+    line.release();
+    eventually("the first one to stop", async || first.driven() == 0).await;
+    // Its nodes are outlasted by the time it has stopped.
+    first.stop().await;
+    assert_eq!(world.batch.submits(), 0, "{:?}", world.batch.calls());
+    second.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_an_execution_that_there_is_not() {
     let world = World::new();

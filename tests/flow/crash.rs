@@ -7,9 +7,18 @@ use super::world::{IMPATIENT, PATIENT, World, assert_done, eventually, record};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_dies_after_any_write_is_replaced() {
+    dies_after_any_write(World::new).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_whose_children_have_no_worker_is_replaced_too() {
+    dies_after_any_write(World::stock).await;
+}
+
+async fn dies_after_any_write(make: fn() -> World) {
     let mut deaths = 0;
     loop {
-        let world = World::new();
+        let world = make();
         let (first, line) = world.open("first", PATIENT);
         // The sign of life comes first, from a task of its own.
         eventually("a sign of life", async || !world.keys("servers/").is_empty()).await;

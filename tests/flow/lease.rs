@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use batchmap::aws::store::Store;
 use batchmap::map::layout::flyte::FlowRoot;
-use batchmap::run::flow::{Lease, ViewError};
+use batchmap::run::flow::{Flows, Lease, ViewError};
 
 use super::batch::Call;
 use super::world::{BEAT, HOUR, IMPATIENT, PATIENT, World, assert_done, eventually, id, record, until};
@@ -33,7 +33,7 @@ async fn a_silent_host_is_replaced_after_the_lapse_and_not_before() {
     assert_eq!(second.driven(), 0, "11 hours are not 12");
     world.store.memory.pass(HOUR * 2);
     eventually("the take-over", async || second.driven() == 1).await;
-    let view = until(&second, "e", |view| view.server.as_deref() == Some("second")).await;
+    let view = until(&second, "e", |view| view.flow.server() == Some("second")).await;
     assert!(view.flow.finished().is_none());
     assert_eq!(world.batch.submits(), 1);
     second.stop().await;
@@ -49,7 +49,7 @@ async fn a_host_that_is_stopped_hands_over_at_once() {
     first.stop().await;
     assert_eq!(world.keys("servers/"), [""; 0]);
     let (second, _) = world.open("second", PATIENT);
-    until(&second, "e", |view| view.server.as_deref() == Some("second")).await;
+    until(&second, "e", |view| view.flow.server() == Some("second")).await;
     assert_eq!(world.batch.submits(), 1);
     assert_eq!(world.batch.count(|call| matches!(call, Call::Terminate { .. })), 0, "what runs is not touched");
     assert!(matches!(first.create(record("f")).await, Err(batchmap::run::flow::CreateError::Stopping)));
@@ -138,4 +138,26 @@ async fn what_is_being_made_here_is_not_swept_away() {
     submitted(&world, 1).await;
     assert_eq!(world.keys("running/").len(), 1);
     tokio::time::timeout(BEAT * 3000, flows.stop()).await.expect("it stops");
+}
+
+/// One server takes away what looks like it was never made while another makes it: it stays marked and listed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_made_while_another_host_sweeps_it_away_stays() {
+    let world = World::endless();
+    let entry = world.root.index_entry(&id("e"), 1);
+    world.store.memory.put(&world.root.running(&id("e")), entry.clone().into()).await.unwrap();
+    world.store.memory.put(&entry, Default::default()).await.unwrap();
+    let line = world.line();
+    line.hold("delete_many", "index/");
+    let sweeping = line.calls("delete_many", "index/", 1);
+    let sweeper = Flows::open(world.host("sweeper", line.clone(), IMPATIENT));
+    sweeping.await;
+    let (maker, _) = world.open("maker", PATIENT);
+    maker.create(record("e")).await.unwrap();
+    line.release();
+    line.calls("put", "index/", 1).await;
+    eventually("its marks", async || world.keys("running/").len() == 1 && world.keys("index/").len() == 1).await;
+    sweeper.stop().await;
+    maker.stop().await;
+    assert_eq!((world.keys("running/").len(), world.keys("index/").len()), (1, 1));
 }

@@ -7,11 +7,16 @@ mod abort;
 mod batch;
 mod crash;
 mod gc;
+mod kinds;
 mod lease;
 mod line;
 mod outage;
 mod pooled;
+mod steps;
+#[path = "../driver/stock_children.rs"]
+mod stock_children;
 #[path = "../driver/store.rs"]
 #[allow(dead_code)]
 mod store;
+mod views;
 mod world;

@@ -57,6 +57,18 @@ async fn a_call_holds_a_hundred_jobs_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_for_more_is_answered_by_several() {
+    let (batch, pooled) = pooled();
+    let own: Vec<String> = (0..250).map(|_| batch.submitted_elsewhere("n", 1, Duration::from_secs(9))).collect();
+    let found: Vec<String> = pooled.describe(&own).await.unwrap().into_iter().map(|job| job.id).collect();
+    assert_eq!(found.len(), 250);
+    assert!(own.iter().all(|id| found.contains(id)));
+    assert_eq!(describes(&batch), [100, 100, 50]);
+    batch.fail("DescribeJobs", [Fault::Throttled]);
+    assert!(pooled.describe(&own).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_refused_asks_alone() {
     let (batch, pooled) = pooled();
     batch.fail("DescribeJobs", [Fault::Refused]);

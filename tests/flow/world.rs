@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use batchmap::aws::batch::Definition;
 use batchmap::aws::logs::{LogPage, Logs, LogsError};
+use batchmap::aws::sdk::Counts;
 use batchmap::aws::store::Store;
 use batchmap::idl::core::array_node::SuccessCriteria;
 use batchmap::idl::core::{
@@ -22,6 +23,7 @@ use batchmap::idl::make;
 use batchmap::idl::record::FlowRecord;
 use batchmap::map::cadence::Pace;
 use batchmap::map::layout::flyte::{FLYTE_VERSION, FlyteRoot};
+use batchmap::map::task::Runner;
 use batchmap::map::workflow::FlowOutcome;
 use batchmap::run::begin::Queues;
 use batchmap::run::driver::Patience;
@@ -58,6 +60,8 @@ pub struct World {
     pub store: Arc<FaultyStore>,
     pub batch: Arc<ScriptedBatch>,
     pub root: FlyteRoot,
+    /// Who runs the children's commands.
+    pub runner: Runner,
 }
 
 impl World {
@@ -66,7 +70,12 @@ impl World {
         let store = Arc::new(FaultyStore::new());
         let batch = Arc::new(ScriptedBatch::new(store.clone(), true));
         (0..3).for_each(|index| batch.takes(index, Duration::ZERO));
-        World { store, batch, root: FlyteRoot::new("") }
+        World { store, batch, root: FlyteRoot::new(""), runner: Runner::Worker }
+    }
+
+    /// The same without a worker in the images.
+    pub fn stock() -> World {
+        World { runner: Runner::Stock, ..World::new() }
     }
 
     /// Children take for ever, unless they are ended.
@@ -82,6 +91,7 @@ impl World {
 
     pub fn host(&self, server: &str, line: Arc<Line>, lease: Lease) -> Host {
         Host {
+            runner: self.runner,
             ports: Ports { batch: self.batch.clone(), store: line, logs: Arc::new(NoLogs), clock: Clock::wall() },
             prefix: String::new(),
             root: self.root.clone(),
@@ -98,6 +108,7 @@ impl World {
             turns: Turns::new(None),
             direct_uploads: false,
             log_link: None,
+            calls: Counts::default(),
         }
     }
 
@@ -137,6 +148,8 @@ pub fn definition() -> Definition {
         log_group: None,
         assign_public_ip: false,
         secrets: Default::default(),
+        shared_memory_mib: 0,
+        arm64: false,
     }
 }
 

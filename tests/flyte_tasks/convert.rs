@@ -314,8 +314,8 @@ fn what_batch_has_no_words_for_is_refused_at_registration() {
         (|t| asked(t, 2, "0.5"), "container.resources.requests.gpu"),
         (|t| asked(t, 5, "100Gi"), "container.resources.requests.ephemeral_storage"),
         (
-            |t| container(t).set_architecture(batchmap::idl::core::container::Architecture::Arm64),
-            "container.architecture is ARM64",
+            |t| container(t).set_architecture(batchmap::idl::core::container::Architecture::ArmV6),
+            "container.architecture is ARM_V6",
         ),
         (
             |t| {
@@ -333,10 +333,10 @@ fn what_batch_has_no_words_for_is_refused_at_registration() {
         ),
         (
             |t| {
-                let shared_memory = Some(SharedMemory { size_limit: "1Gi".to_owned(), ..SharedMemory::default() });
+                let shared_memory = Some(SharedMemory { mount_path: "/mnt".to_owned(), ..SharedMemory::default() });
                 t.extended_resources = Some(ExtendedResources { shared_memory, ..ExtendedResources::default() });
             },
-            "extended_resources.shared_memory is 1Gi",
+            "extended_resources.shared_memory.mount_path is /mnt",
         ),
         (
             |t| {

@@ -37,7 +37,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 /// The Python that has flytekit, or why the test is skipped.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let Some(python) = std::env::var_os("BATCHMAP_TEST_FLYTEKIT").map(PathBuf::from) else {
         skip::skipped("BATCHMAP_TEST_FLYTEKIT names no Python with flytekit");
         return None;
@@ -51,22 +51,22 @@ fn python() -> Option<PathBuf> {
 }
 
 /// An endpoint whose children find flytekit.
-struct World {
+pub(crate) struct World {
     emulator: Emulator,
-    ports: Ports,
+    pub(crate) ports: Ports,
 }
 
 /// What has become of a task.
-struct Outcome {
-    root: Root,
+pub(crate) struct Outcome {
+    pub(crate) root: Root,
     outputs: LiteralMap,
-    summary: Summary,
+    pub(crate) summary: Summary,
 }
 
 impl Outcome {
     /// Its outputs in JSON; it must have succeeded.
     #[track_caller]
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.summary.phase, Phase::Succeeded, "{:?}", self.summary);
         Value::Object(self.outputs.literals.iter().map(|(name, l)| (name.clone(), literal_to_json(l))).collect())
     }
@@ -82,7 +82,7 @@ impl Results for Nothing {
 }
 
 impl World {
-    async fn start(python: &Path) -> World {
+    pub(crate) async fn start(python: &Path) -> World {
         let own = std::env::var("PATH").unwrap_or_default();
         let path = format!("{}:{own}", python.parent().unwrap().display());
         let emulator = Setting::default().env("PATH", path).start();
@@ -91,7 +91,7 @@ impl World {
         World { emulator, ports: Ports { batch, store, logs, clock: Clock::wall() } }
     }
 
-    fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         let modules = folder("");
         Options {
             project: "proj".to_owned(),
@@ -111,7 +111,7 @@ impl World {
         self.run_task(&task.unwrap_or_else(|refused| panic!("{refused}"))).await
     }
 
-    async fn run_task(&self, task: &MapTask) -> Outcome {
+    pub(crate) async fn run_task(&self, task: &MapTask) -> Outcome {
         let root = Root::new("", &launch::new_id(now_ms()));
         let store = self.ports.store.clone();
         let options = StageOptions {
@@ -142,8 +142,12 @@ impl World {
         Outcome { root, outputs, summary }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        self.emulator.url()
+    }
+
     /// What the endpoint's jobs say of themselves, for a test that fails.
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.emulator.log()
     }
 }
@@ -214,7 +218,7 @@ async fn failures_speak_in_the_tasks_own_words() {
 }
 
 /// A task of the test's own in a module of its own, in place of a fixture's.
-fn own_task(fixture: &mut Fixture, module: &str, task: &str) {
+pub(crate) fn own_task(fixture: &mut Fixture, module: &str, task: &str) {
     let Some(batchmap::idl::core::task_template::Target::Container(container)) = &mut fixture.template.target else {
         panic!("no container")
     };
@@ -266,10 +270,8 @@ async fn files_go_where_the_execution_says() {
     assert_eq!(counts, ["1", "4", "0"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn code_that_comes_with_a_task_is_unpacked_where_the_child_works() {
-    let Some(python) = python() else { return };
-    let world = World::start(&python).await;
+/// A task whose code comes with it, to be unpacked into `elsewhere`.
+pub(crate) async fn shipped(world: &World, elsewhere: &Path) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let source = "from flytekit import task\n\n@task\ndef f(data_point: int) -> bool:\n    return data_point > 3\n";
     fs::write(directory.path().join("shipped.py"), source).unwrap();
@@ -280,7 +282,6 @@ async fn code_that_comes_with_a_task_is_unpacked_where_the_child_works() {
     world.ports.store.put("code/fast.tar.gz", fs::read(&archive).unwrap().into()).await.unwrap();
     let mut shipped = fixture("detect_anomalies");
     own_task(&mut shipped, "shipped", "f");
-    let elsewhere = directory.path().join("elsewhere");
     let Some(batchmap::idl::core::task_template::Target::Container(container)) = &mut shipped.template.target else {
         panic!("no container")
     };
@@ -294,6 +295,15 @@ async fn code_that_comes_with_a_task_is_unpacked_where_the_child_works() {
     ];
     container.args.splice(0..0, fast.map(str::to_owned));
     shipped.inputs.literals.insert("data_point".to_owned(), make::collection(vec![make::integer(3), make::integer(4)]));
+    shipped
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_comes_with_a_task_is_unpacked_where_the_child_works() {
+    let Some(python) = python() else { return };
+    let world = World::start(&python).await;
+    let elsewhere = tempfile::tempdir().unwrap().path().join("elsewhere");
+    let shipped = shipped(&world, &elsewhere).await;
     assert_eq!(world.run(&shipped).await.json(), json!({"o0": [false, true]}));
     assert!(!elsewhere.exists(), "nothing is unpacked into a directory of this machine");
 }

@@ -14,7 +14,9 @@ mod skip;
 
 mod convert;
 mod kit;
+mod shell;
 mod staging;
+mod stock;
 mod worker;
 
 /// Not a test: the process in which the others run the worker.

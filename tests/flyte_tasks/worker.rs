@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use batchmap::idl::core::blob_type::BlobDimensionality;
 use batchmap::idl::core::container_error::Kind as ErrorKind;
 use batchmap::idl::core::execution_error::ErrorKind as Origin;
-use batchmap::idl::core::{ContainerError, ErrorDocument, Literal};
+use batchmap::idl::core::literal_type::Type;
+use batchmap::idl::core::{BlobType, ContainerError, ErrorDocument, Literal, LiteralType};
+use batchmap::idl::make;
 use batchmap::idl::record::Flyte;
 use batchmap::idl::record::flyte::{Kind, Runner};
 use batchmap::map::exit::{EXIT_DOCUMENT, EXIT_OUTPUT, EXIT_RECOVERABLE, EXIT_SYSTEM};
@@ -163,6 +166,52 @@ fn a_raw_container_has_files_for_inputs_and_outputs() {
     let apart = staged.set(ENV_PROCESS, 1);
     assert_eq!(apart.shell(script, &[&directory]).succeeded(), json!({"x": 20}));
     assert!(!fs::exists(&directory).unwrap());
+}
+
+#[test]
+fn a_raw_container_has_all_its_inputs_in_one_file_and_says_its_error_in_one() {
+    let staged = flyte(Kind::Container);
+    let script = "cat \"$BATCHMAP_INPUT_DIR/inputs.json\"; cmp \"$BATCHMAP_INPUT_DIR/inputs.json\" \
+                  \"$BATCHMAP_INPUT_DIR/inputs.yaml\" && test -s \"$BATCHMAP_INPUT_DIR/inputs.pb\" && \
+                  cp \"$BATCHMAP_INPUT_DIR/x\" \"$BATCHMAP_OUTPUT_DIR/x\"";
+    let outcome = staged.shell(script, &[]);
+    assert_eq!(outcome.succeeded(), json!({"x": 10}));
+    assert_eq!(String::from_utf8_lossy(&outcome.stdout), r#"{"scale":2.5,"x":10}"#);
+    for (exit, due) in [(0, 1), (7, 7)] {
+        let script = format!(
+            "printf 1 > \"$BATCHMAP_OUTPUT_DIR/x\"; echo no luck > \"$BATCHMAP_OUTPUT_DIR/_ERROR\"; exit {exit}"
+        );
+        let failed = staged.shell(&script, &[]).failed(due);
+        assert_eq!((failed.code.as_str(), failed.message.as_str()), ("USER:ExitCode", "no luck"));
+    }
+}
+
+#[test]
+fn a_raw_container_has_folders_for_lists_dictionaries_and_directories() {
+    let directory = BlobType { dimensionality: BlobDimensionality::Multipart.into(), ..BlobType::default() };
+    let bound = BTreeMap::from([
+        ("d".to_owned(), make::blob(&directory, "s3://bucket/elsewhere/d/")),
+        ("m".to_owned(), make::dictionary([("k".to_owned(), make::boolean(true)), ("n".to_owned(), make::none())])),
+        ("xs".to_owned(), make::collection(vec![make::integer(3), make::string("s")])),
+    ]);
+    let mut staged = Staged::packed(&["x"], &[vec![literal(&json!(1))]], &bound, 1).outputs(&[("o", "file")]).child(0);
+    staged.record.flyte = Some(Flyte { kind: Kind::Container.into(), ..Flyte::default() });
+    let outputs = staged.record.interface.as_mut().unwrap().outputs.as_mut().unwrap();
+    let of_directory = LiteralType { r#type: Some(Type::Blob(directory)), ..LiteralType::default() };
+    outputs.variables.get_mut("o").unwrap().r#type = Some(of_directory);
+    staged.objects.insert("elsewhere/d/a".to_owned(), "A".into());
+    staged.objects.insert("elsewhere/d/sub/b".to_owned(), "B".into());
+    let script = "cd \"$BATCHMAP_INPUT_DIR\"; cat d/a d/sub/b m/k m/n xs/0 xs/1; cp -r d \"$BATCHMAP_OUTPUT_DIR/o\"";
+    let outcome = staged.shell(script, &[]);
+    let address = outcome.succeeded()["o"].as_str().unwrap().to_owned();
+    assert_eq!(String::from_utf8_lossy(&outcome.stdout), "ABtruenull3s");
+    let key = address.strip_prefix("s3://bucket/").unwrap();
+    assert_eq!(
+        (&outcome.objects[&format!("{key}/a")][..], &outcome.objects[&format!("{key}/sub/b")][..]),
+        (&b"A"[..], &b"B"[..])
+    );
+    let plain = staged.shell("echo > \"$BATCHMAP_OUTPUT_DIR/o\"", &[]).failed(EXIT_OUTPUT);
+    assert!(plain.message.contains("is no directory"), "{}", plain.message);
 }
 
 #[test]

@@ -9,11 +9,13 @@ mod access;
 mod certificates;
 mod commands;
 mod control;
+mod kinds;
 mod page;
 mod restart;
 mod server;
 #[path = "../support/skip.rs"]
 mod skip;
+mod stock;
 mod trouble;
 mod values;
 mod wrong;

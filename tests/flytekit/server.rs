@@ -26,10 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server, and the folder that it and its clients work in.
 pub struct Server {
-    python: PathBuf,
-    folder: TempDir,
-    more: Vec<String>,
+    // The processes end first, and the folder goes last.
     running: Mutex<Running>,
+    /// The endpoint of its own process that it works on, where there is one.
+    emulator: Option<Running>,
+    folder: TempDir,
+    python: PathBuf,
+    /// What the server is started with.
+    more: Vec<String>,
 }
 
 struct Running {
@@ -73,15 +77,27 @@ impl Server {
 
     /// A server for one test.
     pub fn own() -> Option<Server> {
-        Server::with(&[])
+        Server::with::<&str>(&[])
     }
 
     /// A server for one test, with more arguments.
-    pub fn with(more: &[String]) -> Option<Server> {
+    pub fn with<S: AsRef<str>>(more: &[S]) -> Option<Server> {
         let python = python()?;
         let folder = TempDir::new().unwrap();
-        let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0", more));
-        Some(Server { python, folder, more: more.to_vec(), running })
+        let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0", &local(more)));
+        Some(Server { python, folder, emulator: None, more: local(more), running })
+    }
+
+    /// A server for one test, on an emulator that is a process of its own and whose children only take time.
+    pub fn on_an_emulator(simulate: &[&str]) -> Option<Server> {
+        let python = python()?;
+        let folder = TempDir::new().unwrap();
+        let mut args = vec!["emulator", "--listen", "127.0.0.1:0", "--data", "emulator", "--runner", "none"];
+        simulate.iter().for_each(|setting| args.extend(["--simulate", setting]));
+        let emulator = batchmap(&python, folder.path(), &args);
+        let more = vec!["--endpoint".to_owned(), emulator.address.clone()];
+        let running = Mutex::new(start(&python, folder.path(), "127.0.0.1:0", &more));
+        Some(Server { python, folder, emulator: Some(emulator), more, running })
     }
 
     /// Kills the server as `kill -9` does, and starts it again at the same place.
@@ -134,21 +150,26 @@ impl Server {
     }
 
     fn command(&self, program: &Path) -> Command {
-        let batch = std::fs::read_to_string(self.path(".batchmap/endpoint.json")).unwrap();
-        let batch: Value = serde_json::from_str(&batch).unwrap();
-        let url = batch["url"].as_str().unwrap();
+        let url = match &self.emulator {
+            Some(emulator) => emulator.address.clone(),
+            None => {
+                let record = std::fs::read_to_string(self.path(".batchmap/endpoint.json")).unwrap();
+                let record: Value = serde_json::from_str(&record).unwrap();
+                record["url"].as_str().unwrap().to_owned()
+            }
+        };
         let mut command = clean(program, &self.python);
         command
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .env("FLYTE_PLATFORM_URL", &self.running().address)
             .env("FLYTE_PLATFORM_INSECURE", "true")
-            .env("BATCH_URL", url)
+            .env("BATCH_URL", &url)
             .env("WORKFLOWS", workflows())
             .env("WORKING", self.folder.path())
             // Files of the store, which clients read by themselves.
             .envs([
-                ("FLYTE_AWS_ENDPOINT", url),
+                ("FLYTE_AWS_ENDPOINT", url.as_str()),
                 ("FLYTE_AWS_ACCESS_KEY_ID", "any"),
                 ("FLYTE_AWS_SECRET_ACCESS_KEY", "any"),
             ]);
@@ -156,27 +177,40 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Running {
     fn drop(&mut self) {
-        let mut running = self.running();
-        let _ = kill(Pid::from_raw(running.process.id().cast_signed()), Signal::SIGTERM);
+        if self.process.try_wait().map_or(true, |ended| ended.is_some()) {
+            return;
+        }
+        let _ = kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGTERM);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            if running.process.try_wait().is_ok_and(|ended| ended.is_some()) {
+            if self.process.try_wait().map_or(true, |ended| ended.is_some()) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let _ = running.process.kill();
-        let _ = running.process.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
+/// The arguments of a server that brings its own endpoint.
+fn local<S: AsRef<str>>(more: &[S]) -> Vec<String> {
+    std::iter::once("--local".to_owned()).chain(more.iter().map(|it| it.as_ref().to_owned())).collect()
+}
+
+/// A server, with these arguments.
 fn start(python: &Path, folder: &Path, listen: &str, more: &[String]) -> Running {
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    batchmap(python, folder, &[&["serve", "--listen", listen], &more[..]].concat())
+}
+
+/// A process of batchmap that prints its address once it serves.
+fn batchmap(python: &Path, folder: &Path, args: &[&str]) -> Running {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("server.log")).unwrap();
     let mut process = clean(Path::new(env!("CARGO_BIN_EXE_batchmap")), python)
-        .args(["serve", "--local", "--listen", listen])
-        .args(more)
+        .args(args)
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -188,7 +222,7 @@ fn start(python: &Path, folder: &Path, listen: &str, more: &[String]) -> Running
     let address = line.trim().to_owned();
     if address.is_empty() {
         let _ = process.wait();
-        panic!("the server did not begin: {}", std::fs::read_to_string(folder.join("server.log")).unwrap_or_default());
+        panic!("{args:?} did not begin: {}", std::fs::read_to_string(folder.join("server.log")).unwrap_or_default());
     }
     Running { process, address }
 }

@@ -1,18 +1,21 @@
 //! Registering, reading back and listing.
 
 use batchmap::idl::admin::{
-    ActiveLaunchPlanRequest, LaunchPlanSpec, LaunchPlanState, LaunchPlanUpdateRequest, NamedEntityIdentifier,
-    ObjectGetRequest, ResourceListRequest, Sort, sort::Direction,
+    ActiveLaunchPlanRequest, LaunchPlanMetadata, LaunchPlanSpec, LaunchPlanState, LaunchPlanUpdateRequest,
+    NamedEntityIdentifier, Notification, ObjectGetRequest, ResourceListRequest, Schedule, Sort, notification, schedule,
+    sort::Direction,
 };
 use batchmap::idl::core::{
-    BranchNode, GateNode, LiteralMap, Parameter, ParameterMap, ResourceType, TaskMetadata, Variable, WorkflowNode,
-    node, parameter, workflow_node,
+    BranchNode, DataLoadingConfig, GateNode, LiteralMap, Parameter, ParameterMap, ResourceType, TaskMetadata, Variable,
+    WorkflowNode, node, parameter, task_template, workflow_node,
 };
 use batchmap::idl::make;
 use tonic::Code;
 
 use super::peer::{Peer, plan_id, refused};
-use super::world::{World, bound, identifier, integer, mapped_task, node_of, runs, single_task, template};
+use super::world::{
+    World, bound, identifier, integer, list_of, mapped_task, node_of, runs, single_task, task, template,
+};
 
 fn get(id: batchmap::idl::core::Identifier) -> ObjectGetRequest {
     ObjectGetRequest { id: Some(id) }
@@ -120,6 +123,23 @@ async fn what_cannot_be_run_is_refused_with_its_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_needs_a_worker_is_refused_where_images_have_none() {
+    let mut peer = Peer::with_workflow(World::stock()).await;
+    let mut raw = single_task();
+    raw.id.as_mut().unwrap().name = "raw".to_owned();
+    if let Some(task_template::Target::Container(container)) = &mut raw.target {
+        container.args = vec!["true".to_owned()];
+        container.data_config = Some(DataLoadingConfig { enabled: true, ..Default::default() });
+    }
+    let words = ["container.data_config", "batchmap's worker", "flyte_images = \"worker\""];
+    refused(peer.task(raw.clone()).await, Code::InvalidArgument, &words);
+    peer.stop().await;
+    let mut peer = Peer::with_workflow(World::new()).await;
+    peer.task(raw).await.unwrap();
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_workflow_of_ten_thousand_nodes() {
     let mut peer = Peer::with_workflow(World::new()).await;
     let mut large = template();
@@ -210,7 +230,51 @@ async fn launch_plans() {
     let defaults = ParameterMap { parameters: [("z".to_owned(), parameter)].into() };
     let spec = LaunchPlanSpec { default_inputs: Some(defaults), ..Default::default() };
     refused(peer.plan("bad", spec).await, Code::InvalidArgument, &["input z"]);
+    let email = Notification { r#type: Some(notification::Type::Email(Default::default())), ..Default::default() };
+    let metadata = LaunchPlanMetadata { notifications: vec![email], ..Default::default() };
+    let spec = LaunchPlanSpec { entity_metadata: Some(metadata), ..Default::default() };
+    refused(peer.plan("bad", spec).await, Code::InvalidArgument, &["entity_metadata.notifications[0] is email"]);
+    // A schedule is no more than words until it is to be followed.
+    let cron = schedule::ScheduleExpression::CronExpression("0 * * * *".to_owned());
+    let schedule = Some(Schedule { schedule_expression: Some(cron), ..Default::default() });
+    let metadata = LaunchPlanMetadata { schedule, ..Default::default() };
+    let spec = LaunchPlanSpec { entity_metadata: Some(metadata), ..Default::default() };
+    peer.plan("hourly", spec).await.unwrap();
+    let activate = LaunchPlanUpdateRequest { id: Some(plan_id("hourly")), state: LaunchPlanState::Active.into() };
+    refused(peer.admin.update_launch_plan(activate).await, Code::InvalidArgument, &["batchmap follows no schedules"]);
     let gone = identifier(ResourceType::LaunchPlan, "none");
     refused(peer.admin.get_launch_plan(get(gone)).await, Code::NotFound, &["launch plan none", "is not registered"]);
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_is_none_is_the_same_again() {
+    let mut peer = Peer::with_workflow(World::new()).await;
+    let fixed = LiteralMap { literals: [("x".to_owned(), make::float(f64::NAN))].into() };
+    let spec = LaunchPlanSpec { fixed_inputs: Some(fixed), ..Default::default() };
+    peer.plan("nan", spec.clone()).await.unwrap();
+    refused(peer.plan("nan", spec).await, Code::AlreadyExists, &["this content"]);
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nests_too_deep_is_refused_or_can_be_read_back() {
+    let mut peer = Peer::start(World::new()).await;
+    let mut kept = 0;
+    for depth in 40..60 {
+        let mut of = integer();
+        for _ in 0..depth {
+            of = list_of(of);
+        }
+        let mut deep = task(&format!("deep-{depth}"), "pyflyte-execute", &[("x", of)], &[]);
+        deep.id.as_mut().unwrap().version = "1".to_owned();
+        match peer.task(deep).await {
+            Ok(()) => kept += 1,
+            Err(status) => assert_eq!(status.code(), Code::InvalidArgument, "{status:?}"),
+        }
+    }
+    let id = NamedEntityIdentifier { project: "p".to_owned(), domain: "d".to_owned(), ..Default::default() };
+    let list = ResourceListRequest { id: Some(id), ..Default::default() };
+    assert_eq!(peer.admin.list_tasks(list).await.unwrap().into_inner().tasks.len(), kept);
     peer.stop().await;
 }

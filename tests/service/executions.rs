@@ -1,8 +1,9 @@
 //! Executions: begun, followed as flytekit follows them, ended and begun again.
 
+use batchmap::aws::store::Store;
 use batchmap::idl::admin::execution_metadata::ExecutionMode;
 use batchmap::idl::admin::{
-    ExecutionCreateRequest, ExecutionRecoverRequest, ExecutionRelaunchRequest, ExecutionSpec,
+    ClusterAssignment, ExecutionCreateRequest, ExecutionRecoverRequest, ExecutionRelaunchRequest, ExecutionSpec,
     ExecutionTerminateRequest, NodeExecutionGetDataRequest, NodeExecutionListRequest, TaskExecutionGetDataRequest,
     TaskExecutionGetRequest, TaskExecutionListRequest, WorkflowExecutionGetDataRequest, WorkflowExecutionGetRequest,
     execution_closure,
@@ -122,6 +123,14 @@ async fn what_cannot_be_begun_leaves_nothing() {
     }
     let request = of("e", plan_id("none"), three());
     refused(peer.admin.create_execution(request).await, Code::NotFound, &["launch plan none"]);
+    let cluster = ClusterAssignment { cluster_pool_name: "c".to_owned() };
+    let mut request = of("e", plan_id("wf"), three());
+    request.spec.as_mut().unwrap().cluster_assignment = Some(cluster);
+    refused(
+        peer.admin.create_execution(request).await,
+        Code::InvalidArgument,
+        &["cluster_pool_name is c", "leave it out"],
+    );
     let request = ExecutionCreateRequest { spec: None, ..of("e", plan_id("wf"), three()) };
     refused(peer.admin.create_execution(request).await, Code::InvalidArgument, &["spec is missing"]);
     let request = ExecutionCreateRequest { project: "p".repeat(800), ..of("e", plan_id("wf"), three()) };
@@ -253,12 +262,16 @@ async fn a_child_that_fails_fails_its_execution_in_its_own_words() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_inputs_are_fetched_over_http() {
-    let mut peer = Peer::with_workflow(World::new()).await;
+    let (mut peer, line) = Peer::on_a_line(World::new()).await;
     // No child is started for them: the list is empty, and the launch plan's own input is large by its hash.
     let large = Literal { hash: "h".repeat(9 << 20), ..make::collection(Vec::new()) };
     create(&mut peer, "e", inputs(large.clone())).await.unwrap();
     let request = WorkflowExecutionGetDataRequest { id: Some(id("e")) };
+    for _ in 0..2 {
+        peer.admin.get_execution_data(request.clone()).await.unwrap();
+    }
     let data = peer.admin.get_execution_data(request).await.unwrap().into_inner();
+    assert_eq!(line.count("put_new", "executions/p/d/e/inputs.pb"), 1, "they are put there once");
     assert_eq!(data.full_inputs, None);
     let blob = data.inputs.unwrap();
     assert!(!blob.url.contains('?') && blob.url.starts_with(&format!("http://{}/", peer.addr())), "{}", blob.url);
@@ -266,6 +279,56 @@ async fn large_inputs_are_fetched_over_http() {
     let (code, body) = peer.http(&format!("GET {path} HTTP/1.1\r\n"), b"").await;
     assert_eq!((code, body.len() as i64), (200, blob.bytes));
     assert_eq!(LiteralMap::decode(body.as_slice()).unwrap(), inputs(large));
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_outputs_are_never_read_to_be_shown() {
+    let (mut peer, line) = Peer::on_a_line(World::new()).await;
+    create(&mut peer, "e", three()).await.unwrap();
+    reaches(&peer, "e", Phase::Succeeded).await;
+    let large = inputs(Literal { hash: "h".repeat(30 << 20), ..make::collection(Vec::new()) });
+    let (root, body) = (peer.world.root.flow(&id("e")), large.encode_to_vec());
+    for key in [root.outputs("n0"), root.outputs("")] {
+        peer.world.store.memory.put(&key, body.clone().into()).await.unwrap();
+    }
+    let gets = line.count("get", "outputs.pb");
+    for _ in 0..5 {
+        let request = NodeExecutionGetDataRequest { id: Some(node_id("e", "n0")) };
+        let data = peer.admin.get_node_execution_data(request).await.unwrap().into_inner();
+        assert_eq!((data.full_outputs, data.outputs.unwrap().bytes), (None, body.len() as i64));
+        let request = WorkflowExecutionGetDataRequest { id: Some(id("e")) };
+        let data = peer.admin.get_execution_data(request).await.unwrap().into_inner();
+        assert_eq!((data.full_outputs, data.outputs.unwrap().bytes), (None, body.len() as i64));
+    }
+    let request = GetDataRequest { flyte_url: "flyte://v1/p/d/e/n0/o".to_owned() };
+    let words = [root.outputs("n0"), body.len().to_string()];
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    refused(peer.data.get_data(request).await, Code::FailedPrecondition, &words);
+    assert_eq!(line.count("get", "outputs.pb"), gets);
+    peer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_never_change_are_read_once() {
+    let (mut peer, line) = Peer::on_a_line(World::new()).await;
+    create(&mut peer, "e", three()).await.unwrap();
+    reaches(&peer, "e", Phase::Succeeded).await;
+    let mut gets = Vec::new();
+    for _ in 0..3 {
+        let request = WorkflowExecutionGetDataRequest { id: Some(id("e")) };
+        assert_eq!(peer.admin.get_execution_data(request).await.unwrap().into_inner().full_outputs, Some(due()));
+        for node in ["n0", "n1"] {
+            let request = NodeExecutionGetDataRequest { id: Some(node_id("e", node)) };
+            let data = peer.admin.get_node_execution_data(request).await.unwrap().into_inner();
+            assert_eq!(
+                data.full_outputs.unwrap().literals["o0"],
+                due().literals[if node == "n0" { "o0" } else { "o1" }]
+            );
+        }
+        gets.push(line.count("get", "executions/p/d/e/"));
+    }
+    assert!(gets[0] == gets[1] && gets[1] == gets[2], "{gets:?}");
     peer.stop().await;
 }
 
@@ -284,7 +347,8 @@ async fn addresses_of_values() {
     refused(get("e/n7/o").await, Code::NotFound, &["no node \"n7\""]);
     refused(get("none/n0/o").await, Code::NotFound, &["no execution none"]);
     refused(get("e").await, Code::InvalidArgument, &["expected flyte://"]);
-    refused(get("e/n0/d").await, Code::Unimplemented, &["decks"]);
+    refused(get("e/n0/d").await, Code::NotFound, &["no deck", "a map makes none"]);
+    refused(get("e/n1/d").await, Code::NotFound, &["enable_deck"]);
     peer.stop().await;
 }
 

@@ -9,12 +9,18 @@ mod certificates;
 mod entities;
 mod executions;
 mod files;
+mod hostile;
 #[path = "../flow/line.rs"]
 #[allow(dead_code)]
 mod line;
+mod lists;
+mod metrics;
 mod peer;
+mod running;
 #[path = "../support/skip.rs"]
 mod skip;
+#[path = "../driver/stock_children.rs"]
+mod stock_children;
 #[path = "../driver/store.rs"]
 #[allow(dead_code)]
 mod store;

@@ -1,11 +1,14 @@
 //! A service at work, and its clients.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use batchmap::idl::admin::{
     LaunchPlanCreateRequest, LaunchPlanSpec, TaskCreateRequest, TaskSpec, WorkflowCreateRequest, WorkflowSpec,
 };
 use batchmap::idl::core::{Identifier, ResourceType, TaskTemplate, WorkflowTemplate};
+use batchmap::run::Ports;
+use batchmap::run::flow::Host;
 use batchmap::service::rpc::admin_service_client::AdminServiceClient;
 use batchmap::service::rpc::data_proxy_service_client::DataProxyServiceClient;
 use batchmap::service::server::{Serving, bind};
@@ -15,6 +18,7 @@ use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use super::line::Line;
 use super::world::{PATIENT, World, identifier, mapped_task, single_task, template};
 
 pub type Admin = AdminServiceClient<Channel>;
@@ -35,11 +39,20 @@ pub struct Peer {
 
 impl Peer {
     pub async fn start(world: World) -> Peer {
-        Peer::facing(world, Face::default()).await
+        Peer::with_host(world, |host| host).await
+    }
+
+    /// On a host of its own making.
+    pub async fn with_host(world: World, host: impl FnOnce(Host) -> Host) -> Peer {
+        Peer::made(world, host, Face::default()).await
     }
 
     pub async fn facing(world: World, face: Face) -> Peer {
-        let service = Service::open(world.host("server", world.line(), PATIENT)).await.unwrap().facing(face);
+        Peer::made(world, |host| host, face).await
+    }
+
+    async fn made(world: World, host: impl FnOnce(Host) -> Host, face: Face) -> Peer {
+        let service = Service::open(host(world.host("server", world.line(), PATIENT))).await.unwrap().facing(face);
         let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let serving = bound.serve(service.router());
         let endpoint = Channel::from_shared(format!("http://{}", serving.addr())).unwrap();
@@ -61,9 +74,20 @@ impl Peer {
 
     /// With the two tasks, the workflow and its launch plan registered.
     pub async fn with_workflow(world: World) -> Peer {
-        let mut peer = Peer::start(world).await;
-        peer.register().await;
-        peer
+        Peer::start(world).await.registered().await
+    }
+
+    async fn registered(mut self) -> Peer {
+        self.register().await;
+        self
+    }
+
+    /// The same, and the line by which it reaches the bucket.
+    pub async fn on_a_line(world: World) -> (Peer, Arc<Line>) {
+        let line = world.line();
+        let store = line.clone();
+        let on_it = |host: Host| Host { ports: Ports { store, ..host.ports }, ..host };
+        (Peer::with_host(world, on_it).await.registered().await, line)
     }
 
     /// Registers the two tasks, the workflow and its launch plan.

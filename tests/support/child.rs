@@ -102,7 +102,7 @@ impl Staged {
 
     pub fn outputs(mut self, outputs: &[(&str, &str)]) -> Self {
         let variable = |(name, text): &(&str, &str)| {
-            let variable = Variable { r#type: Some(parse_type(text).unwrap()), description: String::new() };
+            let variable = Variable { r#type: Some(parse_type(text).unwrap()), ..Variable::default() };
             ((*name).to_owned(), variable)
         };
         let variables = outputs.iter().map(variable).collect();

@@ -16,5 +16,7 @@ pub fn small(name: &str) -> Definition {
         log_group: None,
         assign_public_ip: false,
         secrets: Default::default(),
+        shared_memory_mib: 0,
+        arm64: false,
     }
 }

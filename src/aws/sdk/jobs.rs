@@ -186,7 +186,19 @@ pub(super) fn container(definition: &Definition) -> types::ContainerProperties {
         .set_log_configuration(log)
         .set_network_configuration(network)
         .set_secrets(secrets(definition))
+        .set_linux_parameters(linux(definition))
+        .set_runtime_platform(runtime(definition))
         .build()
+}
+
+fn linux(definition: &Definition) -> Option<types::LinuxParameters> {
+    let size = i32::try_from(definition.shared_memory_mib).unwrap_or(i32::MAX);
+    (size > 0).then(|| types::LinuxParameters::builder().shared_memory_size(size).build())
+}
+
+fn runtime(definition: &Definition) -> Option<types::RuntimePlatform> {
+    let arm = || types::RuntimePlatform::builder().operating_system_family("LINUX").cpu_architecture("ARM64").build();
+    definition.arm64.then(arm)
 }
 
 fn secrets(definition: &Definition) -> Option<Vec<types::Secret>> {

@@ -25,7 +25,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
 
-pub use counts::Counts;
+pub use counts::{Answered, Counts};
 
 use super::batch::Batch;
 use super::logs::Logs;
@@ -89,7 +89,7 @@ pub struct Clients {
 impl Clients {
     /// Object storage on another bucket of the same target.
     pub fn store_of(&self, bucket: &str) -> Arc<dyn Store> {
-        Arc::new(store::SdkStore::new(self.s3.clone(), bucket, self.counts.clone()))
+        Arc::new(store::SdkStore::new(self.s3.clone(), bucket, self.counts.for_service("s3")))
     }
 }
 
@@ -122,10 +122,10 @@ pub async fn connect(target: &Target) -> Clients {
         .timeout_config(control)
         .build();
     Clients {
-        store: Arc::new(store::SdkStore::new(store.clone(), &target.bucket, counts.clone())),
+        store: Arc::new(store::SdkStore::new(store.clone(), &target.bucket, counts.for_service("s3"))),
         s3: store,
-        batch: Arc::new(Paced::new(Arc::new(batch::SdkBatch::new(batch, counts.clone())), pacer)),
-        logs: Arc::new(logs::SdkLogs::new(logs, counts.clone())),
+        batch: Arc::new(Paced::new(Arc::new(batch::SdkBatch::new(batch, counts.for_service("batch"))), pacer)),
+        logs: Arc::new(logs::SdkLogs::new(logs, counts.for_service("logs"))),
         counts,
         region,
     }

@@ -229,6 +229,10 @@ fn registration(definition: &Definition) -> RegisterJobDefinition {
     let secret = |(name, arn)| json!({"name": name, "valueFrom": arn});
     let secrets: Vec<Value> = definition.secrets.iter().map(secret).collect();
     set("secrets", (!secrets.is_empty()).then_some(json!(secrets)));
+    let shared = definition.shared_memory_mib;
+    set("linuxParameters", (shared > 0).then(|| json!({"sharedMemorySize": shared})));
+    let arm = || json!({"operatingSystemFamily": "LINUX", "cpuArchitecture": "ARM64"});
+    set("runtimePlatform", definition.arm64.then(arm));
     RegisterJobDefinition {
         job_definition_name: definition.name.clone(),
         kind: "container".to_owned(),
@@ -356,9 +360,13 @@ mod tests {
             log_group: None,
             assign_public_ip: false,
             secrets: BTreeMap::from([("S".to_owned(), "arn".to_owned())]),
+            shared_memory_mib: 64,
+            arm64: true,
         };
         let container = registration(&definition).container_properties.unwrap();
         assert_eq!(container["secrets"], json!([{"name": "S", "valueFrom": "arn"}]));
         assert_eq!(container["resourceRequirements"][2], json!({"type": "GPU", "value": "2"}));
+        assert_eq!(container["linuxParameters"], json!({"sharedMemorySize": 64}));
+        assert_eq!(container["runtimePlatform"]["cpuArchitecture"], json!("ARM64"));
     }
 }

@@ -70,7 +70,7 @@ impl Execution {
         let (queue, left, members) = match again {
             Some((queue, indices)) => {
                 let limit = room.min(u64::from(MAX_ARRAY)) as usize;
-                let taken: Ranges = indices.iter().copied().take(limit).collect();
+                let taken: Ranges = self.packs.together(indices.iter().copied()).take(limit).collect();
                 // One number holds for the whole array. Who has more left gets it in a later one, if need be.
                 let left = taken.iter().map(|index| self.starts_left(index)).min().unwrap_or(1);
                 (*queue, left, self.packs.members(taken))
@@ -145,7 +145,7 @@ impl Execution {
             return self.packs.range_from(first, room);
         }
         let limit = room.min(u64::from(MAX_ARRAY)) as usize;
-        self.packs.members(self.fresh_from(first).take(limit).collect())
+        self.packs.members(self.packs.together(self.fresh_from(first)).take(limit).collect())
     }
 
     /// New work from `first` on, in order.

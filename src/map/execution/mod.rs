@@ -323,6 +323,11 @@ impl Execution {
         self.again.values().map(|set| set.len() as u64).sum()
     }
 
+    /// Whether a subtask has been run before, and failed.
+    pub fn has_failed_before(&self, index: OriginalIndex) -> bool {
+        self.spent.contains_key(&index)
+    }
+
     /// Subtasks that have been run, or are to be run, more than once.
     pub fn retried(&self) -> u64 {
         self.spent.len() as u64

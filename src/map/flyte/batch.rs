@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::container::Source;
-use super::{Options, structs};
+use super::{Options, quantity, structs};
 use crate::idl::core::TaskTemplate;
+use crate::idl::core::container::Architecture;
 use crate::idl::core::secret::MountType;
+use crate::idl::core::task_template::Target;
 use crate::map::resources::Platform;
 use crate::map::spec::{Fault, Faults, suggest};
 use crate::map::task::BatchOptions;
@@ -27,8 +29,8 @@ fn config(template: &TaskTemplate) -> Map<String, Value> {
     custom.map(structs::object).unwrap_or_default()
 }
 
-/// The options of the jobs.
-pub(super) fn options(source: &Source, options: &Options, faults: &mut Faults) -> BatchOptions {
+/// The options of the jobs, whose containers have `memory_mib` of memory.
+pub(super) fn options(source: &Source, options: &Options, memory_mib: u32, faults: &mut Faults) -> BatchOptions {
     let config = config(source.template);
     for (key, value) in config.iter().filter(|(key, _)| !KEYS.contains(&key.as_str())) {
         faults.0.push(Fault::of(format!("custom.{key}"), value, "is no option of a Batch job", suggest(key, KEYS)));
@@ -37,7 +39,9 @@ pub(super) fn options(source: &Source, options: &Options, faults: &mut Faults) -
         faults.0.push(Fault::of(format!("custom.{key}"), value, problem, fix));
     };
     let given = |key: &str| config.get(key).filter(|value| !value.is_null());
-    let platform = given("platformCapabilities").and_then(|value| {
+    // flytekit writes it in both places.
+    let elsewhere = source.template.config.get("platformCapabilities").map(|text| Value::from(text.as_str()));
+    let platform = given("platformCapabilities").or(elsewhere.as_ref()).and_then(|value| {
         let read = value.as_str().and_then(|text| text.parse::<Platform>().ok());
         if read.is_none() {
             wrong("platformCapabilities", value, "is no platform", "write EC2 or FARGATE");
@@ -58,9 +62,43 @@ pub(super) fn options(source: &Source, options: &Options, faults: &mut Faults) -
         value.as_bool().unwrap_or_default()
     });
     let own = texts("tags", &config, faults);
-    let tags = tags(options.labels.clone().into_iter().chain(own).collect(), faults);
+    let labels = labels(source.template).chain(options.labels.clone()).chain(own);
+    let tags = tags(labels.collect(), faults);
     let secrets = secrets(source.template, faults);
-    BatchOptions { platform, propagate_tags, scheduling_priority: priority, tags, secrets }
+    let shared_memory_mib = shared_memory(source, memory_mib, faults);
+    let arm64 = matches!(&source.template.target, Some(Target::Container(container))
+        if container.architecture() == Architecture::Arm64);
+    BatchOptions { platform, propagate_tags, scheduling_priority: priority, tags, secrets, shared_memory_mib, arm64 }
+}
+
+/// What the task would have its pods labelled with.
+fn labels(template: &TaskTemplate) -> impl Iterator<Item = (String, String)> {
+    let of_task = template.metadata.as_ref().and_then(|metadata| metadata.metadata.as_ref());
+    let of_pod = match &template.target {
+        Some(Target::K8sPod(pod)) => pod.metadata.as_ref(),
+        _ => None,
+    };
+    let of_metadata = template.metadata.iter().flat_map(|metadata| metadata.tags.clone());
+    of_metadata.chain([of_pod, of_task].into_iter().flatten().flat_map(|metadata| metadata.labels.clone()))
+}
+
+/// MiB at `/dev/shm`: the node's word before the task's. Without a size it may take all that the container has.
+fn shared_memory(source: &Source, memory_mib: u32, faults: &mut Faults) -> u32 {
+    let of_node = source.overrides().and_then(|overrides| overrides.extended_resources.as_ref());
+    let (field, given) = match of_node.and_then(|resources| resources.shared_memory.as_ref()) {
+        Some(memory) => ("overrides.extended_resources", Some(memory)),
+        None => {
+            ("extended_resources", source.template.extended_resources.as_ref().and_then(|it| it.shared_memory.as_ref()))
+        }
+    };
+    let Some(memory) = given else { return 0 };
+    if memory.size_limit.is_empty() {
+        return memory_mib;
+    }
+    quantity::memory(&memory.size_limit).unwrap_or_else(|(problem, fix)| {
+        faults.0.push(Fault::text(format!("{field}.shared_memory.size_limit"), &memory.size_limit, problem, fix));
+        0
+    })
 }
 
 fn tags(tags: BTreeMap<String, String>, faults: &mut Faults) -> BTreeMap<String, String> {

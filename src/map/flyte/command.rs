@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::container::{Kind, Source};
+use super::container::Source;
 use super::template::{self, Piece};
-use super::{CONTAINER_ARRAY, batch};
+use super::{CONTAINER_ARRAY, batch, limits};
 use crate::idl::core::node::Target;
 use crate::idl::core::{DataLoadingConfig, TaskTemplate};
 use crate::map::spec::{Fault, Faults};
 use crate::map::task::{Entrypoint, Flyte, FlyteKind, Runner};
 
-const MAP_EXECUTE: &str = "pyflyte-map-execute";
-const EXECUTE: &str = "pyflyte-execute";
+pub(super) const MAP_EXECUTE: &str = "pyflyte-map-execute";
+pub(super) const EXECUTE: &str = "pyflyte-execute";
 
-/// The entrypoint of such a command, run by the worker.
-pub(super) fn entrypoint(kind: Kind, raw_output_prefix: Option<String>) -> Entrypoint {
-    Entrypoint::Flyte(Flyte { kind: kind.0, runner: Runner::Worker, raw_output_prefix })
+/// The entrypoint of such a command.
+pub(super) fn entrypoint(kind: FlyteKind, runner: Runner, raw_output_prefix: Option<String>) -> Entrypoint {
+    Entrypoint::Flyte(Flyte { kind, runner, raw_output_prefix })
 }
 
 /// What the command is given and what it leaves.
@@ -57,6 +57,9 @@ pub(super) fn check(words: &[String], kind: FlyteKind, source: &Source, field: &
         let fix = "give the container a command: a local process has no image that could bring one";
         faults.0.push(Fault::missing(format!("{field}.command"), "is empty", fix));
     }
+    if limits::words(words, field, faults) {
+        return;
+    }
     let template = source.template;
     let inputs = template.interface.iter().flat_map(|interface| &interface.inputs).flat_map(|map| &map.variables);
     let known: BTreeSet<&str> = inputs.map(|(name, _)| name.as_str()).collect();
@@ -65,6 +68,10 @@ pub(super) fn check(words: &[String], kind: FlyteKind, source: &Source, field: &
             faults.0.push(Fault::text(format!("{field}.args"), word, "holds a zero byte", "leave it out"));
         }
         for piece in template::parse(word) {
+            if let Piece::Unknown(name) = &piece {
+                let problem = format!("{name} is nothing that a job has");
+                faults.0.push(Fault::text(format!("{field}.args"), word, problem, "leave it out"));
+            }
             if let Piece::Value(name) = piece
                 && !known.contains(name.as_str())
             {

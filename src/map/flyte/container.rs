@@ -7,10 +7,13 @@ use serde_json::Value;
 use super::resources::{self, Amounts};
 use super::{batch, command, structs};
 use crate::idl::core::container::Architecture;
+use crate::idl::core::io_strategy::{DownloadMode, UploadMode};
 use crate::idl::core::node::Target as NodeTarget;
 use crate::idl::core::resources::ResourceName;
 use crate::idl::core::task_template::Target as TaskTarget;
-use crate::idl::core::{ArrayNode, Container, DataLoadingConfig, K8sPod, Node, TaskNodeOverrides, TaskTemplate};
+use crate::idl::core::{
+    ArrayNode, Container, DataLoadingConfig, IoStrategy, K8sPod, Node, TaskNodeOverrides, TaskTemplate,
+};
 use crate::map::spec::{Fault, Faults};
 use crate::map::task::{FlyteKind, Resources};
 
@@ -78,7 +81,7 @@ impl<'a> Source<'a> {
             Some(TaskTarget::K8sPod(pod)) => {
                 pod_parts(pod, &mut Faults::default()).map(|p| p.words).unwrap_or_default()
             }
-            None => Vec::new(),
+            Some(TaskTarget::Sql(_)) | None => Vec::new(),
         }
     }
 
@@ -87,6 +90,8 @@ impl<'a> Source<'a> {
         let parts = match &self.template.target {
             Some(TaskTarget::Container(container)) => Some(container_parts(container, faults)),
             Some(TaskTarget::K8sPod(pod)) => pod_parts(pod, faults),
+            // Told already.
+            Some(TaskTarget::Sql(_)) => None,
             None => {
                 let fix = "give the task a container: what needs an engine of its own, like SQL, runs nowhere on Batch";
                 faults.0.push(Fault::missing("target", "the task has no container", fix));
@@ -109,6 +114,9 @@ impl<'a> Source<'a> {
         let words = batch::filled_in(words, self.template);
         command::check(&words, kind, self, &parts.field, faults);
         let copilot = parts.data.filter(|_| kind == FlyteKind::Container);
+        if let Some(strategy) = copilot.and_then(|data| data.io_strategy.as_ref()) {
+            io_strategy(strategy, &format!("{}.data_config.io_strategy", parts.field), faults);
+        }
         let directory = |path: &String| Some(path.clone()).filter(|path| !path.is_empty());
         Target {
             image: parts.image,
@@ -122,14 +130,36 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Files are all there before the command starts, and are uploaded when it has ended: as good as streams of them.
+fn io_strategy(strategy: &IoStrategy, field: &str, faults: &mut Faults) {
+    let fix = "leave it out, or disable data_config and let the command read and write S3 itself";
+    if strategy.download_mode() == DownloadMode::DoNotDownload {
+        let field = format!("{field}.download_mode");
+        faults.0.push(Fault::text(field, "DO_NOT_DOWNLOAD", "inputs are always fetched", fix));
+    }
+    if strategy.upload_mode() == UploadMode::DoNotUpload {
+        let field = format!("{field}.upload_mode");
+        faults.0.push(Fault::text(field, "DO_NOT_UPLOAD", "outputs are always kept", fix));
+    }
+}
+
 fn container_parts<'a>(container: &'a Container, faults: &mut Faults) -> Parts<'a> {
     match container.architecture() {
-        Architecture::Unknown | Architecture::Amd64 => {}
+        // Whether there are such machines for ARM64 is seen where it is to run.
+        Architecture::Unknown | Architecture::Amd64 | Architecture::Arm64 => {}
         other => {
-            let fix = "leave it out, and give the task a queue of such machines";
-            let problem = "batchmap's job definitions name no architecture";
-            faults.0.push(Fault::text("container.architecture", other.as_str_name(), problem, fix));
+            let fix = "make the image one for AMD64 or ARM64";
+            faults.0.push(Fault::text(
+                "container.architecture",
+                other.as_str_name(),
+                "Batch has no such machines",
+                fix,
+            ));
         }
+    }
+    for pair in &container.config {
+        let field = format!("container.config.{}", pair.key);
+        faults.0.push(Fault::text(field, &pair.value, "nothing here reads it", "put it into env"));
     }
     let environment =
         container.env.iter().map(|pair| ("container.env".to_owned(), pair.key.clone(), pair.value.clone()));
@@ -158,7 +188,7 @@ const CONTAINER_KEYS: [&str; 10] = [
 ];
 
 fn pod_parts<'a>(pod: &'a K8sPod, faults: &mut Faults) -> Option<Parts<'a>> {
-    let spec = structs::object(pod.pod_spec.as_ref()?);
+    let spec = pod.pod_spec.as_ref().map(structs::object).unwrap_or_default();
     let empty = |value: &Value| match value {
         Value::Null => true,
         Value::Array(list) => list.is_empty(),
@@ -182,6 +212,11 @@ fn pod_parts<'a>(pod: &'a K8sPod, faults: &mut Faults) -> Option<Parts<'a>> {
         return None;
     };
     let field = "k8s_pod.pod_spec.containers[0]";
+    let (primary, name) = (&pod.primary_container_name, container.get("name").and_then(Value::as_str));
+    if !primary.is_empty() && name.is_some_and(|name| name != primary) {
+        let fix = "name the pod's only container";
+        faults.0.push(Fault::text("k8s_pod.primary_container_name", primary, "is no container of the pod", fix));
+    }
     for (key, value) in container.iter().filter(|(key, value)| !CONTAINER_KEYS.contains(&key.as_str()) && !empty(value))
     {
         faults.0.push(Fault::of(format!("{field}.{key}"), value, "has no place in a Batch job", "leave it out"));

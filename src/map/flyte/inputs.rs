@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::left::offloaded;
 use super::{INVALID_LENGTH, Refused, command};
-use crate::idl::core::literal::Value;
 use crate::idl::core::literal_type::Type;
 use crate::idl::core::{ArrayNode, Literal, LiteralMap, LiteralType, TaskTemplate, VariableMap};
 use crate::idl::json::literal_to_json;
@@ -119,16 +119,6 @@ fn bound(field: &str, literal: &Literal, literal_type: &LiteralType, faults: &mu
         literal_type: Some(literal_type.clone()),
         source: Source::Bound(BoundSource::Literal(Box::new(literal.clone()))),
     })
-}
-
-/// Whether a value, or one in it, is elsewhere.
-fn offloaded(literal: &Literal) -> bool {
-    match &literal.value {
-        Some(Value::OffloadedMetadata(_)) => true,
-        Some(Value::Collection(list)) => list.literals.iter().any(offloaded),
-        Some(Value::Map(map)) => map.literals.values().any(offloaded),
-        Some(Value::Scalar(_)) | None => false,
-    }
 }
 
 /// The types of a subtask's outputs: of an element where the interface says lists. A list of optional elements may have

@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 
 use super::spec::{Fault, Faults};
-use super::task::{BatchOptions, MapTask, Resources};
+use super::task::{BatchOptions, MapTask, Resources, Runner};
 use crate::idl::core::literal::Value;
 use crate::idl::core::node::Target;
 use crate::idl::core::{ArrayNode, Identifier, Literal, LiteralMap, Node, TaskTemplate};
@@ -25,15 +25,21 @@ mod command;
 mod container;
 mod environment;
 mod inputs;
+pub mod left;
+pub(in crate::map) mod limits;
 mod policy;
 mod quantity;
 mod refuse;
 mod resources;
+pub mod stock;
 mod structs;
 pub mod template;
+mod terms;
 
 use self::container::Source;
 use self::inputs::Mapping;
+pub(in crate::map) use self::terms::quality_of_service;
+pub use self::terms::{check_activation, check_execution, check_launch_plan, expected, inherit};
 
 /// The type of a map task as flytekit had it before the ArrayNode.
 pub const CONTAINER_ARRAY: &str = "container_array";
@@ -65,6 +71,8 @@ pub struct Options {
     pub raw_output_prefix: Option<String>,
     /// Labels of the execution: tags of its jobs.
     pub labels: BTreeMap<String, String>,
+    /// Who runs commands inside the containers: what the images hold.
+    pub runner: Runner,
 }
 
 /// Why a task cannot be run with these inputs: always the user's to correct.
@@ -191,7 +199,7 @@ pub struct Outline {
 fn outline(source: &Source, faults: &mut Faults) -> Outline {
     let target = source.target(faults);
     policy::policy(source, &Options::default(), faults);
-    let batch = batch::options(source, &Options::default(), faults);
+    let batch = batch::options(source, &Options::default(), target.resources.memory_mib, faults);
     Outline { image: Some(target.image).filter(|image| !image.is_empty()), resources: target.resources, batch }
 }
 
@@ -225,6 +233,35 @@ pub fn check_node(template: &TaskTemplate, node: &Node) -> Result<Outline, Fault
     Faults(faults.0.into_iter().map(of_node).collect()).or(outline)
 }
 
+/// Checks that a task, as it is used by `node` where one is given, can be run by this runner: what needs batchmap's worker
+/// has none in a stock image.
+///
+/// # Errors
+/// Every field that asks for more, after the node's id.
+pub fn check_runner(template: &TaskTemplate, node: Option<&Node>, runner: Runner) -> Result<(), Faults> {
+    // What else is wrong is found by the other checks.
+    let mut ignored = Faults::default();
+    let (nodes, array) = match node.and_then(|node| node.target.as_ref()) {
+        Some(Target::ArrayNode(array)) => (array.node.as_deref().into_iter().chain(node).collect(), Some(&**array)),
+        _ => (node.into_iter().collect(), None),
+    };
+    let source = Source::new(template, nodes, array);
+    let mapping = match array {
+        Some(array) => Mapping::of_array(array),
+        None if template.r#type == CONTAINER_ARRAY => Mapping::of_command(&source.words()),
+        None => Mapping::None,
+    };
+    let target = source.target(&mut ignored);
+    let policy = policy::policy(&source, &Options::default(), &mut ignored);
+    let environment = environment::environment(&source, &target, &Options::default(), &mut ignored);
+    let mut faults = Faults::default();
+    let (command, kind) = stock::command(target.command, target.kind.0, &mapping, runner, &mut faults);
+    stock::check(&command, kind, &policy, &environment, runner, &mut faults);
+    let place = node.map(|node| format!("node {}: ", node.id)).unwrap_or_default();
+    let of_node = |fault: Fault| Fault { field: format!("{place}{}", fault.field), ..fault };
+    Faults(faults.0.into_iter().map(of_node).collect()).or(())
+}
+
 fn build(source: Source, mapping: &Mapping, inputs: &LiteralMap, options: &Options) -> Result<MapTask, Refused> {
     let mut faults = Faults::default();
     refuse::task(source.template, &mut faults);
@@ -233,15 +270,17 @@ fn build(source: Source, mapping: &Mapping, inputs: &LiteralMap, options: &Optio
     }
     let target = source.target(&mut faults);
     let policy = policy::policy(&source, options, &mut faults);
-    let batch = batch::options(&source, options, &mut faults);
+    let batch = batch::options(&source, options, target.resources.memory_mib, &mut faults);
     let environment = environment::environment(&source, &target, options, &mut faults);
+    let (command, kind) = stock::command(target.command, target.kind.0, mapping, options.runner, &mut faults);
+    stock::check(&command, kind, &policy, &environment, options.runner, &mut faults);
     let converted = inputs::inputs(source.template, mapping, inputs, &mut faults);
     let outputs = inputs::outputs(source.template, mapping);
     let raw_output_prefix = environment::raw_output_prefix(options, &mut faults);
     let task = MapTask {
         name: policy::name(source.template),
         image: Some(target.image).filter(|image| !image.is_empty()),
-        command: target.command,
+        command,
         inputs: converted,
         outputs,
         policy,
@@ -249,7 +288,7 @@ fn build(source: Source, mapping: &Mapping, inputs: &LiteralMap, options: &Optio
         environment,
         input_dir: target.input_dir,
         output_dir: target.output_dir,
-        entrypoint: command::entrypoint(target.kind, raw_output_prefix),
+        entrypoint: command::entrypoint(kind, options.runner, raw_output_prefix),
         batch,
     };
     let task = faults.or(task)?;

@@ -25,9 +25,13 @@ pub enum Piece {
     UniqueKey,
     /// `{{.inputs.NAME}}`: the text of an input.
     Value(String),
+    /// What propeller knows and a job does not have: refused when the task is registered.
+    Unknown(&'static str),
 }
 
-const PLAIN: [(&str, Piece); 7] = [
+const PLAIN: [(&str, Piece); 9] = [
+    ("taskTemplatePath", Piece::Unknown("taskTemplatePath")),
+    ("namespace", Piece::Unknown("namespace")),
     ("input", Piece::Input),
     ("inputPrefix", Piece::InputPrefix),
     ("outputPrefix", Piece::OutputPrefix),
@@ -36,6 +40,9 @@ const PLAIN: [(&str, Piece); 7] = [
     ("prevCheckpointPrefix", Piece::PreviousCheckpoint),
     ("perRetryUniqueKey", Piece::UniqueKey),
 ];
+
+/// Bytes between the braces of a template at most.
+const LONGEST: usize = 1024;
 
 /// Splits an argument into its pieces.
 pub fn parse(argument: &str) -> Vec<Piece> {
@@ -67,7 +74,9 @@ pub fn parse(argument: &str) -> Vec<Piece> {
 
 /// The template whose braces have just been opened, and what follows it.
 fn template(inside: &str) -> Option<(Piece, &str)> {
-    let (found, after) = inside.split_once("}}")?;
+    // A name holds no brace, and is not longer than what stands for it may be: the rest is not searched for its end.
+    let end = inside.bytes().take(LONGEST).position(|byte| matches!(byte, b'{' | b'}'))?;
+    let (found, after) = (&inside[..end], inside[end..].strip_prefix("}}")?);
     let name = found.trim().strip_prefix(['.', '$'])?;
     let piece = match name.split_once('.') {
         Some((inputs, input)) => {
@@ -132,6 +141,13 @@ mod tests {
             ("{{.bad {{.input}}", "{{.bad <Input>"),
         ] {
             assert_eq!(rendered(argument), expected, "{argument}");
+        }
+    }
+
+    #[test]
+    fn braces_without_end_are_passed_over() {
+        for argument in ["{".repeat(1 << 20), "{{.".repeat(1 << 18), format!("{{{{{}}}}}", " ".repeat(1 << 20))] {
+            assert_eq!(rendered(&argument), argument);
         }
     }
 

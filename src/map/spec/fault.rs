@@ -94,12 +94,24 @@ pub fn shorten(text: &str) -> String {
     }
 }
 
+/// Letters of a name that is compared with others, and how many others there are: each comparison costs the product of the
+/// letters.
+const COMPARED: (usize, usize) = (64, 1_000);
+
+/// Names that a fault lists.
+const LISTED: usize = 50;
+
 /// The one of `known` that `name` was probably meant to be.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let (longest, most) = COMPARED;
+    if name.len() > longest {
+        return None;
+    }
+    let known = known.into_iter().take(most).filter(|known| known.len() <= longest);
     // A third of the letters may be wrong, and at least one: `imag` is `image`, `x` is nothing.
     let allowed = (name.chars().count() / 3).max(1);
     let lower = name.to_lowercase().replace('-', "_");
-    let scored = known.into_iter().map(|k| (strsim::damerau_levenshtein(&lower, &k.to_lowercase()), k));
+    let scored = known.map(|k| (strsim::damerau_levenshtein(&lower, &k.to_lowercase()), k));
     scored.filter(|(distance, k)| *distance <= allowed && *distance < k.len()).min_by_key(|(d, _)| *d).map(|(_, k)| k)
 }
 
@@ -108,8 +120,10 @@ pub fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone)
     match nearest(name, known.clone()) {
         Some(near) => format!("did you mean {near:?}?"),
         None => {
-            let all: Vec<&str> = known.into_iter().collect();
-            if all.is_empty() { "there is none.".to_owned() } else { format!("known are {}.", all.join(", ")) }
+            let mut known = known.into_iter();
+            let all: Vec<String> = known.by_ref().take(LISTED).map(shorten).collect();
+            let more = if known.next().is_some() { " and others" } else { "" };
+            if all.is_empty() { "there is none.".to_owned() } else { format!("known are {}{more}.", all.join(", ")) }
         }
     }
 }
@@ -124,6 +138,15 @@ mod tests {
         let text = Fault::of("bind.x", &value, "is too long", "shorten it").to_string();
         assert_eq!(text.lines().count(), 1);
         assert!(text.starts_with("bind.x is \"a") && text.ends_with("...: is too long; shorten it"), "{text}");
+    }
+
+    #[test]
+    fn long_names_and_many_are_not_compared() {
+        let (long, many) = ("x".repeat(1 << 20), vec!["name"; 1 << 20]);
+        assert_eq!(nearest(&long, [long.as_str()]), None);
+        assert_eq!(nearest("nome", [long.as_str(), "name"]), Some("name"));
+        let words = suggest("nothing", many.iter().copied());
+        assert!(words.len() < 1000 && words.ends_with(" and others."), "{words}");
     }
 
     #[test]

@@ -24,8 +24,16 @@ pub enum FlowEvent {
         node: String,
         /// Which attempt: 0 is the first.
         attempt: u32,
-        /// The id of the map execution that runs it; absent for the node of a sub-workflow.
+        /// The id of the map execution that runs it, or of a launch plan's node the name of the workflow execution; absent
+        /// for the node of a sub-workflow.
         execution: Option<String>,
+    },
+    /// A branch has chosen: of the nodes in it this one runs, and the others are passed over.
+    BranchTaken {
+        /// The branch: a node that was about to start.
+        node: String,
+        /// The node in it.
+        taken: String,
     },
     /// What a node ran is over, or it could not be started at all.
     NodeEnded {

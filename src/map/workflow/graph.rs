@@ -8,8 +8,8 @@ use super::super::spec::Faults;
 use super::compile;
 use crate::idl::core::node::Target;
 use crate::idl::core::{
-    ArrayNode, Binding, CompiledWorkflowClosure, Identifier, Node, TaskNodeOverrides, TaskTemplate, TypedInterface,
-    WorkflowTemplate,
+    ArrayNode, Binding, CompiledWorkflowClosure, Identifier, IfElseBlock, LaunchPlanTemplate, Node, TaskNodeOverrides,
+    TaskTemplate, TypedInterface, WorkflowTemplate,
 };
 
 /// The most nodes that a workflow may have, those of its sub-workflows counted every time they are run.
@@ -58,14 +58,20 @@ pub enum NodeKind {
     Array(Arc<TaskTemplate>),
     /// A sub-workflow, by the number of its scope.
     Workflow(usize),
+    /// One of several nodes, by a condition: those nodes are a scope, by its number.
+    Branch(usize),
+    /// An execution of its own, of this launch plan.
+    Plan(Arc<LaunchPlanTemplate>),
 }
 
-/// The nodes of the workflow, or of one run of a sub-workflow.
+/// The nodes of the workflow, or of one run of a sub-workflow, or those that a branch chooses from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scope {
     pub(super) owner: Option<usize>,
     pub(super) template: Arc<WorkflowTemplate>,
     pub(super) nodes: Range<usize>,
+    /// Of the nodes of a branch: the scope that their bindings speak of.
+    pub(super) around: Option<usize>,
 }
 
 impl Graph {
@@ -101,18 +107,21 @@ impl Graph {
     pub fn scope_of(&self, node: Option<&str>) -> Option<&Scope> {
         match node {
             None => Some(self.root()),
-            Some(id) => match self.node(id)?.kind {
-                NodeKind::Workflow(scope) => self.scopes.get(scope),
-                _ => None,
-            },
+            Some(id) => self.scopes.get(self.node(id)?.scope_within()?),
         }
     }
 
     /// The unique id of the node that a binding inside `scope` calls `node`; `None` for the scope's own inputs, which are
-    /// those of [`Graph::owner_id`]'s node, or of the execution.
+    /// those of [`Graph::speaker_id`]'s node, or of the execution.
     pub fn source_id(&self, scope: &Scope, node: &str) -> Option<String> {
         let own = node.is_empty() || node == START_NODE;
-        (!own).then(|| unique_id(self.owner_id(scope), node))
+        (!own).then(|| unique_id(self.speaker_id(scope), node))
+    }
+
+    /// The unique id of the node whose sub-workflow the bindings inside `scope` are written in: around the branches, for
+    /// the nodes of branches. `None` for the workflow's own.
+    pub fn speaker_id(&self, scope: &Scope) -> Option<&str> {
+        self.owner_id(scope.around.map_or(scope, |around| &self.scopes[around]))
     }
 
     /// The unique id of the node that runs `scope`; `None` for the workflow's own.
@@ -155,14 +164,38 @@ impl GraphNode {
 
     /// Whether other nodes run within it.
     pub fn is_parent(&self) -> bool {
-        matches!(self.kind, NodeKind::Workflow(_))
+        self.scope_within().is_some()
     }
 
-    /// The task it runs, once or for each element; `None` for a sub-workflow.
+    /// The number of the scope of those nodes.
+    pub(super) fn scope_within(&self) -> Option<usize> {
+        match self.kind {
+            NodeKind::Workflow(scope) | NodeKind::Branch(scope) => Some(scope),
+            NodeKind::Task(_) | NodeKind::Array(_) | NodeKind::Plan(_) => None,
+        }
+    }
+
+    /// The task it runs, once or for each element; `None` where it runs something else.
     pub fn task(&self) -> Option<&Arc<TaskTemplate>> {
         match &self.kind {
             NodeKind::Task(task) | NodeKind::Array(task) => Some(task),
-            NodeKind::Workflow(_) => None,
+            NodeKind::Workflow(_) | NodeKind::Branch(_) | NodeKind::Plan(_) => None,
+        }
+    }
+
+    /// The launch plan that it makes an execution of.
+    pub fn plan(&self) -> Option<&Arc<LaunchPlanTemplate>> {
+        match &self.kind {
+            NodeKind::Plan(plan) => Some(plan),
+            _ => None,
+        }
+    }
+
+    /// What it chooses by, where it is a branch.
+    pub fn branch(&self) -> Option<&IfElseBlock> {
+        match &self.source.target {
+            Some(Target::BranchNode(branch)) => branch.if_else.as_deref(),
+            _ => None,
         }
     }
 
@@ -229,7 +262,12 @@ impl Scope {
         self.template.interface.as_ref()
     }
 
-    /// Where its outputs come from.
+    /// Whether it holds what a branch chooses from: its outputs are those of the node that was taken.
+    pub fn is_branch(&self) -> bool {
+        self.around.is_some()
+    }
+
+    /// Where its outputs come from; those of the workflow around, for the nodes of a branch.
     pub fn outputs(&self) -> &[Binding] {
         &self.template.outputs
     }

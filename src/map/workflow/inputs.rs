@@ -1,10 +1,15 @@
 //! What an execution is given: by its caller, by default, and by its launch plan.
 
-use super::super::spec::{Fault, Faults, suggest};
+use prost::Message;
+
+use super::super::spec::{Fault, Faults, shorten, suggest};
 use super::types;
 use crate::idl::core::parameter::Behavior;
 use crate::idl::core::{LiteralMap, Parameter, ParameterMap};
 use crate::idl::types::{admits_none, type_name};
+
+/// Faults that an answer lists at most.
+const MAX_FAULTS: usize = 25;
 
 /// The inputs of an execution. `expected` is what the launch plan expects, with its defaults; `fixed` is what it fixes,
 /// which `expected` need not name. An optional that nobody gives is left out, as Flyte does.
@@ -15,8 +20,13 @@ pub fn inputs(given: &LiteralMap, expected: &ParameterMap, fixed: &LiteralMap) -
     let mut faults = Faults::default();
     let mut all = LiteralMap::default();
     for (name, literal) in &given.literals {
-        let field = format!("inputs.{name}");
-        if fixed.literals.get(name).is_some_and(|fixed| fixed != literal) {
+        // What is wrong has been said often enough.
+        if faults.0.len() >= MAX_FAULTS {
+            return Err(faults);
+        }
+        let field = format!("inputs.{}", shorten(name));
+        // By their bytes: a number that is none is not equal to itself.
+        if fixed.literals.get(name).is_some_and(|fixed| fixed.encode_to_vec() != literal.encode_to_vec()) {
             let fix = "leave it out, or make a launch plan that does not fix it";
             faults.0.push(Fault::missing(field, "the launch plan fixes it to another value", fix));
         } else if !fixed.literals.contains_key(name) && !expected.parameters.contains_key(name) {
@@ -25,6 +35,9 @@ pub fn inputs(given: &LiteralMap, expected: &ParameterMap, fixed: &LiteralMap) -
         }
     }
     for (name, parameter) in &expected.parameters {
+        if faults.0.len() >= MAX_FAULTS {
+            return Err(faults);
+        }
         let given = fixed.literals.get(name).or_else(|| given.literals.get(name));
         let literal = given.or(match &parameter.behavior {
             Some(Behavior::Default(literal)) => Some(literal),

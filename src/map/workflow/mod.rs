@@ -12,6 +12,7 @@
 //! bindings into literals, and [`inputs`] puts together what an execution is given.
 
 pub mod bind;
+mod branch;
 mod compile;
 pub mod event;
 pub mod flow;
@@ -22,6 +23,7 @@ mod path;
 mod types;
 
 pub use bind::{BindError, References, references, resolve};
+pub use branch::decide;
 pub use event::{FlowEvent, FlowOutcome, NodeEnd, NodeError};
 pub use flow::{Flow, FlowAction, FlowPhase, IllegalEvent, NodePhase, NodeView};
 pub use graph::{Graph, GraphNode, NodeKind, Scope};

@@ -53,6 +53,35 @@ pub(super) fn get<'a>(bytes: &'a [u8], key: Key<'_>) -> Result<&'a [u8], String>
     }
 }
 
+/// A value that has no parts.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Plain {
+    None,
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+    /// Nanoseconds since 1970. MessagePack has none.
+    Datetime(i128),
+    /// Nanoseconds. MessagePack has none.
+    Duration(i128),
+}
+
+/// The plain value that `bytes` is; nothing where it has parts, or is of a kind that no condition knows.
+pub(super) fn plain(bytes: &[u8]) -> Option<Plain> {
+    let (head, _) = read(bytes, 0)?;
+    match (head, *bytes.first()?) {
+        (Head::Integer(number), _) => i64::try_from(number).ok().map(Plain::Integer),
+        (Head::Text(text), _) => std::str::from_utf8(text).ok().map(|text| Plain::Text(text.to_owned())),
+        (Head::Other, 0xc0) => Some(Plain::None),
+        (Head::Other, 0xc2) => Some(Plain::Boolean(false)),
+        (Head::Other, 0xc3) => Some(Plain::Boolean(true)),
+        (Head::Other, 0xca) => Some(Plain::Float(f64::from(f32::from_be_bytes(bytes.get(1..5)?.try_into().ok()?)))),
+        (Head::Other, 0xcb) => Some(Plain::Float(f64::from_be_bytes(bytes.get(1..9)?.try_into().ok()?))),
+        _ => None,
+    }
+}
+
 /// The elements of the list that `bytes` is; nothing where it is none.
 pub(super) fn elements(bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let (Head::Array(length), mut at) = read(bytes, 0)? else { return None };

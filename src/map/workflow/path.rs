@@ -70,7 +70,7 @@ fn element<'a>(map: &'a std::collections::BTreeMap<String, Literal>, key: Key<'_
 }
 
 /// The value itself, where it is wrapped as one variant of a union.
-fn unwrap(mut literal: &Literal) -> &Literal {
+pub(super) fn unwrap(mut literal: &Literal) -> &Literal {
     while let Some(literal::Value::Scalar(scalar)) = &literal.value
         && let Some(scalar::Value::Union(union)) = &scalar.value
         && let Some(value) = &union.value

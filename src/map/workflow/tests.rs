@@ -2,6 +2,7 @@
 
 mod aborting;
 mod binding;
+mod branching;
 mod compiling;
 mod failing;
 mod given;

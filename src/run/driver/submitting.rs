@@ -11,9 +11,10 @@ use super::{DriveError, Driver};
 use crate::aws::batch::{Batch, BatchError, Fence, JobStatus, SubmitRequest};
 use crate::map::event::Event;
 use crate::map::execution::ArrayState;
-use crate::map::layout;
 use crate::map::plan::Members;
+use crate::map::{flyte, layout};
 use crate::run::journal::{Journal, JournalError};
+use crate::run::stock;
 
 /// SubmitJob calls under way at once. AWS takes 50 a second for an account; eight at about 100 ms each stay below.
 const SUBMITS_AT_ONCE: usize = 8;
@@ -31,11 +32,13 @@ impl Driver {
         // The journal comes first, also before the lists: a driver that was overtaken must not touch its successor's.
         self.flush().await?;
         let lists = arrays.iter().map(|&array| self.write_members(array));
-        futures::stream::iter(lists).buffer_unordered(SUBMITS_AT_ONCE).try_collect::<Vec<()>>().await?;
+        let previous: Vec<Option<u32>> =
+            futures::stream::iter(lists).buffer_unordered(SUBMITS_AT_ONCE).try_collect().await?;
+        let previous: BTreeSet<u32> = previous.into_iter().flatten().collect();
         // Up to the last of them nothing is left that is wanted.
         self.to_submit = arrays.last().map_or_else(BTreeSet::new, |last| self.to_submit.split_off(&(last + 1)));
         self.issued.extend(&arrays);
-        let answers = self.send(arrays).await;
+        let answers = self.send(arrays, &previous).await;
         let (mut not_now, mut refusal) = (None, None);
         for (array, answer) in answers {
             match answer {
@@ -73,11 +76,12 @@ impl Driver {
 
     /// Makes the calls. After an answer that the others would get too, those that have not begun are left out. Whoever was
     /// overtaken meanwhile, by however little, must not submit: so the journal is made sure of before each try of each call.
-    async fn send(&self, arrays: Vec<u32>) -> Vec<(u32, Option<Result<String, DriveError>>)> {
+    async fn send(&self, arrays: Vec<u32>, previous: &BTreeSet<u32>) -> Vec<(u32, Option<Result<String, DriveError>>)> {
         let held_up = &AtomicBool::new(false);
         let calls = arrays.into_iter().filter_map(|array| {
             let state = self.execution.array(array)?;
-            let request = self.template.request(array, state, &self.record, self.execution.packs());
+            let packs = self.execution.packs();
+            let request = self.template.request(array, state, &self.record, packs, previous.contains(&array));
             let (batch, journal) = (self.ports.batch.as_ref(), &self.journal);
             Some(async move {
                 if held_up.load(Ordering::Relaxed) {
@@ -93,14 +97,20 @@ impl Driver {
         futures::stream::iter(calls).buffered(SUBMITS_AT_ONCE).collect().await
     }
 
-    /// Stores the list of a compacted array, which its children look themselves up in.
-    async fn write_members(&self, array: u32) -> Result<(), DriveError> {
-        let Some(state) = self.execution.array(array) else { return Ok(()) };
+    /// Stores the list of a compacted array, which its children look themselves up in, or what children without a worker
+    /// need in its place. Its number comes back where children have checkpoints to go on from.
+    async fn write_members(&self, array: u32) -> Result<Option<u32>, DriveError> {
+        let Some(state) = self.execution.array(array) else { return Ok(None) };
+        let (store, root) = (self.ports.store.as_ref(), &self.template.root);
+        if let Some(runner) = flyte::stock::runner(&self.record) {
+            let task = stock::Task { store, root, record: &self.record, runner };
+            return Ok(task.prepare(&self.execution, array).await?.then_some(array));
+        }
         if let Members::List(indices) = &state.members {
             let entries = self.execution.packs().list_entries(indices);
-            self.ports.store.put(&self.template.root.array_indices(array), entries.into()).await?;
+            store.put(&root.array_indices(array), entries.into()).await?;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Finds out by its name whether an array was submitted. One that is not there may be late: it is looked for again

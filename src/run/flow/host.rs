@@ -4,27 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use prost::Message;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{LocalPoolHandle, TaskTracker};
 
-use super::drive::{FlowDriver, FlowError, Progress, Request, SharedFlow, locked};
+use super::Values;
+use super::drive::{FlowDriver, FlowError, Request};
+use super::driving::Driving;
+use super::known::Known;
 use super::lease::{self, Lease};
 use super::log::LogError;
+use super::shared::{self, Ended, Progress, SharedFlow};
 use super::turns::Turns;
 use super::view::{self, FlowView, Stored, ViewError};
-use super::{Values, created_ms};
 use crate::aws::batch::Definition;
+use crate::aws::sdk::Counts;
 use crate::aws::store::StoreError;
 use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::Outline;
 use crate::map::layout::flyte::FlyteRoot;
-use crate::map::workflow::{FlowPhase, NodePhase, NodeView};
+use crate::map::task::Runner;
+use crate::map::workflow::FlowOutcome;
 use crate::run::Ports;
 use crate::run::begin::Queues;
 use crate::run::bound::Results;
@@ -32,8 +34,8 @@ use crate::run::driver::Patience;
 use crate::run::result;
 use crate::run::source::Stores;
 
-/// How long the making of an execution may take before its mark is written again: others take older ones away.
-const SLOW: Duration = Duration::from_secs(10);
+/// Nodes, of all executions, whose literals are in memory to be bound or staged.
+const ROOM: usize = 16;
 
 /// How long whoever asks for the end of an execution waits until that is in its journal.
 const HEARING: Duration = Duration::from_secs(30);
@@ -55,6 +57,8 @@ pub struct Host {
     pub queues: Queues,
     /// How tasks become job definitions.
     pub definitions: Definitions,
+    /// Who runs the commands of tasks that are begun: what their images hold. Those that have begun stay as they are.
+    pub runner: Runner,
     /// How drivers wait.
     pub patience: Patience,
     /// How servers share the work.
@@ -68,6 +72,8 @@ pub struct Host {
     pub direct_uploads: bool,
     /// Where people find the output of all jobs: an address of AWS's console.
     pub log_link: Option<String>,
+    /// What counts this server's calls to AWS.
+    pub calls: Counts,
 }
 
 impl Host {
@@ -114,13 +120,23 @@ struct Live {
     requests: mpsc::Sender<Request>,
 }
 
+impl Live {
+    fn view(&self) -> FlowView {
+        FlowView { record: self.record.clone(), flow: self.flow.look(), progress: self.progress.clone() }
+    }
+}
+
 pub(super) struct Shared {
     pub(super) host: Arc<Host>,
     live: Mutex<BTreeMap<Key, Live>>,
     /// Executions that are being made here: their marks are there, and they are not yet.
     making: Mutex<BTreeSet<Key>>,
+    pub(super) known: Known,
+    ended: Ended,
+    /// Room for literals in memory.
+    pub(super) room: Semaphore,
     pub(super) stopping: CancellationToken,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     pool: LocalPoolHandle,
 }
 
@@ -141,7 +157,10 @@ impl Flows {
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let pool = LocalPoolHandle::new(threads);
-        let shared = Arc::new(Shared { host: Arc::new(host), live, making, stopping, tasks, pool });
+        let (ended, room) = (shared::room(), Semaphore::new(ROOM));
+        let known = Known::new(ended.clone());
+        let host = Arc::new(host);
+        let shared = Arc::new(Shared { host, live, making, known, ended, room, stopping, tasks, pool });
         let warden = Mutex::new(Some(tokio::spawn(shared.clone().watch())));
         Flows { shared, warden }
     }
@@ -149,59 +168,15 @@ impl Flows {
     /// Begins an execution. It exists when this returns, and is driven to its end by this server or another one.
     ///
     /// # Errors
-    /// When it exists already, or S3 cannot be used; then nothing of it is left.
+    /// When it exists already, or S3 cannot be used; then nothing of it is left, or is taken away as soon as S3 can be
+    /// reached.
     pub async fn create(&self, record: FlowRecord) -> Result<(), CreateError> {
-        if self.shared.stopping.is_cancelled() {
-            return Err(CreateError::Stopping);
-        }
-        let id = record.id.clone().unwrap_or_default();
-        let stored = Stored::new(record)?;
-        {
-            if !self.shared.making().insert(key(&id)) {
-                return Err(CreateError::Making(id.name));
-            }
-            // Also when the caller goes away.
-            let _making = Making { shared: &self.shared, key: key(&id) };
-            self.make(&id, &stored.record).await?;
-        }
-        // From here on it exists, and nothing that fails may say otherwise.
-        self.shared.clone().drive_here(id, stored);
-        Ok(())
+        self.shared.create(record).await
     }
 
-    /// Writes what an execution is made of. Marks come before the record that they are of: one without it is swept away, a
-    /// record without them would be lost.
-    async fn make(&self, id: &WorkflowExecutionIdentifier, record: &FlowRecord) -> Result<(), CreateError> {
-        let host = &self.shared.host;
-        let (store, root) = (host.ports.store.as_ref(), host.root.flow(id));
-        match store.get(&root.spec()).await {
-            Ok(_) => return Err(CreateError::Exists(id.name.clone())),
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let began = Instant::now();
-        // The one names the other, for whoever sweeps.
-        let (mark, entry) = (host.root.running(id), host.root.index_entry(id, created_ms(record)));
-        store.put(&mark, Bytes::from(entry.clone())).await?;
-        store.put(&entry, Bytes::new()).await?;
-        match store.put_new(&root.spec(), Bytes::from(record.encode_to_vec())).await {
-            Ok(()) => {}
-            Err(StoreError::AlreadyExists { .. }) => {
-                let there = view::read_record(store, &root, id).await?;
-                if *there != *record {
-                    if created_ms(&there) != created_ms(record) {
-                        // It has an entry of its own.
-                        store.delete_many(&[entry]).await?;
-                    }
-                    return Err(CreateError::Exists(id.name.clone()));
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        if began.elapsed() > SLOW {
-            store.put(&mark, Bytes::from(entry)).await?;
-        }
-        Ok(())
+    /// Whether there is an execution that can be shown.
+    pub async fn exists(&self, id: &WorkflowExecutionIdentifier) -> bool {
+        self.view(id).await.is_ok()
     }
 
     /// An execution as it stands.
@@ -212,12 +187,8 @@ impl Flows {
         if let Some(view) = self.shared.live_view(id) {
             return Ok(view);
         }
-        Ok(Arc::new(self.stored(id).await?.view()))
-    }
-
-    async fn stored(&self, id: &WorkflowExecutionIdentifier) -> Result<Stored, ViewError> {
         let host = &self.shared.host;
-        view::read(host.ports.store.as_ref(), &host.root.flow(id), id).await
+        self.shared.known.view(host.ports.store.as_ref(), &host.root, id).await
     }
 
     /// The values of an execution.
@@ -238,21 +209,7 @@ impl Flows {
     /// # Errors
     /// When there is none, or it cannot be taken over.
     pub async fn abort(&self, id: &WorkflowExecutionIdentifier, cause: &str, principal: &str) -> Result<(), ViewError> {
-        // The second time for one that has just been taken over, or has just ended.
-        for _ in 0..2 {
-            if self.shared.ask_to_abort(id, cause, principal).await {
-                return Ok(());
-            }
-            let flow = self.stored(id).await?.flow;
-            if flow.finished().is_some() || flow.abort().is_some() {
-                return Ok(());
-            }
-            self.shared.clone().begin(id.clone()).await?;
-        }
-        if self.shared.ask_to_abort(id, cause, principal).await {
-            return Ok(());
-        }
-        Err(ViewError::Moving { name: id.name.clone() })
+        self.shared.abort(id, cause, principal).await
     }
 
     /// Executions that are driven here.
@@ -260,15 +217,10 @@ impl Flows {
         self.shared.live().len()
     }
 
-    /// The phase of each execution that is driven here, and the number of its nodes that run.
-    pub fn driven_phases(&self) -> Vec<(FlowPhase, usize)> {
-        let flows: Vec<SharedFlow> = self.shared.live().values().map(|live| live.flow.clone()).collect();
-        let of = |flow: &SharedFlow| {
-            let flow = locked(flow);
-            let running = |node: &NodeView<'_>| node.phase == NodePhase::Running && !node.node.is_parent();
-            (flow.phase(), flow.nodes().filter(running).count())
-        };
-        flows.iter().map(of).collect()
+    /// What goes on in each execution that is driven here.
+    pub fn driven_now(&self) -> Vec<Driving> {
+        let views: Vec<FlowView> = self.shared.live().values().map(Live::view).collect();
+        views.iter().map(Driving::of).collect()
     }
 
     /// Stops hosting: nothing new is begun, what runs goes on in AWS Batch, and another server may take it up at once.
@@ -294,6 +246,51 @@ impl Flows {
 }
 
 impl Shared {
+    async fn stored(&self, id: &WorkflowExecutionIdentifier) -> Result<Stored, ViewError> {
+        let host = &self.host;
+        view::read(host.ports.store.as_ref(), &host.root.flow(id), id).await
+    }
+
+    /// See [`Flows::abort`].
+    pub(super) async fn abort(
+        self: &Arc<Self>,
+        id: &WorkflowExecutionIdentifier,
+        cause: &str,
+        principal: &str,
+    ) -> Result<(), ViewError> {
+        // The second time for one that has just been taken over, or has just ended.
+        for _ in 0..2 {
+            if self.ask_to_abort(id, cause, principal).await {
+                return Ok(());
+            }
+            let flow = self.stored(id).await?.flow;
+            if flow.finished().is_some() || flow.abort().is_some() {
+                return Ok(());
+            }
+            // The first thing that its driver hears: nothing is begun to be ended.
+            let (request, hears) = abort_request(cause, principal);
+            self.clone().begin(id.clone(), Some(request)).await?;
+            if matches!(tokio::time::timeout(HEARING, hears).await, Ok(Ok(()))) {
+                return Ok(());
+            }
+        }
+        Err(ViewError::Moving { name: id.name.clone() })
+    }
+
+    /// How an execution ended, if it has.
+    pub(super) async fn outcome(&self, id: &WorkflowExecutionIdentifier) -> Result<Option<FlowOutcome>, ViewError> {
+        let view = match self.live_view(id) {
+            Some(view) => view,
+            None => self.known.view(self.host.ports.store.as_ref(), &self.host.root, id).await?,
+        };
+        Ok(view.flow.finished().cloned())
+    }
+
+    /// Whether an execution is driven here.
+    pub(super) fn drives(&self, id: &WorkflowExecutionIdentifier) -> bool {
+        self.live().contains_key(&key(id))
+    }
+
     fn live(&self) -> MutexGuard<'_, BTreeMap<Key, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -303,52 +300,46 @@ impl Shared {
         !self.live().contains_key(key) && !self.making().contains(key)
     }
 
-    fn making(&self) -> MutexGuard<'_, BTreeSet<Key>> {
+    pub(super) fn making(&self) -> MutexGuard<'_, BTreeSet<Key>> {
         self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn live_view(&self, id: &WorkflowExecutionIdentifier) -> Option<Arc<FlowView>> {
-        let (record, flow, progress) = {
-            let live = self.live();
-            let live = live.get(&key(id))?;
-            (live.record.clone(), live.flow.clone(), live.progress.clone())
-        };
-        let flow = locked(&flow).clone();
-        let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = progress.iter().filter_map(|(node, counts)| Some((node.clone(), counts.borrow().clone()?)));
-        let updated_ms = flow.updated_ms().unwrap_or_else(|| created_ms(&record));
-        let server = flow.server().map(str::to_owned);
-        Some(Arc::new(FlowView { record, flow, progress: counts.collect(), server, updated_ms }))
+        self.live().get(&key(id)).map(|live| Arc::new(live.view()))
     }
 
     /// Asks whoever drives the execution here to end it; whether that is in its journal now.
     async fn ask_to_abort(&self, id: &WorkflowExecutionIdentifier, cause: &str, principal: &str) -> bool {
         let Some(requests) = self.live().get(&key(id)).map(|live| live.requests.clone()) else { return false };
-        let (heard, hears) = oneshot::channel();
-        let request = Request::Abort { cause: cause.to_owned(), principal: principal.to_owned(), heard };
-        if requests.send(request).await.is_err() {
-            return false;
-        }
-        matches!(tokio::time::timeout(HEARING, hears).await, Ok(Ok(())))
+        let (request, hears) = abort_request(cause, principal);
+        let asked = async { requests.send(request).await.is_ok() && hears.await.is_ok() };
+        tokio::time::timeout(HEARING, asked).await.unwrap_or(false)
     }
 
-    /// Drives an execution here, from where its journal ends. Returns when it is known that it can be.
-    pub(super) async fn begin(self: Arc<Self>, id: WorkflowExecutionIdentifier) -> Result<(), ViewError> {
+    /// Drives an execution here, from where its journal ends; `asked` is looked at before anything else. Returns when it is
+    /// known that it can be.
+    pub(super) async fn begin(
+        self: Arc<Self>,
+        id: WorkflowExecutionIdentifier,
+        asked: Option<Request>,
+    ) -> Result<(), ViewError> {
         let host = &self.host;
         let stored = view::read(host.ports.store.as_ref(), &host.root.flow(&id), &id).await?;
         if stored.flow.finished().is_some() {
             self.clean(&id).await;
         } else {
-            self.drive_here(id, stored);
+            self.drive_here(id, stored, asked);
         }
         Ok(())
     }
 
     /// Drives an execution here from where `stored` ends, unless it is driven here already.
-    fn drive_here(self: Arc<Self>, id: WorkflowExecutionIdentifier, stored: Stored) {
+    pub(super) fn drive_here(self: Arc<Self>, id: WorkflowExecutionIdentifier, stored: Stored, asked: Option<Request>) {
         let (requests, mut requested) = mpsc::channel(16);
-        let progress = Progress::default();
-        let (record, flow) = (stored.record.clone(), Arc::new(Mutex::new(stored.flow.clone())));
+        // The channel is empty, and has room.
+        let _ = asked.map(|asked| requests.try_send(asked));
+        let progress = Progress::new(self.ended.clone());
+        let (record, flow) = (stored.record.clone(), SharedFlow::new(stored.flow.clone()));
         {
             let mut live = self.live();
             // Somebody else of this server was faster.
@@ -360,7 +351,7 @@ impl Shared {
         let shared = self.clone();
         // Pinned to a thread: a driver's futures hold what may not move between threads.
         let driven = self.pool.spawn_pinned(move || async move {
-            let ended = {
+            let (driver, ended) = {
                 // Also when the driver breaks: what is not driven here is looked for.
                 let _driven = Driven { shared: &shared, key: key(&id) };
                 shared.drive(stored, (progress, flow), &mut requested).await
@@ -368,7 +359,12 @@ impl Shared {
             match ended {
                 Ok(true) => shared.clean(&id).await,
                 Ok(false) => {}
-                Err(FlowError::Log(error @ LogError::Overtaken { .. })) => tracing::info!(execution = id.name, %error),
+                Err(FlowError::Log(error @ LogError::Overtaken { .. })) => {
+                    tracing::info!(execution = id.name, %error);
+                    if let Some(mut driver) = driver {
+                        driver.outlast().await;
+                    }
+                }
                 Err(error @ FlowError::Stopping) => tracing::warn!(execution = id.name, %error),
                 Err(error) => tracing::error!(execution = id.name, %error, "this execution cannot be driven on here"),
             }
@@ -380,15 +376,20 @@ impl Shared {
         });
     }
 
-    /// Whether the execution has ended.
+    /// Whether the execution has ended, and its driver.
     async fn drive(
-        &self,
+        self: &Arc<Self>,
         stored: Stored,
         shown: (Progress, SharedFlow),
         requested: &mut mpsc::Receiver<Request>,
-    ) -> Result<bool, FlowError> {
-        let driver = FlowDriver::take(self.host.clone(), stored, shown, self.stopping.clone()).await?;
-        Ok(driver.run(requested).await?.is_some())
+    ) -> (Option<FlowDriver>, Result<bool, FlowError>) {
+        match FlowDriver::take(self.clone(), stored, shown).await {
+            Ok(mut driver) => {
+                let ended = driver.run(requested).await.map(|outcome| outcome.is_some());
+                (Some(driver), ended)
+            }
+            Err(error) => (None, Err(error)),
+        }
     }
 
     /// Takes the mark away from an execution that is over.
@@ -401,16 +402,10 @@ impl Shared {
     }
 }
 
-/// Takes an execution from the list of those that are being made here, when it is dropped.
-struct Making<'s> {
-    shared: &'s Shared,
-    key: Key,
-}
-
-impl Drop for Making<'_> {
-    fn drop(&mut self) {
-        self.shared.making().remove(&self.key);
-    }
+/// The request for an end, and what hears when it is in the journal.
+fn abort_request(cause: &str, principal: &str) -> (Request, oneshot::Receiver<()>) {
+    let (heard, hears) = oneshot::channel();
+    (Request::Abort { cause: cause.to_owned(), principal: principal.to_owned(), heard }, hears)
 }
 
 /// Takes an execution from the list of those that are driven here, when it is dropped.
@@ -421,6 +416,11 @@ struct Driven<'s> {
 
 impl Drop for Driven<'_> {
     fn drop(&mut self) {
+        // Whoever waits for its end asks about it once more at least.
+        let view = self.shared.live().get(&self.key).map(Live::view);
+        if let Some(view) = view.filter(|view| view.flow.finished().is_some()) {
+            self.shared.known.ended(self.key.clone(), view);
+        }
         self.shared.live().remove(&self.key);
     }
 }

@@ -14,7 +14,7 @@ use crate::map::layout::flyte::{FLYTE_VERSION, FlowRoot};
 use crate::map::workflow::event::FlowEvent;
 
 /// Records fetched at once.
-const READ_AHEAD: usize = 16;
+const READ_AHEAD: usize = 64;
 
 /// After so long without a record, in milliseconds, it is made sure that the journal is still there.
 const QUIET_MS: u64 = 60_000;
@@ -175,6 +175,22 @@ pub async fn read(store: &dyn Store, root: &FlowRoot, first: u64) -> Result<Vec<
     }
     let reads: Vec<_> = keys.iter().map(|key| read_one(store, key).boxed()).collect();
     futures::stream::iter(reads).buffered(READ_AHEAD).try_collect().await
+}
+
+/// Reads the records from number `first` on where few are expected, mostly none: one GET each, and one that finds nothing.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_on(store: &dyn Store, root: &FlowRoot, first: u64) -> Result<Vec<Record>, LogError> {
+    let mut records = Vec::new();
+    for number in first.. {
+        match read_one(store, &root.record(number)).await {
+            Ok(record) => records.push(record),
+            Err(LogError::Store(StoreError::NotFound { .. })) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(records)
 }
 
 async fn read_one(store: &dyn Store, key: &str) -> Result<Record, LogError> {

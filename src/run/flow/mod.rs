@@ -7,12 +7,18 @@
 //! ```
 
 mod drive;
+mod driving;
 mod host;
+mod known;
 mod lease;
 mod log;
+mod make;
 mod node;
 mod options;
+mod plan;
 mod seen;
+mod shared;
+mod steps;
 mod turns;
 mod values;
 mod view;
@@ -20,6 +26,7 @@ mod warden;
 
 pub(in crate::run) use self::log::{Record, read as read_log};
 pub(in crate::run) use self::view::{Stored, read as read_flow};
+pub use driving::Driving;
 pub use host::{CreateError, Definitions, Flows, Host};
 pub use lease::Lease;
 pub use log::LogError;

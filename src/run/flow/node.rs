@@ -1,21 +1,31 @@
 //! One node: a map execution, from its literals to its outputs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use super::Host;
+use super::host::Shared;
+use super::shared::{Running, Standing};
+use super::values::Values;
+use super::view::ViewError;
 use crate::aws::batch::BatchError;
 use crate::aws::store::StoreError;
-use crate::idl::core::{Literal, LiteralMap};
+use crate::idl::core::{Literal, LiteralMap, WorkflowExecutionIdentifier};
 use crate::idl::make;
-use crate::map::event::Decision;
-use crate::map::flyte::Outline;
+use crate::idl::record::TaskRecord;
+use crate::map::event::{Decision, Source};
+use crate::map::execution::Execution;
+use crate::map::flyte::{self, Outline, Shape, stock};
 use crate::map::layout::Root;
 use crate::map::policy::Origin;
+use crate::map::ranges::Ranges;
 use crate::map::summary::Summary;
 use crate::map::task::MapTask;
+use crate::map::workflow::event::Cached;
+use crate::map::workflow::{self as flow, Graph, GraphNode};
 use crate::run::begin::{self, BeginError};
 use crate::run::driver::{Control, DriveError, Driver, Ended};
 use crate::run::journal::JournalError;
@@ -30,16 +40,34 @@ const PAUSE: Duration = Duration::from_secs(15);
 /// Outputs of one node, in bytes as literals: they are held in memory where they are bound to other nodes' inputs.
 const LARGEST: u64 = 256 << 20;
 
-/// What a node is to do.
-pub(super) struct Job {
-    /// Its task, with literals for inputs.
-    pub task: MapTask,
+/// A node that is to be run, or gone on with. It holds no literals: they are read when it is staged, by a few nodes at once.
+pub(super) struct Node {
+    pub shared: Arc<Shared>,
+    pub graph: Arc<Graph>,
+    pub values: Arc<Values>,
+    pub options: Arc<flyte::Options>,
+    /// Its unique id.
+    pub id: String,
     /// The id of its map execution: written to the journal before anything is done, so that whoever takes over finds it.
     pub execution: String,
-    /// Whether its outputs are lists of what its subtasks put out, or those of its only subtask.
-    pub mapped: bool,
+    /// The workflow's execution that this one recovers.
+    pub recovers: Option<WorkflowExecutionIdentifier>,
+}
+
+/// What its map execution is made from.
+struct Job {
+    /// Its task, with literals for inputs.
+    task: MapTask,
     /// The map execution of the same node, given the same, in the execution that this one recovers.
-    pub earlier: Option<String>,
+    earlier: Option<String>,
+}
+
+/// Where its map execution stands.
+enum Begun {
+    /// It is to be driven.
+    Driver(Box<Driver>),
+    /// Its lists are empty: nothing is run, and these are the outputs.
+    Nothing(LiteralMap),
 }
 
 /// How a node ended.
@@ -49,18 +77,13 @@ pub(super) enum NodeEnd {
     Succeeded {
         /// One literal for each declared output.
         outputs: LiteralMap,
-        /// Whether every subtask's came from the cache.
-        cached: bool,
+        /// What the cache had to do with them.
+        cached: Cached,
     },
-    /// Not.
-    Failed {
-        /// A short name of what went wrong.
-        code: String,
-        /// What went wrong, folded by index range.
-        message: String,
-        /// Who is to blame.
-        origin: Origin,
-    },
+    /// Not, and nothing of it is left with AWS Batch.
+    Failed(flow::NodeError),
+    /// It cannot be gone on with, and AWS Batch may hold jobs of it.
+    Broken(flow::NodeError),
     /// Because it was asked to.
     Aborted,
     /// This server was told to leave it.
@@ -84,8 +107,13 @@ enum NodeError {
     Begin(#[from] BeginError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("{0}")]
-    Task(String),
+    #[error("{message}")]
+    Task {
+        /// A short name of it.
+        code: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
 }
 
 /// What an error means for its node.
@@ -101,7 +129,11 @@ enum Meaning {
 impl NodeError {
     fn meaning(&self) -> Meaning {
         match self {
-            NodeError::Drive(DriveError::Journal(JournalError::Overtaken { .. })) => Meaning::Overtaken,
+            NodeError::Drive(
+                DriveError::Journal(JournalError::Overtaken { .. })
+                // What is left is in the log; the one who has overtaken is not to pay for it.
+                | DriveError::Left { .. },
+            ) => Meaning::Overtaken,
             NodeError::Drive(error) if error.is_transient() => Meaning::Passing,
             NodeError::Launch(error) | NodeError::Begin(BeginError::Launch(error)) => of_launch(error),
             NodeError::Stage(StageError::Store(error))
@@ -111,7 +143,7 @@ impl NodeError {
             NodeError::Begin(BeginError::Batch(BatchError::Refused { .. })) => Meaning::Lasting(Origin::System),
             NodeError::Begin(BeginError::Batch(_)) => Meaning::Passing,
             NodeError::Stage(StageError::Faults(_))
-            | NodeError::Task(_)
+            | NodeError::Task { .. }
             | NodeError::Begin(BeginError::Definition(_)) => Meaning::Lasting(Origin::User),
             _ => Meaning::Lasting(Origin::System),
         }
@@ -133,48 +165,69 @@ fn of_store(error: &StoreError) -> Meaning {
     }
 }
 
-/// Runs a node to its end, taking up what an earlier server has begun of it. AWS's outages are waited for.
-pub(super) async fn run(
-    host: &Host,
-    job: &Job,
-    control: &mut mpsc::Receiver<Control>,
-    progress: &watch::Sender<Option<Summary>>,
-) -> NodeEnd {
-    loop {
-        let error = match attempt(host, job, control, progress).await {
-            Ok(end) => return end,
-            Err(error) => error,
+impl NodeError {
+    /// The same in a workflow's words.
+    fn of_flow(&self, origin: Origin) -> flow::NodeError {
+        let code = match self {
+            NodeError::Task { code, .. } => code,
+            NodeError::Store(_) => "Storage",
+            _ if origin == Origin::User => "BadTask",
+            _ => "SystemError",
         };
-        match error.meaning() {
-            Meaning::Overtaken => return NodeEnd::Overtaken,
-            Meaning::Passing => tracing::warn!(execution = job.execution, %error, "trying again"),
-            Meaning::Lasting(origin) => {
-                let code = if origin == Origin::User { "BadTask" } else { "SystemError" };
-                // Jobs that AWS Batch holds already would run for nobody.
-                let reason = error.to_string();
-                tokio::select! {
-                    _ = stop(host, &job.execution, &reason) => {}
-                    () = told_to_leave(control) => return NodeEnd::Left,
+        flow::NodeError { code: code.to_owned(), message: self.to_string(), origin, recoverable: false }
+    }
+}
+
+impl Node {
+    /// Runs a node to its end, taking up what an earlier server has begun of it. AWS's outages are waited for.
+    pub(super) async fn run(
+        &self,
+        control: &mut mpsc::Receiver<Control>,
+        standing: &watch::Sender<Standing>,
+    ) -> NodeEnd {
+        loop {
+            let error = match self.attempt(control, standing).await {
+                Ok(end) => return end,
+                Err(error) => error,
+            };
+            match error.meaning() {
+                Meaning::Overtaken => {
+                    tracing::info!(execution = self.execution, %error);
+                    return NodeEnd::Overtaken;
                 }
-                return NodeEnd::Failed { code: code.to_owned(), message: error.to_string(), origin };
+                Meaning::Passing => {
+                    tracing::warn!(execution = self.execution, %error, "trying again");
+                    standing.send_modify(|standing| standing.trouble = Some(error.to_string()));
+                }
+                Meaning::Lasting(origin) => return NodeEnd::Broken(error.of_flow(origin)),
             }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
-            message = control.recv() => match message {
-                Some(Control::Detach) | None => return NodeEnd::Left,
-                // It may have jobs in AWS Batch already.
-                Some(Control::Abort { reason }) => tokio::select! {
-                    end = stop(host, &job.execution, &reason) => return end,
-                    () = told_to_leave(control) => return NodeEnd::Left,
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                message = control.recv() => match message {
+                    Some(Control::Detach) | None => return NodeEnd::Left,
+                    // It may have jobs in AWS Batch already.
+                    Some(Control::Abort { reason }) => return stop_unless_left(&self.shared.host, &self.execution, &reason, control).await,
                 },
-            },
+            }
         }
     }
 }
 
+/// [`stop`], until this server is to leave the node.
+pub(super) async fn stop_unless_left(
+    host: &Host,
+    execution: &str,
+    reason: &str,
+    control: &mut mpsc::Receiver<Control>,
+) -> NodeEnd {
+    tokio::select! {
+        end = stop(host, execution, reason) => end,
+        () = told_to_leave(control) => NodeEnd::Left,
+    }
+}
+
 /// Returns when this server is to leave the node.
-async fn told_to_leave(control: &mut mpsc::Receiver<Control>) {
+pub(super) async fn told_to_leave(control: &mut mpsc::Receiver<Control>) {
     loop {
         if let Some(Control::Detach) | None = control.recv().await {
             return;
@@ -182,7 +235,7 @@ async fn told_to_leave(control: &mut mpsc::Receiver<Control>) {
     }
 }
 
-/// Ends a node's map execution that nobody drives here. Nothing is launched for it.
+/// Ends a node's map execution that nobody drives here. Nothing is launched for it, by this server or another one.
 pub(super) async fn stop(host: &Host, execution: &str, reason: &str) -> NodeEnd {
     let root = Root::new(&host.prefix, execution);
     loop {
@@ -206,7 +259,11 @@ pub(super) async fn stop(host: &Host, execution: &str, reason: &str) -> NodeEnd 
 async fn end_now(host: &Host, root: &Root, reason: &str) -> Result<NodeEnd, NodeError> {
     let mut driver = match launch::take_over(&host.ports, root, host.patience).await {
         Ok(driver) => driver,
-        Err(LaunchError::Unknown { .. } | LaunchError::NeverBegun { .. }) => return Ok(NodeEnd::Aborted),
+        // Another server may be about to begin it.
+        Err(LaunchError::Unknown { .. } | LaunchError::NeverBegun { .. }) => {
+            launch::forestall(&host.ports, root, reason).await?;
+            return Ok(NodeEnd::Aborted);
+        }
         Err(error) => return Err(error.into()),
     };
     if driver.execution().decision().is_none() {
@@ -217,137 +274,219 @@ async fn end_now(host: &Host, root: &Root, reason: &str) -> Result<NodeEnd, Node
     Ok(NodeEnd::Aborted)
 }
 
-async fn attempt(
-    host: &Host,
-    job: &Job,
-    control: &mut mpsc::Receiver<Control>,
-    progress: &watch::Sender<Option<Summary>>,
-) -> Result<NodeEnd, NodeError> {
-    let root = Root::new(&host.prefix, &job.execution);
-    let Some(mut driver) = driver(host, job, &root).await? else {
-        return Ok(NodeEnd::Succeeded { outputs: empty(job), cached: false });
-    };
-    // Asked while it was being launched: nothing is to be submitted first.
-    match control.try_recv() {
-        Ok(Control::Detach) => return Ok(NodeEnd::Left),
-        Ok(Control::Abort { reason }) if driver.execution().decision().is_none() => driver.abort_first(&reason)?,
-        _ => {}
-    }
-    let mut counts = driver.progress();
-    progress.send_replace(Some(counts.borrow_and_update().clone()));
-    let ended = tokio::select! {
-        ended = driver.run(control) => ended?,
-        never = pass_on(counts, progress) => match never {},
-    };
-    match ended {
-        Ended::Detached => Ok(NodeEnd::Left),
-        Ended::Finished(decision) => {
-            let summary = driver.execution().summary();
-            progress.send_replace(Some(summary.clone()));
-            end_of(host, job, &root, &driver, &decision, &summary).await
+impl Node {
+    async fn attempt(
+        &self,
+        control: &mut mpsc::Receiver<Control>,
+        standing: &watch::Sender<Standing>,
+    ) -> Result<NodeEnd, NodeError> {
+        let root = Root::new(&self.shared.host.prefix, &self.execution);
+        let mut driver = match self.begin(&root).await? {
+            Begun::Driver(driver) => driver,
+            Begun::Nothing(outputs) => return Ok(NodeEnd::Succeeded { outputs, cached: Cached::Off }),
+        };
+        // Asked while it was being launched: nothing is to be submitted first.
+        match control.try_recv() {
+            Ok(Control::Detach) => return Ok(NodeEnd::Left),
+            Ok(Control::Abort { reason }) if driver.execution().decision().is_none() => driver.abort_first(&reason)?,
+            _ => {}
+        }
+        let (mut counts, shown) = (driver.progress(), driver.shown());
+        show(standing, counts.borrow_and_update().clone(), &shown);
+        let ended = tokio::select! {
+            ended = driver.run(control) => ended?,
+            never = pass_on(counts, &shown, standing) => match never {},
+        };
+        match ended {
+            Ended::Detached => Ok(NodeEnd::Left),
+            Ended::Finished(decision) => {
+                let summary = driver.execution().summary();
+                show(standing, summary.clone(), &driver.shown());
+                self.end_of(&root, &driver, &decision, &summary).await
+            }
         }
     }
+}
+
+fn show(standing: &watch::Sender<Standing>, counts: Summary, shown: &watch::Receiver<Arc<Execution>>) {
+    let running = Some(Running { counts, shown: shown.clone() });
+    standing.send_replace(Standing { running, trouble: None });
 }
 
 /// Passes the counts on for as long as the driver runs.
 async fn pass_on(
     mut counts: watch::Receiver<Summary>,
-    progress: &watch::Sender<Option<Summary>>,
+    shown: &watch::Receiver<Arc<Execution>>,
+    standing: &watch::Sender<Standing>,
 ) -> std::convert::Infallible {
     while counts.changed().await.is_ok() {
-        progress.send_replace(Some(counts.borrow_and_update().clone()));
+        show(standing, counts.borrow_and_update().clone(), shown);
     }
     std::future::pending().await
 }
 
-/// The driver of a node's map execution, wherever an earlier server has left it; nothing where its lists are empty.
-async fn driver(host: &Host, job: &Job, root: &Root) -> Result<Option<Driver>, NodeError> {
-    let store = &host.ports.store;
-    let written = match launch::read_record(store, root).await {
-        Ok(record) => match launch::take_over(&host.ports, root, host.patience).await {
-            Ok(driver) => return Ok(Some(driver)),
-            Err(LaunchError::NeverBegun { .. }) => Some(record),
+impl Node {
+    /// Its map execution, wherever an earlier server has left it.
+    async fn begin(&self, root: &Root) -> Result<Begun, NodeError> {
+        let (host, store) = (&self.shared.host, &self.shared.host.ports.store);
+        let written = match launch::read_record(store, root).await {
+            Ok(record) => match launch::take_over(&host.ports, root, host.patience).await {
+                Ok(driver) => return Ok(Begun::Driver(Box::new(driver))),
+                Err(LaunchError::NeverBegun { .. }) => Some(record),
+                Err(error) => return Err(error.into()),
+            },
+            Err(LaunchError::Unknown { .. }) => None,
             Err(error) => return Err(error.into()),
-        },
-        Err(LaunchError::Unknown { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let (record, reused) = match (recovered(host, job, root).await?, written) {
-        (Some(Recovered { record, reused, .. }), written) => (written.unwrap_or(record), reused),
-        (None, Some(record)) => (record, BTreeMap::new()),
-        (None, None) => {
-            let options = StageOptions { dry_run: false, stores: host.stores(), results: host.results(), stdin: None };
-            (stage::stage(&job.task, store, root, options).await?.record, BTreeMap::new())
+        };
+        let (outline, record, reused) = {
+            // Nobody closes it.
+            let _room = self.shared.room.acquire().await;
+            let job = self.job().await?;
+            let (record, reused) = self.record(root, &job, written).await?;
+            launch::check_stock(store.bucket(), root, &record)
+                .map_err(|error| NodeError::Task { code: "BadTask", message: error.to_string() })?;
+            let MapTask { image, resources, batch, .. } = job.task;
+            (Outline { image, resources, batch }, record, reused)
+        };
+        if record.size == 0 {
+            let names = result::declared(&record).into_keys();
+            let literals = names.map(|name| (name, make::collection(Vec::new()))).collect();
+            return Ok(Begun::Nothing(LiteralMap { literals }));
         }
-    };
-    if record.size == 0 {
-        return Ok(None);
+        let definition = || (host.definitions)(&outline);
+        let begun = begin::begin(&host.ports, root, record, definition, &host.queues, host.patience, reused);
+        Ok(Begun::Driver(Box::new(begun.await?)))
     }
-    let MapTask { image, resources, batch, .. } = &job.task;
-    let outline = Outline { image: image.clone(), resources: resources.clone(), batch: batch.clone() };
-    let definition = || (host.definitions)(&outline);
-    let begun = begin::begin(&host.ports, root, record, definition, &host.queues, host.patience, reused);
-    Ok(Some(begun.await?))
-}
 
-/// What the same node has brought in an earlier execution, where it can be taken over; its record is written then.
-async fn recovered(host: &Host, job: &Job, root: &Root) -> Result<Option<Recovered>, NodeError> {
-    let Some(old) = job.earlier.as_ref().map(|id| root.sibling(id)) else { return Ok(None) };
-    let store = &host.ports.store;
-    let known = match launch::read(store, &old).await {
-        Ok(known) => known,
-        // Never launched, or removed since.
-        Err(LaunchError::Unknown { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let taken = async {
-        let mut recovered = recover::recover(store.as_ref(), &old, &known).await?;
-        // The task is the same, but it is told that it runs in another execution.
-        recovered.record.environment = job.task.environment.clone();
-        recover::write(store, root, &recovered.record).await?;
-        recover::confirm(store.as_ref(), root, &recovered.record).await?;
-        Ok::<_, RecoverError>(recovered)
-    };
-    match taken.await {
-        Ok(recovered) => Ok(Some(recovered)),
-        Err(RecoverError::Store(error)) => Err(error.into()),
-        // Then there is nothing to take, and all of it is run.
-        Err(error) => {
-            tracing::info!(execution = job.execution, %error, "nothing is taken over");
-            Ok(None)
-        }
+    /// What it is made from, by what it was given.
+    async fn job(&self) -> Result<Job, NodeError> {
+        let inputs = self.values.inputs(&self.id).await?;
+        let known = self.graph.node(&self.id).and_then(|node| Some((node, node.task()?)));
+        let (node, template) = known.ok_or_else(|| NodeError::Task {
+            code: "Unknown",
+            message: format!("the workflow has no node {} that runs a task", self.id),
+        })?;
+        let task = flyte::map_task(template, node.source(), &inputs, &self.options)
+            .map_err(|refused| NodeError::Task { code: refused.code, message: refused.to_string() })?;
+        let earlier = match &self.recovers {
+            Some(old) => self.earlier(old, &inputs).await,
+            None => None,
+        };
+        Ok(Job { task, earlier })
     }
-}
 
-/// The outputs of a map over nothing.
-fn empty(job: &Job) -> LiteralMap {
-    LiteralMap { literals: job.task.outputs.keys().map(|name| (name.clone(), make::collection(Vec::new()))).collect() }
-}
-
-async fn end_of(
-    host: &Host,
-    job: &Job,
-    root: &Root,
-    driver: &Driver,
-    decision: &Decision,
-    summary: &Summary,
-) -> Result<NodeEnd, NodeError> {
-    Ok(match decision {
-        Decision::Succeeded => {
-            let spool = result::collect(host.ports.store.as_ref(), root, driver.record(), driver.execution()).await?;
-            if spool.bytes() > LARGEST {
-                let message = format!(
-                    "its outputs have {} bytes, and at most {LARGEST} are bound to other nodes: put large values into files",
-                    spool.bytes()
-                );
-                return Err(NodeError::Task(message));
+    /// The map execution of the same node in the execution that this one recovers, where it was given the same.
+    async fn earlier(&self, old: &WorkflowExecutionIdentifier, inputs: &LiteralMap) -> Option<String> {
+        let (host, root) = (&self.shared.host, self.shared.host.root.flow(old));
+        let found = async {
+            if !self.values.same_inputs(&root, &self.id, inputs).await? {
+                return Ok(None);
             }
-            let cached = summary.cached > 0 && summary.cached == driver.record().size;
-            NodeEnd::Succeeded { outputs: outputs(&spool, job.mapped)?, cached }
+            // Its journal has records for each of its nodes: it is read once for all of this one's.
+            let old = self.shared.known.view(host.ports.store.as_ref(), &host.root, old).await?;
+            Ok::<_, ViewError>(old.flow.node(&self.id).and_then(|node| node.execution.map(str::to_owned)))
+        };
+        found.await.unwrap_or_else(|error| {
+            // What cannot be taken over is run.
+            tracing::warn!(node = self.id, %error, "cannot read what the earlier execution has brought");
+            None
+        })
+    }
+
+    /// The record of its map execution, which is written when this returns, and what need not be run.
+    async fn record(
+        &self,
+        root: &Root,
+        job: &Job,
+        written: Option<TaskRecord>,
+    ) -> Result<(TaskRecord, BTreeMap<Source, Ranges>), NodeError> {
+        Ok(match (self.recovered(root, job).await?, written) {
+            (Some(Recovered { record, reused, .. }), written) => (written.unwrap_or(record), reused),
+            (None, Some(record)) => (record, BTreeMap::new()),
+            (None, None) => {
+                let (stores, results) = (self.shared.host.stores(), self.shared.host.results());
+                let options = StageOptions { dry_run: false, stores, results, stdin: None };
+                let record = stage::stage(&job.task, &self.shared.host.ports.store, root, options).await?.record;
+                tell_timeout(&record);
+                (record, BTreeMap::new())
+            }
+        })
+    }
+
+    /// What the same node has brought in an earlier execution, where it can be taken over; its record is written then.
+    async fn recovered(&self, root: &Root, job: &Job) -> Result<Option<Recovered>, NodeError> {
+        let Some(old) = job.earlier.as_ref().map(|id| root.sibling(id)) else { return Ok(None) };
+        let store = &self.shared.host.ports.store;
+        let known = match launch::read(store, &old).await {
+            Ok(known) => known,
+            // Never launched, or removed since.
+            Err(LaunchError::Unknown { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let taken = async {
+            let mut recovered = recover::recover(store.as_ref(), &old, &known).await?;
+            // The task is the same, but it is told that it runs in another execution.
+            recovered.record.environment = job.task.environment.clone();
+            recover::write(store, root, &recovered.record).await?;
+            recover::confirm(store.as_ref(), root, &recovered.record).await?;
+            Ok::<_, RecoverError>(recovered)
+        };
+        match taken.await {
+            Ok(recovered) => Ok(Some(recovered)),
+            Err(RecoverError::Store(error)) => Err(error.into()),
+            // Then there is nothing to take, and all of it is run.
+            Err(error) => {
+                tracing::info!(execution = self.execution, %error, "nothing is taken over");
+                Ok(None)
+            }
         }
-        Decision::Aborted { .. } => NodeEnd::Aborted,
-        _ => failed(job, summary),
-    })
+    }
+
+    async fn end_of(
+        &self,
+        root: &Root,
+        driver: &Driver,
+        decision: &Decision,
+        summary: &Summary,
+    ) -> Result<NodeEnd, NodeError> {
+        Ok(match decision {
+            Decision::Succeeded => {
+                let store = self.shared.host.ports.store.as_ref();
+                let spool = result::collect(store, root, driver.record(), driver.execution()).await?;
+                if spool.bytes() > LARGEST {
+                    let message = format!(
+                        "its outputs have {} bytes, and at most {LARGEST} are bound to other nodes: put large values into files",
+                        spool.bytes()
+                    );
+                    return Err(NodeError::Task { code: "BadTask", message });
+                }
+                let all_cached = summary.cached > 0 && summary.cached == driver.record().size;
+                let cached = match (driver.record().cache.is_some(), all_cached) {
+                    (false, _) => Cached::Off,
+                    (true, false) => Cached::Populated,
+                    (true, true) => Cached::Hit,
+                };
+                NodeEnd::Succeeded { outputs: outputs(&spool, self.is_mapped())?, cached }
+            }
+            Decision::Aborted { .. } => NodeEnd::Aborted,
+            _ => NodeEnd::Failed(failed(self.is_mapped(), summary)),
+        })
+    }
+
+    /// Whether its outputs are lists of what its subtasks put out, or those of its only subtask.
+    fn is_mapped(&self) -> bool {
+        let shape = |node: &GraphNode| Some(flyte::shape(node.task()?, node.source()));
+        self.graph.node(&self.id).and_then(shape) == Some(Shape::List)
+    }
+}
+
+/// Without a worker AWS Batch's timeout is the only one, and it has a shortest.
+fn tell_timeout(record: &TaskRecord) {
+    let timeout_ms = record.policy.map_or(0, |policy| policy.timeout_ms);
+    let shortest = stock::SHORTEST_TIMEOUT_SECONDS;
+    if stock::runner(record).is_some() && (1..shortest * 1000).contains(&timeout_ms) {
+        tracing::warn!(task = record.name, timeout_ms, "a timeout is at least {shortest} seconds where no worker is");
+    }
 }
 
 /// The spooled rows as lists, or the only row as it is.
@@ -357,7 +496,10 @@ fn outputs(spool: &result::Spool, mapped: bool) -> Result<LiteralMap, NodeError>
     while let Some(row) = rows.next_row()? {
         for (list, body) in lists.iter_mut().zip(row) {
             // What the spool holds was encoded by this process.
-            list.push(prost::Message::decode(body.as_slice()).map_err(|error| NodeError::Task(error.to_string()))?);
+            list.push(
+                prost::Message::decode(body.as_slice())
+                    .map_err(|error| NodeError::Task { code: "SystemError", message: error.to_string() })?,
+            );
         }
     }
     let literal =
@@ -366,18 +508,19 @@ fn outputs(spool: &result::Spool, mapped: bool) -> Result<LiteralMap, NodeError>
 }
 
 /// The failures of a node's subtasks, as its own.
-fn failed(job: &Job, summary: &Summary) -> NodeEnd {
+fn failed(mapped: bool, summary: &Summary) -> flow::NodeError {
     let Some(first) = summary.failures.first() else {
         let message = summary.reason.clone().unwrap_or_else(|| "the execution failed".to_owned());
-        return NodeEnd::Failed { code: "Failed".to_owned(), message, origin: Origin::System };
+        return flow::NodeError { code: "Failed".to_owned(), message, origin: Origin::System, recoverable: false };
     };
-    let lines = summary.failures.iter().map(|folded| match job.mapped {
+    let lines = summary.failures.iter().map(|folded| match mapped {
         true => format!("{}: {}: {}", folded.indices, folded.code, folded.message),
         false => folded.message.clone(),
     });
     let mut lines: Vec<String> = lines.collect();
-    if job.mapped {
+    if mapped {
         lines.extend(summary.reason.clone());
     }
-    NodeEnd::Failed { code: first.code.clone(), message: lines.join("\n"), origin: first.origin }
+    let (code, message) = (first.code.clone(), lines.join("\n"));
+    flow::NodeError { code, message, origin: first.origin, recoverable: false }
 }

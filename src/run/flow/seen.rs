@@ -16,7 +16,14 @@ pub(super) struct Seen {
     records: u64,
     /// What is stored of it makes no sense here, and no look will change that.
     given_up: bool,
+    /// How often it was taken up here without being driven at the next look.
+    taken_up: u32,
+    /// Looks to pass before it is taken up once more.
+    rest: u32,
 }
+
+/// The longest rest is two to the power of this, in looks.
+const LONGEST_REST: u32 = 5;
 
 impl Seen {
     /// Whether nobody drives the execution. `alive` are the servers that give signs of life; `old` is whether its mark is
@@ -46,6 +53,20 @@ impl Seen {
             Some(_) => !driven(&self.owner),
             None => old,
         })
+    }
+
+    /// Notes that it was taken up. What is put down again at once is left alone for longer each time: each start is a record
+    /// of its journal.
+    pub(super) fn taken_up(&mut self) {
+        self.rest = (1 << self.taken_up.min(LONGEST_REST)) - 1;
+        self.taken_up += 1;
+    }
+
+    /// Whether it is to be left alone at this look.
+    pub(super) fn rests(&mut self) -> bool {
+        let rests = self.rest > 0;
+        self.rest = self.rest.saturating_sub(1);
+        rests
     }
 
     /// Notes that an execution cannot be taken up, for good unless it is S3 that failed.

@@ -11,7 +11,7 @@ use crate::idl::core::{Binding, LiteralMap, WorkflowExecutionIdentifier};
 use crate::idl::record::FlowRecord;
 use crate::map::layout::flyte::FlowRoot;
 use crate::map::policy::Origin;
-use crate::map::workflow::{FlowEvent, Graph, NodeEnd, NodeError, Scope, references, resolve};
+use crate::map::workflow::{FlowEvent, Graph, NodeEnd, NodeError, Scope, decide, references, resolve};
 
 /// The values of one execution.
 pub struct Values {
@@ -42,13 +42,35 @@ impl Values {
         self.read(&self.root.outputs(node)).await
     }
 
-    /// Stores a node's outputs.
-    pub(super) async fn keep(&self, node: &str, outputs: &LiteralMap) -> Result<(), StoreError> {
-        self.store.put(&self.root.outputs(node), Bytes::from(outputs.encode_to_vec())).await
+    /// The same as [`Values::inputs`] or [`Values::outputs`], as it is stored.
+    ///
+    /// # Errors
+    /// As [`Values::inputs`].
+    pub async fn stored(&self, node: &str, inputs: bool) -> Result<Bytes, StoreError> {
+        self.store.get(&self.key(node, inputs)).await
     }
 
-    async fn read(&self, key: &str) -> Result<LiteralMap, StoreError> {
-        let body = self.store.get(key).await?;
+    /// How many bytes that is; nothing where there is none.
+    ///
+    /// # Errors
+    /// When S3 fails.
+    pub async fn size(&self, node: &str, inputs: bool) -> Result<Option<u64>, StoreError> {
+        let key = self.key(node, inputs);
+        // The first key that begins so is the object itself, if it is there.
+        let page = self.store.list(&key, None).await?;
+        Ok(page.objects.first().filter(|object| object.key == key).map(|object| object.size))
+    }
+
+    /// Where that is.
+    pub fn key(&self, node: &str, inputs: bool) -> String {
+        if inputs { self.root.inputs(node) } else { self.root.outputs(node) }
+    }
+
+    /// Literals that were stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when they are damaged.
+    pub fn decode(&self, key: &str, body: Bytes) -> Result<LiteralMap, StoreError> {
         LiteralMap::decode(body).map_err(|error| StoreError::Refused {
             operation: "GetObject",
             bucket: self.store.bucket().to_owned(),
@@ -56,6 +78,15 @@ impl Values {
             code: "Damaged".to_owned(),
             message: error.to_string(),
         })
+    }
+
+    /// Stores a node's outputs.
+    pub(super) async fn keep(&self, node: &str, outputs: &LiteralMap) -> Result<(), StoreError> {
+        self.store.put(&self.root.outputs(node), Bytes::from(outputs.encode_to_vec())).await
+    }
+
+    async fn read(&self, key: &str) -> Result<LiteralMap, StoreError> {
+        self.decode(key, self.store.get(key).await?)
     }
 
     /// Binds a node's inputs and stores them; `execution` is the id of the map execution that is to run it. Where `old`
@@ -90,6 +121,13 @@ impl Values {
                 return Ok(FlowEvent::NodeReused { node, source: id.name.clone() });
             }
         }
+        if let Some(block) = known.branch() {
+            return Ok(match decide(block, &inputs) {
+                // The node in it that is called so; what a branch chooses from is known to be there.
+                Ok(taken) => FlowEvent::BranchTaken { taken: format!("{name}-0-{}", taken.id), node },
+                Err(error) => FlowEvent::NodeEnded { node, attempt, end: NodeEnd::Failed(error) },
+            });
+        }
         Ok(FlowEvent::NodeStarted { node, attempt, execution: Some(execution).filter(|_| !known.is_parent()) })
     }
 
@@ -116,14 +154,24 @@ impl Values {
         }
     }
 
-    /// Binds the outputs of a sub-workflow, or of the workflow, and stores them.
-    pub(super) async fn bind_outputs(&self, graph: &Graph, node: Option<&str>) -> Result<FlowEvent, StoreError> {
+    /// Binds the outputs of a sub-workflow, or of the workflow, and stores them; those of a branch are those of the node
+    /// `taken`.
+    pub(super) async fn bind_outputs(
+        &self,
+        graph: &Graph,
+        node: Option<&str>,
+        taken: Option<&str>,
+    ) -> Result<FlowEvent, StoreError> {
         let name = node.map(str::to_owned);
         let Some(scope) = graph.scope_of(node) else {
             let error = Some(unknown(node.unwrap_or_default()));
             return Ok(FlowEvent::OutputsBound { node: name, error });
         };
-        let error = match self.bind(graph, scope, scope.outputs()).await? {
+        let bound = match taken {
+            Some(taken) => Ok(self.outputs(taken).await?),
+            None => self.bind(graph, scope, scope.outputs()).await?,
+        };
+        let error = match bound {
             Ok(outputs) => {
                 self.keep(node.unwrap_or_default(), &outputs).await?;
                 None
@@ -142,9 +190,9 @@ impl Values {
     ) -> Result<Result<LiteralMap, NodeError>, StoreError> {
         let mut known: BTreeMap<String, LiteralMap> = BTreeMap::new();
         for (node, _) in references(bindings) {
-            let literals = match (graph.source_id(scope, &node), graph.owner_id(scope)) {
+            let literals = match (graph.source_id(scope, &node), graph.speaker_id(scope)) {
                 (Some(id), _) => self.outputs(&id).await?,
-                (None, Some(owner)) => self.inputs(owner).await?,
+                (None, Some(speaker)) => self.inputs(speaker).await?,
                 (None, None) => self.record.inputs.clone().unwrap_or_default(),
             };
             known.insert(node, literals);

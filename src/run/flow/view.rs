@@ -1,13 +1,14 @@
 //! An execution of a workflow as it stands, for whoever asks.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message;
 
 use super::log::{self, LogError, Record};
+use super::shared::{Ended, Progress};
 use crate::aws::store::{Store, StoreError};
 use crate::idl::record::FlowRecord;
+use crate::map::execution::Execution;
 use crate::map::layout::flyte::{FLYTE_VERSION, FlowRoot, REMOVED_VERSION};
 use crate::map::summary::Summary;
 use crate::map::workflow::{Flow, Graph, IllegalEvent};
@@ -18,13 +19,30 @@ pub struct FlowView {
     /// What is run.
     pub record: Arc<FlowRecord>,
     /// Its machine.
-    pub flow: Flow,
-    /// Counts of the nodes that run on this server, by their unique ids.
-    pub progress: BTreeMap<String, Summary>,
-    /// The server that drives it, or drove it last.
-    pub server: Option<String>,
+    pub flow: Arc<Flow>,
+    pub(super) progress: Progress,
+}
+
+impl FlowView {
+    /// The counts of a node that runs on this server, by its unique id.
+    pub fn counts(&self, node: &str) -> Option<Summary> {
+        self.progress.of(node)
+    }
+
+    /// What keeps a node that runs on this server from going on, in words; nothing while it does.
+    pub fn trouble(&self, node: &str) -> Option<String> {
+        self.progress.trouble(node)
+    }
+
+    /// The map execution of this id, which `node` runs or ran: if it is, or was, driven by this server, and not too long ago.
+    pub fn execution(&self, node: &str, id: &str) -> Option<Arc<Execution>> {
+        self.progress.execution(node, id)
+    }
+
     /// When the last record of its journal was written, in milliseconds since 1970; its creation where there is none.
-    pub updated_ms: u64,
+    pub fn updated_ms(&self) -> u64 {
+        self.flow.updated_ms().unwrap_or_else(|| created_ms(&self.record))
+    }
 }
 
 /// Why an execution cannot be shown.
@@ -68,26 +86,20 @@ pub enum ViewError {
 /// An execution as the bucket has it.
 pub(in crate::run) struct Stored {
     pub record: Arc<FlowRecord>,
-    pub flow: Flow,
+    pub flow: Arc<Flow>,
     pub records: Vec<Record>,
 }
 
 impl Stored {
     /// One that has just been made: nothing has happened yet.
     pub(super) fn new(record: FlowRecord) -> Result<Stored, ViewError> {
-        let flow = machine(&record, graph(&record)?);
+        let flow = Arc::new(machine(&record, graph(&record)?));
         Ok(Stored { record: Arc::new(record), flow, records: Vec::new() })
     }
 
-    /// What the journal's last `Taken` names.
-    pub(super) fn server(&self) -> Option<String> {
-        server_of(&self.records)
-    }
-
-    pub(super) fn view(self) -> FlowView {
-        let server = self.server();
-        let updated_ms = self.records.last().map_or_else(|| created_ms(&self.record), |record| record.now_ms);
-        FlowView { record: self.record, flow: self.flow, progress: BTreeMap::new(), server, updated_ms }
+    /// What clients are shown; `ended` is what this server has driven.
+    pub(super) fn view(self, ended: Ended) -> FlowView {
+        FlowView { record: self.record, flow: self.flow, progress: Progress::new(ended) }
     }
 }
 
@@ -137,10 +149,13 @@ pub(in crate::run) async fn read(
     let graph = graph(&record)?;
     let records = log::read(store, root, 1).await?;
     let mut flow = machine(&record, graph);
-    for entry in &records {
-        entry.events.iter().try_for_each(|event| flow.handle(entry.now_ms, event))?;
-    }
-    Ok(Stored { record, flow, records })
+    replay(&mut flow, &records)?;
+    Ok(Stored { record, flow: Arc::new(flow), records })
+}
+
+/// Hands a machine what its journal says has happened to it.
+pub(super) fn replay(flow: &mut Flow, records: &[Record]) -> Result<(), IllegalEvent> {
+    records.iter().try_for_each(|entry| entry.events.iter().try_for_each(|event| flow.handle(entry.now_ms, event)))
 }
 
 /// The graph of what a record is to run.

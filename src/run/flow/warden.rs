@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::host::{Key, Shared, key};
 use super::lease;
 use super::seen::Seen;
-use super::view::ViewError;
+use super::view::{self, ViewError};
 use crate::aws::store::{Listed, StoreError};
 use crate::idl::core::WorkflowExecutionIdentifier;
 
@@ -26,11 +28,19 @@ impl Shared {
         let entry = entry.filter(|entry| entry.starts_with(&of_index));
         // The mark last: it leads to the entry.
         store.delete_many(&Vec::from_iter(entry)).await?;
-        store.delete_many(&[mark]).await
+        store.delete_many(&[mark]).await?;
+        // Meanwhile somebody may have made it after all, on another server: whoever of the two looks last puts them back.
+        match view::read_record(store, &self.host.root.flow(id), id).await {
+            Ok(record) => self.mark(id, &record).await,
+            Err(ViewError::Store(error)) => Err(error),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Gives signs of life and looks for executions that nobody drives, until the host is stopped.
     pub(super) async fn watch(self: Arc<Self>) {
+        // Two servers that begin together are not to take each other for dead.
+        self.sign().await;
         // A look may take long, and signs are due all the same.
         let both = async { tokio::join!(self.signs(), self.looks()) };
         tokio::select! {
@@ -39,13 +49,17 @@ impl Shared {
         }
     }
 
+    async fn sign(&self) {
+        if let Err(error) = lease::beat(self.host.ports.store.as_ref(), &self.host.root, &self.host.server).await {
+            tracing::warn!(%error, "cannot give a sign of life: another server may take this one for dead");
+        }
+    }
+
     async fn signs(&self) {
         let mut turn = self.turns();
         loop {
             turn.tick().await;
-            if let Err(error) = lease::beat(self.host.ports.store.as_ref(), &self.host.root, &self.host.server).await {
-                tracing::warn!(%error, "cannot give a sign of life: another server may take this one for dead");
-            }
+            self.sign().await;
         }
     }
 
@@ -85,11 +99,19 @@ impl Shared {
         if others.is_empty() {
             return Ok(());
         }
-        let alive = lease::servers(store, root, self.host.lease.lapse).await?;
-        let now = store.now().await?;
+        let mut alive = lease::servers(store, root, self.host.lease.lapse).await?;
+        let (now, mut listed) = (store.now().await?, Instant::now());
         for (id, modified_ms) in others {
+            // Many executions take long to read, and servers begin meanwhile.
+            if listed.elapsed() > self.host.lease.beat {
+                alive = lease::servers(store, root, self.host.lease.lapse).await?;
+                listed = Instant::now();
+            }
             let old = now.saturating_sub(modified_ms) > JUST_BEGUN_MS || self.host.lease.lapse.is_zero();
             let seen = seen.entry(key(&id)).or_default();
+            if seen.rests() {
+                continue;
+            }
             match seen.is_orphan(&self.host, &id, &alive, old).await {
                 // It may have been begun here meanwhile.
                 Ok(true) if self.is_others(&key(&id)) => self.adopt(id, old, seen).await,
@@ -102,8 +124,11 @@ impl Shared {
 
     /// Takes up an execution that nobody drives; one that was never completely made leaves only marks, which go.
     async fn adopt(self: &Arc<Self>, id: WorkflowExecutionIdentifier, old: bool, seen: &mut Seen) {
-        match self.clone().begin(id.clone()).await {
-            Ok(()) => tracing::info!(execution = id.name, "taken up"),
+        match self.clone().begin(id.clone(), None).await {
+            Ok(()) => {
+                tracing::info!(execution = id.name, "taken up");
+                seen.taken_up();
+            }
             Err(ViewError::Unknown { .. }) if old => {
                 if let Err(error) = self.sweep(&id).await {
                     tracing::warn!(%error, "the marks of an execution that was never made stay for now");

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 
-use super::{Known, LaunchError, Names, machine, terms};
+use super::{Known, LaunchError, Names, machine, packs, terms};
 use crate::aws::store::Store;
 use crate::idl::record::TaskRecord;
 use crate::map::event::Event;
 use crate::map::execution::Execution;
 use crate::map::layout::Root;
-use crate::map::plan::Packs;
 use crate::run::journal::{self, Growth, Record, Stored};
 
 /// Reads the journal of the execution that `record` describes.
@@ -38,7 +37,7 @@ pub(super) async fn replay(store: &Arc<dyn Store>, root: &Root, record: TaskReco
 }
 
 fn from_snapshot(record: TaskRecord, sequence: u64, stored: Stored, bytes: u64) -> Result<Known, LaunchError> {
-    let packs = Packs::new(record.pack_starts.clone(), record.size);
+    let packs = packs(&record);
     let Stored { names, first_ms, last_ms, state } = stored;
     let execution = Execution::restore(terms(&record), packs, state)
         .map_err(|error| LaunchError::Unreadable { id: String::new(), problem: error.to_string() })?;

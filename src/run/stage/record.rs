@@ -63,6 +63,8 @@ fn flyte(entrypoint: &Entrypoint) -> Option<StoredFlyte> {
     let runner = match flyte.runner {
         Runner::Worker => StoredRunner::Worker,
         Runner::Stock => StoredRunner::Stock,
+        Runner::StockNoShell => StoredRunner::StockNoShell,
+        Runner::StockProcess => StoredRunner::StockProcess,
     };
     let raw_output_prefix = flyte.raw_output_prefix.clone().unwrap_or_default();
     Some(StoredFlyte { kind: kind.into(), runner: runner.into(), raw_output_prefix })
@@ -75,6 +77,8 @@ fn batch(options: &BatchOptions) -> Option<StoredOptions> {
         scheduling_priority: options.scheduling_priority,
         tags: options.tags.clone(),
         secrets: options.secrets.clone(),
+        shared_memory_mib: options.shared_memory_mib,
+        arm64: options.arm64,
     })
 }
 
@@ -104,6 +108,6 @@ fn policy(task: &MapTask, size: u64) -> Policy {
 }
 
 fn variables(types: BTreeMap<String, LiteralType>) -> VariableMap {
-    let variable = |literal_type| Variable { r#type: Some(literal_type), description: String::new() };
+    let variable = |literal_type| Variable { r#type: Some(literal_type), ..Variable::default() };
     VariableMap { variables: types.into_iter().map(|(name, literal_type)| (name, variable(literal_type))).collect() }
 }

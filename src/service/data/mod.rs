@@ -161,6 +161,11 @@ impl Data {
         self.signer.derive_key(context)
     }
 
+    /// The end of an address's time that a client has asked for.
+    pub fn expires(asked: Option<&prost_types::Duration>) -> SystemTime {
+        expires(asked)
+    }
+
     /// When an address that is made now and asked for nothing else loses its force.
     pub fn soon() -> SystemTime {
         SystemTime::now() + LIFE

@@ -7,24 +7,27 @@ mod workflows;
 
 use std::sync::Arc;
 
-pub(super) use plans::expected;
 use tonic::Status;
 
 use super::registry::Registry;
 use crate::idl::record::Registered;
 use crate::map::flyte::Outline;
+use crate::map::task::Runner;
 use crate::run::flow::Definitions;
 
 /// The RPCs about tasks, workflows and launch plans.
 pub struct Entities {
     registry: Arc<Registry>,
     definitions: Definitions,
+    /// Who runs their commands.
+    runner: Runner,
 }
 
 impl Entities {
-    /// The RPCs over `registry`; tasks that `definitions` makes no job definition of are refused.
-    pub fn new(registry: Arc<Registry>, definitions: Definitions) -> Self {
-        Entities { registry, definitions }
+    /// The RPCs over `registry`; tasks that `definitions` makes no job definition of are refused, and those that `runner`
+    /// cannot run.
+    pub fn new(registry: Arc<Registry>, definitions: Definitions, runner: Runner) -> Self {
+        Entities { registry, definitions, runner }
     }
 
     /// Whether a job definition can be made of a task.

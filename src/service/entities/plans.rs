@@ -1,7 +1,7 @@
 //! Launch plans. One version of each name may be active; the mark that says which is the only thing here that changes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tonic::Status;
@@ -11,14 +11,16 @@ use crate::aws::store::StoreError;
 use crate::idl::admin::{
     ActiveLaunchPlanListRequest, ActiveLaunchPlanRequest, LaunchPlan, LaunchPlanClosure, LaunchPlanCreateRequest,
     LaunchPlanCreateResponse, LaunchPlanList, LaunchPlanSpec, LaunchPlanState, LaunchPlanUpdateRequest,
-    LaunchPlanUpdateResponse, ObjectGetRequest, ResourceListRequest,
+    LaunchPlanUpdateResponse, NamedEntityIdentifier, ObjectGetRequest, ResourceListRequest,
 };
-use crate::idl::core::{Identifier, Parameter, ParameterMap, TypedInterface, parameter};
+use crate::idl::core::{Identifier, TypedInterface};
 use crate::idl::record::Registered;
 use crate::idl::record::registered::Spec;
+use crate::map::flyte::{self, expected};
 use crate::map::layout::flyte::{Kind, unescape};
 use crate::service::registry::filter::{self, Filter};
 use crate::service::registry::list::every;
+use crate::service::registry::page::Page;
 use crate::service::registry::{identified, shown};
 use crate::service::status;
 
@@ -33,6 +35,7 @@ impl Entities {
     ) -> Result<LaunchPlanCreateResponse, Status> {
         let id = identified(Kind::LaunchPlan, request.id)?;
         let spec = request.spec.ok_or_else(|| status::invalid("spec is missing: give the launch plan"))?;
+        flyte::check_launch_plan(&spec).map_err(|faults| status::faults(&faults))?;
         let interface = self.interface(&spec).await?;
         let known = interface.inputs.unwrap_or_default().variables;
         let defaults = spec.default_inputs.iter().flat_map(|inputs| inputs.parameters.keys());
@@ -67,20 +70,24 @@ impl Entities {
     /// INVALID_ARGUMENT when the request cannot be understood.
     pub async fn list_launch_plans(&self, request: ResourceListRequest) -> Result<LaunchPlanList, Status> {
         let filter = Filter::parse(&request.filters, &["name", "version", "project", "domain", "state"])?;
-        if !filter.asks("state") {
-            let (page, token) = self.registry.list(Kind::LaunchPlan, &request).await?;
-            return Ok(LaunchPlanList { launch_plans: self.launch_plans(&page).await?, token });
-        }
-        // The state is not in the keys, so all are read.
-        let all = ResourceListRequest { limit: 0, token: String::new(), ..request.clone() };
-        let (all, _) = self.registry.list(Kind::LaunchPlan, &all).await?;
-        let mut plans = self.launch_plans(&all).await?;
-        plans.retain(|plan| {
-            let state = plan.closure.as_ref().map_or(0, |closure| closure.state);
-            let value = if state == i32::from(LaunchPlanState::Active) { "1" } else { "0" };
-            filter.admits(|field| (field == "state").then_some(value))
-        });
-        let (launch_plans, token) = filter::page(plans, request.limit, &request.token)?;
+        let actives: Mutex<BTreeMap<String, Option<String>>> = Mutex::default();
+        let (filter, actives) = (&filter, &actives);
+        let told = |entity: Arc<Registered>| async move {
+            let id = entity.id.clone().unwrap_or_default();
+            let known = locked(actives).get(&id.name).cloned();
+            let active = match known {
+                Some(active) => active,
+                None => self.active_version(&id.project, &id.domain, &id.name).await?,
+            };
+            locked(actives).entry(id.name).or_insert_with(|| active.clone());
+            // The state is not in the keys, so each is read.
+            let state = if active.as_ref() == Some(&id.version) { "1" } else { "0" };
+            if !filter.admits(|field| (field == "state").then_some(state)) {
+                return Ok(None);
+            }
+            self.launch_plan(&entity, active.as_deref()).await.map(Some)
+        };
+        let (launch_plans, token) = self.registry.list(Kind::LaunchPlan, &request, told).await?;
         Ok(LaunchPlanList { launch_plans, token })
     }
 
@@ -109,39 +116,42 @@ impl Entities {
         request: ActiveLaunchPlanListRequest,
     ) -> Result<LaunchPlanList, Status> {
         filter::order(request.sort_by.as_ref())?;
+        let page = Page::asked(request.limit, &request.token)?;
         let prefix = self.registry.root().actives(&request.project, &request.domain);
         let marks = every(self.registry.store().as_ref(), &prefix).await?;
-        let names = marks.iter().filter_map(|mark| unescape(mark.key.strip_prefix(&prefix)?)).collect();
-        let (names, token) = filter::page(names, request.limit, &request.token)?;
-        let mut launch_plans = Vec::new();
-        for name in names {
-            let id = crate::idl::admin::NamedEntityIdentifier {
-                project: request.project.clone(),
-                domain: request.domain.clone(),
-                name,
-                ..Default::default()
-            };
+        let names = marks.iter().filter_map(|mark| unescape(mark.key.strip_prefix(&prefix)?));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        let (project, domain) = (&request.project, &request.domain);
+        let read = |name: String| async move {
+            let (project, domain) = (project.clone(), domain.clone());
+            let id = NamedEntityIdentifier { project, domain, name, ..Default::default() };
             match self.get_active_launch_plan(ActiveLaunchPlanRequest { id: Some(id) }).await {
-                Ok(plan) => launch_plans.push(plan),
+                Ok(plan) => Ok(Some(plan)),
                 // Made inactive in between.
-                Err(error) if error.code() == tonic::Code::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) if error.code() == tonic::Code::NotFound => Ok(None),
+                Err(error) => Err(error),
             }
-        }
+        };
+        let (launch_plans, token) = page.read(names, read).await?;
         Ok(LaunchPlanList { launch_plans, token })
     }
 
-    /// UpdateLaunchPlan: makes a version the active one, or none. Schedules are told back and not followed.
+    /// UpdateLaunchPlan: makes a version the active one, or none.
     ///
     /// # Errors
-    /// NOT_FOUND when it is not registered.
+    /// NOT_FOUND when it is not registered; INVALID_ARGUMENT when it has a schedule, which nobody here would follow.
     pub async fn update_launch_plan(
         &self,
         request: LaunchPlanUpdateRequest,
     ) -> Result<LaunchPlanUpdateResponse, Status> {
         let state = request.state();
         let id = identified(Kind::LaunchPlan, request.id)?;
-        self.registry.get(Kind::LaunchPlan, &id).await?;
+        let entity = self.registry.get(Kind::LaunchPlan, &id).await?;
+        let Some(Spec::LaunchPlan(spec)) = &entity.spec else { return Err(misplaced(&entity)) };
+        if state == LaunchPlanState::Active {
+            flyte::check_activation(spec).map_err(|faults| status::faults(&faults))?;
+        }
         let (store, key) = (self.registry.store(), self.registry.root().active(&id.project, &id.domain, &id.name));
         match state {
             LaunchPlanState::Active => {
@@ -165,20 +175,6 @@ impl Entities {
         }
     }
 
-    async fn launch_plans(&self, entities: &[Arc<Registered>]) -> Result<Vec<LaunchPlan>, Status> {
-        let mut plans = Vec::with_capacity(entities.len());
-        let mut active: BTreeMap<String, Option<String>> = BTreeMap::new();
-        for entity in entities {
-            let id = entity.id.clone().unwrap_or_default();
-            if !active.contains_key(&id.name) {
-                let version = self.active_version(&id.project, &id.domain, &id.name).await?;
-                active.insert(id.name.clone(), version);
-            }
-            plans.push(self.launch_plan(entity, active[&id.name].as_deref()).await?);
-        }
-        Ok(plans)
-    }
-
     async fn launch_plan(&self, entity: &Registered, active: Option<&str>) -> Result<LaunchPlan, Status> {
         let Some(Spec::LaunchPlan(spec)) = &entity.spec else { return Err(misplaced(entity)) };
         let interface = self.interface(spec).await?;
@@ -195,7 +191,7 @@ impl Entities {
     }
 
     /// The interface of a launch plan's workflow.
-    async fn interface(&self, spec: &LaunchPlanSpec) -> Result<TypedInterface, Status> {
+    pub(super) async fn interface(&self, spec: &LaunchPlanSpec) -> Result<TypedInterface, Status> {
         let id = spec.workflow_id.clone();
         let id = id.ok_or_else(|| status::invalid("spec.workflow_id is missing: name the workflow"))?;
         let workflow = self.registry.get(Kind::Workflow, &id).await.map_err(|error| match error.code() {
@@ -210,14 +206,6 @@ impl Entities {
     }
 }
 
-/// The inputs that an execution of a launch plan may give: those that are not fixed, each with its default or required.
-pub(in crate::service) fn expected(spec: &LaunchPlanSpec, interface: &TypedInterface) -> ParameterMap {
-    let fixed = |name: &String| spec.fixed_inputs.as_ref().is_some_and(|fixed| fixed.literals.contains_key(name));
-    let default = |name: &String| spec.default_inputs.as_ref()?.parameters.get(name)?.behavior.clone();
-    let inputs = interface.inputs.iter().flat_map(|inputs| &inputs.variables).filter(|(name, _)| !fixed(name));
-    let parameters = inputs.map(|(name, variable)| {
-        let behavior = default(name).or(Some(parameter::Behavior::Required(true)));
-        (name.clone(), Parameter { var: Some(variable.clone()), behavior })
-    });
-    ParameterMap { parameters: parameters.collect() }
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,8 @@ use tonic::Status;
 use super::Entities;
 use crate::idl::admin::{Domain, Project, ProjectListRequest, Projects};
 use crate::map::layout::flyte::unescape;
-use crate::service::registry::filter::{self, Filter};
+use crate::service::registry::filter::Filter;
+use crate::service::registry::page::Page;
 use crate::service::status;
 
 /// The project that flytekit takes where none is named.
@@ -20,6 +21,7 @@ impl Entities {
     /// INVALID_ARGUMENT when the request cannot be understood.
     pub async fn list_projects(&self, request: ProjectListRequest, domains: Vec<Domain>) -> Result<Projects, Status> {
         let filter = Filter::parse(&request.filters, &["name", "identifier", "state"])?;
+        let page = Page::asked(request.limit, &request.token)?;
         let prefix = self.registry.root().projects();
         let folders = self.registry.store().list_directories(&prefix).await.map_err(status::store)?;
         let mut names: BTreeSet<String> = folders.iter().filter_map(|folder| unescape(folder)).collect();
@@ -28,8 +30,8 @@ impl Entities {
             // None is archived.
             filter.admits(|field| if field == "state" { Some("0") } else { Some(name) })
         });
-        let (names, token) = filter::page(names.into_iter().collect(), request.limit, &request.token)?;
         let project = |name: String| Project { id: name.clone(), name, domains: domains.clone(), ..Default::default() };
-        Ok(Projects { projects: names.into_iter().map(project).collect(), token })
+        let (projects, token) = page.of(names.into_iter().map(project));
+        Ok(Projects { projects, token })
     }
 }

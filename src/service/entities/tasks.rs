@@ -1,5 +1,8 @@
 //! Tasks.
 
+use std::future::ready;
+use std::sync::Arc;
+
 use tonic::Status;
 
 use super::{Entities, misplaced, short_description};
@@ -27,6 +30,7 @@ impl Entities {
             spec.template.as_mut().ok_or_else(|| status::invalid("spec.template is missing: give the task"))?;
         template.id = Some(id.clone());
         let outline = flyte::check_task(template).map_err(|faults| status::faults(&faults))?;
+        flyte::check_runner(template, None, self.runner).map_err(|faults| status::faults(&faults))?;
         // Resources may be laid over by every node: they are looked at there.
         self.check_definition("", &Outline { resources: Resources::default(), ..outline })?;
         self.registry
@@ -49,8 +53,9 @@ impl Entities {
     /// # Errors
     /// INVALID_ARGUMENT when the request cannot be understood.
     pub async fn list_tasks(&self, request: ResourceListRequest) -> Result<TaskList, Status> {
-        let (page, token) = self.registry.list(Kind::Task, &request).await?;
-        Ok(TaskList { tasks: page.iter().map(|entity| task(entity)).collect::<Result<_, _>>()?, token })
+        let told = |entity: Arc<Registered>| ready(task(&entity).map(Some));
+        let (tasks, token) = self.registry.list(Kind::Task, &request, told).await?;
+        Ok(TaskList { tasks, token })
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Executions, named, not_begun, unseen};
 use crate::idl::admin::execution_metadata::ExecutionMode;
 use crate::idl::admin::{
     ExecutionCreateRequest, ExecutionCreateResponse, ExecutionMetadata, ExecutionRecoverRequest,
-    ExecutionRelaunchRequest, ExecutionSpec, ExecutionTerminateRequest, ExecutionTerminateResponse, LaunchPlanSpec,
+    ExecutionRelaunchRequest, ExecutionTerminateRequest, ExecutionTerminateResponse, LaunchPlanSpec,
 };
 use crate::idl::core::{
     Binding, BindingData, CompiledTask, CompiledWorkflow, CompiledWorkflowClosure, Identifier, LiteralMap, Node,
@@ -19,10 +19,10 @@ use crate::idl::core::{
 };
 use crate::idl::record::FlowRecord;
 use crate::idl::record::registered::Spec;
+use crate::map::flyte::{check_execution, expected, inherit};
 use crate::map::layout::flyte::{FLYTE_VERSION, Kind};
 use crate::map::workflow::inputs;
 use crate::run::flow::CreateError;
-use crate::service::entities::expected;
 use crate::service::registry::{fits_a_key, identified};
 use crate::service::status;
 
@@ -53,6 +53,7 @@ impl Executions {
         let repeated = request.name.is_empty().then(|| asked(caller.as_deref(), "create", &request));
         let mut spec = request.spec.ok_or_else(|| status::invalid("spec is missing: name what is to be run"))?;
         let id = new_id(request.project, request.domain, request.name)?;
+        check_execution(&spec).map_err(|faults| status::faults(&faults))?;
         let launch = self.launch(spec.launch_plan.as_mut()).await?;
         let given = request.inputs.or_else(|| spec.inputs.take()).unwrap_or_default();
         let inputs = inputs(&given, &launch.expected, &launch.fixed).map_err(|faults| status::faults(&faults))?;
@@ -203,27 +204,6 @@ impl Executions {
 
 fn not_that(id: &Identifier) -> Status {
     status::damaged(&format!("the record of {}", id.name), "it holds an entity of another kind")
-}
-
-/// Fills in what an execution leaves to its launch plan.
-fn inherit(spec: &mut ExecutionSpec, plan: &LaunchPlanSpec) {
-    if spec.max_parallelism == 0 {
-        spec.max_parallelism = plan.max_parallelism;
-    }
-    spec.interruptible = spec.interruptible.or(plan.interruptible);
-    spec.overwrite_cache |= plan.overwrite_cache;
-    let given = spec.raw_output_data_config.take().filter(|config| !config.output_location_prefix.is_empty());
-    spec.raw_output_data_config = given.or_else(|| plan.raw_output_data_config.clone());
-    let mut labels = plan.labels.clone().unwrap_or_default();
-    labels.values.extend(spec.labels.take().unwrap_or_default().values);
-    spec.labels = Some(labels);
-    let mut annotations = plan.annotations.clone().unwrap_or_default();
-    annotations.values.extend(spec.annotations.take().unwrap_or_default().values);
-    spec.annotations = Some(annotations);
-    // The later of two of one name counts.
-    let mut envs = plan.envs.clone().unwrap_or_default();
-    envs.values.extend(spec.envs.take().unwrap_or_default().values);
-    spec.envs = Some(envs);
 }
 
 /// The name of a new execution: the one that is given, or one of our own.

@@ -1,13 +1,12 @@
 //! What AWS Batch holds of a node, child by child: the external resources of its task execution.
 //!
-//! They are read from the journal of the node's map execution, whichever server drives it. A client asks every second or
-//! so, and a journal may be long: what was read is kept, for good once the execution is over.
+//! Where this server drives the node's map execution, its machine tells them; else they are read from its journal. A
+//! client asks every second or so, and a journal may be long: what was read is kept, for good once the execution is over.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::aws::store::Store;
@@ -21,6 +20,7 @@ use crate::map::index::OriginalIndex;
 use crate::map::layout::Root;
 use crate::map::ranges::Ranges;
 use crate::run::launch;
+use crate::run::recent::Recent;
 
 /// Children that are told one by one; of a larger map it is the arrays, and no more of them than this.
 const MOST: usize = 1000;
@@ -31,11 +31,20 @@ const FRESH: Duration = Duration::from_secs(10);
 /// The same, in times of what the reading took: so that reading is never more than a small part of all.
 const FRESH_OF_READING: u32 = 20;
 
-/// Executions that are remembered.
-const REMEMBERED: usize = 128;
+/// Children that are remembered, of all executions together.
+const REMEMBERED: usize = 400_000;
+
+/// What an execution of no child counts for among them.
+const EACH: usize = 10;
 
 /// Journals read at once.
-const READS: usize = 4;
+const READS: usize = 16;
+
+/// How long a client waits for a reading of an execution that goes on: it asks again soon.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// The same of one that is over: it may not ask again.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A list of external resources; one that AWS Batch holds now has the phase UNDEFINED.
 type Resources = Arc<Vec<ExternalResourceInfo>>;
@@ -48,65 +57,103 @@ struct Read {
     resources: Resources,
 }
 
-type Slot = Arc<tokio::sync::Mutex<Option<Read>>>;
+/// What is known of one map execution.
+#[derive(Default)]
+struct Known {
+    read: Option<Read>,
+    /// Closed when the reading that is under way is over.
+    under_way: Option<watch::Receiver<()>>,
+}
 
-/// Slots by the map execution's id, each with when it was used last: a number that only grows, and stands before them.
-type Slots = (u64, BTreeMap<String, (u64, Slot)>);
+type Slot = Arc<Mutex<Known>>;
 
 /// What was read, by the map execution's id.
+#[derive(Clone)]
 pub(super) struct Children {
-    slots: Mutex<Slots>,
-    reads: Semaphore,
+    slots: Arc<Mutex<Recent<String, Slot>>>,
+    reads: Arc<Semaphore>,
 }
 
 impl Children {
     pub(super) fn new() -> Self {
-        Children { slots: Mutex::default(), reads: Semaphore::new(READS) }
+        Children { slots: Arc::new(Mutex::new(Recent::new(REMEMBERED))), reads: Arc::new(Semaphore::new(READS)) }
     }
 
-    /// The external resources of the map execution at `root`, whose node has `ended` or not. Where they cannot be read,
-    /// they are those that were read before, or none: an answer without them is better than no answer.
+    /// The external resources of the map execution at `root`, whose node has `ended` or not. Where they cannot be read, or
+    /// not soon, they are those that were read before, or none: an answer without them is better than no answer.
     pub(super) async fn of(&self, store: &Arc<dyn Store>, root: &Root, ended: bool) -> Resources {
         let slot = self.slot(root.id());
-        // Whoever asks meanwhile waits for the same reading.
-        let mut read = slot.lock().await;
-        if let Some(read) = read.as_ref() {
-            let good = FRESH.max(read.took * FRESH_OF_READING);
-            if read.last || (!ended && read.at.elapsed() < good) {
-                return read.resources.clone();
+        // Twice: the first reading may have begun before the end.
+        for _ in 0..2 {
+            let reading = {
+                let mut known = locked(&slot);
+                if let Some(resources) = known.good(ended) {
+                    return resources;
+                }
+                let under_way = known.under_way.take().filter(|reading| reading.has_changed().is_ok());
+                // A task of its own: whoever asks may go away, and others wait for the same reading.
+                let reading = under_way.unwrap_or_else(|| self.read(store, root, &slot, ended));
+                known.under_way = Some(reading.clone());
+                reading
+            };
+            let mut over = reading;
+            let patience = if ended { LAST_PATIENCE } else { PATIENCE };
+            let waited = tokio::time::timeout(patience, async { while over.changed().await.is_ok() {} }).await;
+            if waited.is_err() || !ended {
+                break;
             }
         }
-        let Ok(_permit) = self.reads.acquire().await else { return Resources::default() };
-        let at = Instant::now();
-        let (resources, last) = match launch::read(store, root).await {
-            Ok(known) => (Arc::new(resources(&known.execution)), ended || known.execution.finished().is_some()),
-            Err(error) => {
-                tracing::debug!(execution = root.id(), %error, "cannot tell what AWS Batch holds of it");
-                (read.as_ref().map(|read| read.resources.clone()).unwrap_or_default(), false)
-            }
-        };
-        *read = Some(Read { at, took: at.elapsed(), last, resources: resources.clone() });
-        resources
+        locked(&slot).read.as_ref().map(|read| read.resources.clone()).unwrap_or_default()
+    }
+
+    /// Begins to read; what it gives is closed when that is over.
+    fn read(&self, store: &Arc<dyn Store>, root: &Root, slot: &Slot, ended: bool) -> watch::Receiver<()> {
+        let (under_way, over) = watch::channel(());
+        let (own, store, root, slot) = (self.clone(), store.clone(), root.clone(), slot.clone());
+        tokio::spawn(async move {
+            let _under_way = under_way;
+            let Ok(_permit) = own.reads.acquire().await else { return };
+            let at = Instant::now();
+            let (resources, last) = match launch::read(&store, &root).await {
+                Ok(known) => (Arc::new(resources(&known.execution)), ended || known.execution.finished().is_some()),
+                Err(error) => {
+                    tracing::debug!(execution = root.id(), %error, "cannot tell what AWS Batch holds of it");
+                    let before = locked(&slot).read.as_ref().map(|read| read.resources.clone());
+                    (before.unwrap_or_default(), false)
+                }
+            };
+            let weight = EACH + resources.len();
+            locked(&slot).read = Some(Read { at, took: at.elapsed(), last, resources });
+            locked(&own.slots).put(root.id().to_owned(), slot, weight);
+        });
+        over
     }
 
     fn slot(&self, id: &str) -> Slot {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let (clock, slots) = &mut *slots;
-        *clock += 1;
-        let (used, slot) = slots.entry(id.to_owned()).or_default();
-        *used = *clock;
-        let slot = slot.clone();
-        if slots.len() > REMEMBERED
-            && let Some(oldest) = slots.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| id.clone())
-        {
-            slots.remove(&oldest);
-        }
-        slot
+        let (mut slots, id) = (locked(&self.slots), id.to_owned());
+        slots.get(&id).unwrap_or_else(|| {
+            let slot = Slot::default();
+            slots.put(id, slot.clone(), EACH);
+            slot
+        })
     }
 }
 
+impl Known {
+    /// What was read, if that is good enough still.
+    fn good(&self, ended: bool) -> Option<Resources> {
+        let read = self.read.as_ref()?;
+        let good = FRESH.max(read.took * FRESH_OF_READING);
+        (read.last || (!ended && read.at.elapsed() < good)).then(|| read.resources.clone())
+    }
+}
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The children of a map, by index, or the arrays of one with more than [`MOST`].
-fn resources(execution: &Execution) -> Vec<ExternalResourceInfo> {
+pub(super) fn resources(execution: &Execution) -> Vec<ExternalResourceInfo> {
     match usize::try_from(execution.outcomes().size()) {
         Ok(size) if size <= MOST => children(execution, size),
         _ => arrays(execution),
@@ -313,17 +360,5 @@ mod tests {
             store.list("", None).await.unwrap().objects.into_iter().map(|listed| listed.key).collect();
         store.delete_many(&keys).await.unwrap();
         assert!(Arc::ptr_eq(&ended, &children.of(&store, &root, true).await));
-    }
-
-    #[test]
-    fn no_more_is_remembered_than_there_is_room_for() {
-        let children = Children::new();
-        let first = children.slot("first");
-        for number in 0..REMEMBERED * 2 {
-            children.slot(&number.to_string());
-            assert!(number > 10 || Arc::ptr_eq(&first, &children.slot("first")));
-        }
-        assert_eq!(children.slots.lock().unwrap().1.len(), REMEMBERED);
-        assert!(!Arc::ptr_eq(&first, &children.slot("first")));
     }
 }

@@ -1,18 +1,15 @@
 //! Listing executions, the newest first.
 
-use futures::{FutureExt, StreamExt};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{Executions, unseen};
 use crate::idl::admin::{Execution, ExecutionList, ResourceListRequest};
 use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::run::flow::ViewError;
-use crate::service::registry::filter::{self, Filter};
+use crate::service::registry::filter::{self, Filter, Key};
 use crate::service::registry::list::every;
+use crate::service::registry::page::Page;
 use crate::service::status;
-
-/// Executions read at once.
-const AT_ONCE: usize = 16;
 
 impl Executions {
     /// ListExecutions: the entries of the index are listed, and only the executions of the page are read (all of them
@@ -26,7 +23,8 @@ impl Executions {
             return Err(status::invalid("id is incomplete: give project and domain"));
         }
         let filter = Filter::parse(&request.filters, &["name", "execution_name", "phase", "project", "domain"])?;
-        let (_, descending) = filter::order(request.sort_by.as_ref())?;
+        let (key, descending) = filter::order(request.sort_by.as_ref())?;
+        let page = Page::asked(request.limit, &request.token)?;
         let host = self.flows.host();
         let entries = every(host.ports.store.as_ref(), &host.root.index(&of.project, &of.domain)).await?;
         let names = entries.iter().filter_map(|entry| host.root.indexed(&of.project, &of.domain, &entry.key));
@@ -43,43 +41,37 @@ impl Executions {
         // A name may have been tried more than once.
         let mut seen = std::collections::BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
+        // The entries come with the newest first.
+        if key == Key::Name {
+            names.sort_by(|a, b| b.cmp(a));
+        }
         if !descending {
             names.reverse();
         }
-        if filter.asks("phase") {
-            let mut all = self.read_all(names, &of.project, &of.domain).await?;
-            all.retain(|execution| {
-                let phase = execution.closure.as_ref().map(|closure| closure.phase().as_str_name());
-                filter.admits(|field| if field == "phase" { phase } else { None })
-            });
-            let (executions, token) = filter::page(all, request.limit, &request.token)?;
-            return Ok(ExecutionList { executions, token });
-        }
-        let (page, token) = filter::page(names, request.limit, &request.token)?;
-        Ok(ExecutionList { executions: self.read_all(page, &of.project, &of.domain).await?, token })
-    }
-
-    async fn read_all(&self, names: Vec<String>, project: &str, domain: &str) -> Result<Vec<Execution>, Status> {
+        let (filter, of) = (&filter, &of);
         let read = |name: String| async move {
-            let id = WorkflowExecutionIdentifier {
-                project: project.to_owned(),
-                domain: domain.to_owned(),
-                name,
-                ..Default::default()
-            };
+            let (project, domain) = (of.project.clone(), of.domain.clone());
+            let id = WorkflowExecutionIdentifier { project, domain, name, ..Default::default() };
             match self.flows.view(&id).await {
-                Ok(view) => Some(Ok(self.execution(&view))),
+                Ok(view) => Ok(Some(self.execution(&view)).filter(|execution| in_phase(filter, execution))),
                 // An entry of one that was never completely made.
-                Err(ViewError::Unknown { .. }) => None,
-                Err(error) => Some(Err(unseen(error))),
+                Err(ViewError::Unknown { .. }) => Ok(None),
+                Err(error) => match unseen(error) {
+                    // It would take everything around it with it.
+                    lost if lost.code() == Code::DataLoss => {
+                        tracing::warn!(execution = id.name, error = lost.message(), "left out of a listing");
+                        Ok(None)
+                    }
+                    error => Err(error),
+                },
             }
         };
-        let reads: Vec<_> = names.into_iter().map(|name| read(name).boxed()).collect();
-        let mut found = futures::stream::iter(reads).buffered(AT_ONCE);
-        let mut all = Vec::new();
-        while let Some(execution) = found.next().await {
-            all.extend(execution.transpose()?);
-        }
-        Ok(all)
+        let (executions, token) = page.read(names, read).await?;
+        Ok(ExecutionList { executions, token })
     }
+}
+
+fn in_phase(filter: &Filter, execution: &Execution) -> bool {
+    let phase = execution.closure.as_ref().map(|closure| closure.phase().as_str_name());
+    filter.admits(|field| if field == "phase" { phase } else { None })
 }

@@ -2,6 +2,7 @@
 
 mod begin;
 mod children;
+mod decks;
 mod list;
 mod nodes;
 mod repeat;
@@ -15,6 +16,7 @@ use tonic::{Code, Status};
 
 use self::children::Children;
 use self::repeat::Repeats;
+use self::values::Remembered;
 use super::data::Data;
 use super::entities::Entities;
 use super::registry::fits_a_key;
@@ -28,13 +30,15 @@ pub struct Executions {
     entities: Arc<Entities>,
     data: Arc<Data>,
     children: Children,
+    remembered: Remembered,
     repeats: Repeats,
 }
 
 impl Executions {
     /// The RPCs over `flows`.
     pub fn new(flows: Arc<Flows>, entities: Arc<Entities>, data: Arc<Data>) -> Self {
-        Executions { flows, entities, data, children: Children::new(), repeats: Repeats::default() }
+        let (children, remembered, repeats) = (Children::new(), Remembered::new(), Repeats::default());
+        Executions { flows, entities, data, children, remembered, repeats }
     }
 
     async fn view(&self, id: Option<&WorkflowExecutionIdentifier>) -> Result<Arc<FlowView>, Status> {

@@ -7,15 +7,16 @@ use super::show::{duration, execution_error, timestamp};
 use crate::idl::admin::node_execution_closure::{OutputResult, TargetMetadata};
 use crate::idl::admin::{
     NodeExecution, NodeExecutionClosure, NodeExecutionGetRequest, NodeExecutionList, NodeExecutionListRequest,
-    NodeExecutionMetaData, TaskNodeMetadata,
+    NodeExecutionMetaData, TaskNodeMetadata, WorkflowNodeMetadata,
 };
 use crate::idl::core::node_execution::Phase;
-use crate::idl::core::{CatalogCacheStatus, NodeExecutionIdentifier};
+use crate::idl::core::{CatalogCacheStatus, NodeExecutionIdentifier, WorkflowExecutionIdentifier};
 use crate::map::workflow::event::Cached;
 use crate::map::workflow::flow::NodeView;
 use crate::map::workflow::{NodeKind, NodePhase};
 use crate::run::flow::FlowView;
-use crate::service::registry::filter::{self, Filter};
+use crate::service::registry::filter::{self, Filter, Key};
+use crate::service::registry::page::Page;
 use crate::service::status;
 
 impl Executions {
@@ -26,7 +27,7 @@ impl Executions {
     pub async fn get_node_execution(&self, request: NodeExecutionGetRequest) -> Result<NodeExecution, Status> {
         let (id, view) = self.node_view(request.id).await?;
         let node = node_of(&view, &id.node_id)?;
-        Ok(self.node_execution(&view, &node))
+        Ok(self.node_execution(&view, &node).await)
     }
 
     /// ListNodeExecutions: those of the workflow itself, or of the sub-workflow that `unique_parent_id` runs.
@@ -36,7 +37,8 @@ impl Executions {
     pub async fn list_node_executions(&self, request: NodeExecutionListRequest) -> Result<NodeExecutionList, Status> {
         let view = self.view(request.workflow_execution_id.as_ref()).await?;
         let filter = Filter::parse(&request.filters, &["node_id", "phase"])?;
-        let (_, descending) = filter::order(request.sort_by.as_ref())?;
+        let (key, descending) = filter::order(request.sort_by.as_ref())?;
+        let page = Page::asked(request.limit, &request.token)?;
         let parent = Some(request.unique_parent_id.as_str()).filter(|parent| !parent.is_empty());
         let mut nodes: Vec<NodeView<'_>> = view.flow.children(parent).filter(exists).collect();
         nodes.retain(|node| {
@@ -45,15 +47,18 @@ impl Executions {
                 _ => Some(phase(node).as_str_name()),
             })
         });
-        nodes.sort_by_key(|node| node.created_ms);
+        // Of one time, the workflow's own order decides.
+        match key {
+            Key::Created => nodes.sort_by_key(|node| node.created_ms),
+            Key::Name => nodes.sort_by(|a, b| a.node.id().cmp(b.node.id())),
+        }
         if descending {
             nodes.reverse();
         }
-        let (page, token) = filter::page(nodes, request.limit, &request.token)?;
-        Ok(NodeExecutionList {
-            node_executions: page.iter().map(|node| self.node_execution(&view, node)).collect(),
-            token,
-        })
+        let (server, told) = (self, view.as_ref());
+        let read = |node| async move { Ok(Some(server.node_execution(told, &node).await)) };
+        let (node_executions, token) = page.read(nodes, read).await?;
+        Ok(NodeExecutionList { node_executions, token })
     }
 
     /// The execution that a node's id names, as it stands.
@@ -66,7 +71,7 @@ impl Executions {
         Ok((id, view))
     }
 
-    fn node_execution(&self, view: &FlowView, node: &NodeView<'_>) -> NodeExecution {
+    async fn node_execution(&self, view: &FlowView, node: &NodeView<'_>) -> NodeExecution {
         let id = view.record.id.clone().unwrap_or_default();
         let host = self.flows.host();
         let (bucket, root) = (host.ports.store.bucket(), host.root.flow(&id));
@@ -83,6 +88,11 @@ impl Executions {
             Cached::Hit => CatalogCacheStatus::CacheHit,
         };
         let task = TaskNodeMetadata { cache_status: cache_status.into(), ..Default::default() };
+        let target_metadata = match node.node.kind() {
+            NodeKind::Task(_) | NodeKind::Array(_) => Some(TargetMetadata::TaskNodeMetadata(task)),
+            NodeKind::Plan(_) => self.launched(&id, node).await.map(TargetMetadata::WorkflowNodeMetadata),
+            NodeKind::Workflow(_) | NodeKind::Branch(_) => None,
+        };
         let updated_ms = node.ended_ms.or(node.started_ms).or(node.created_ms);
         let closure = NodeExecutionClosure {
             output_result,
@@ -91,7 +101,8 @@ impl Executions {
             started_at: node.started_ms.map(timestamp),
             updated_at: updated_ms.map(timestamp),
             duration: node.started_ms.zip(node.ended_ms).map(|(from, to)| duration(from, to)),
-            target_metadata: (!node.node.is_parent()).then_some(TargetMetadata::TaskNodeMetadata(task)),
+            target_metadata,
+            deck_uri: self.deck_uri(node).unwrap_or_default(),
             ..Default::default()
         };
         let metadata = NodeExecutionMetaData {
@@ -107,6 +118,14 @@ impl Executions {
             closure: Some(closure),
             metadata: Some(metadata),
         }
+    }
+}
+
+impl Executions {
+    /// The execution that a launch plan's node has made. Clients that are told of one look at it, so it must be there.
+    async fn launched(&self, of: &WorkflowExecutionIdentifier, node: &NodeView<'_>) -> Option<WorkflowNodeMetadata> {
+        let id = WorkflowExecutionIdentifier { name: node.execution?.to_owned(), ..of.clone() };
+        self.flows.exists(&id).await.then_some(WorkflowNodeMetadata { execution_id: Some(id) })
     }
 }
 
@@ -132,5 +151,6 @@ fn phase(node: &NodeView<'_>) -> Phase {
         NodePhase::Succeeded => Phase::Succeeded,
         NodePhase::Failed => Phase::Failed,
         NodePhase::Aborted => Phase::Aborted,
+        NodePhase::Skipped => Phase::Skipped,
     }
 }

@@ -41,8 +41,8 @@ impl Executions {
             phase: phase(view.flow.phase()).into(),
             created_at: record.created_at,
             started_at: started_ms.map(timestamp),
-            updated_at: Some(timestamp(view.updated_ms.max(created_ms(record)))),
-            duration: started_ms.filter(|_| over).map(|started| duration(started, view.updated_ms)),
+            updated_at: Some(timestamp(view.updated_ms().max(created_ms(record)))),
+            duration: started_ms.filter(|_| over).map(|started| duration(started, view.updated_ms())),
             workflow_id: workflow(view),
             ..Default::default()
         };

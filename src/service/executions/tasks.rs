@@ -2,9 +2,9 @@
 
 use tonic::Status;
 
-use super::Executions;
 use super::nodes::node_of;
 use super::show::{duration, execution_error, timestamp};
+use super::{Executions, children};
 use crate::idl::admin::task_execution_closure::OutputResult;
 use crate::idl::admin::{
     Reason, TaskExecution, TaskExecutionClosure, TaskExecutionGetRequest, TaskExecutionList, TaskExecutionListRequest,
@@ -17,7 +17,7 @@ use crate::map::summary::Summary;
 use crate::map::workflow::NodePhase;
 use crate::map::workflow::flow::NodeView;
 use crate::run::flow::FlowView;
-use crate::service::registry::filter;
+use crate::service::registry::page::Page;
 use crate::service::status;
 
 /// One attempt of a node.
@@ -28,7 +28,9 @@ struct Attempt<'v> {
     started_ms: Option<u64>,
     ended_ms: Option<u64>,
     error: Option<&'v crate::map::workflow::NodeError>,
-    counts: Option<&'v Summary>,
+    counts: Option<Summary>,
+    /// What keeps it from going on.
+    trouble: Option<String>,
 }
 
 impl Executions {
@@ -55,11 +57,12 @@ impl Executions {
     pub async fn list_task_executions(&self, request: TaskExecutionListRequest) -> Result<TaskExecutionList, Status> {
         let (node_id, view) = self.node_view(request.node_execution_id).await?;
         let node = node_of(&view, &node_id.node_id)?;
-        let (page, token) = filter::page(attempts(&view, &node), request.limit, &request.token)?;
-        let mut task_executions = Vec::with_capacity(page.len());
-        for attempt in &page {
-            task_executions.push(self.task_execution(&view, &node, attempt).await);
+        let page = Page::asked(request.limit, &request.token)?;
+        let mut told = Vec::new();
+        for attempt in attempts(&view, &node) {
+            told.push(self.task_execution(&view, &node, &attempt).await);
         }
+        let (task_executions, token) = page.of(told);
         Ok(TaskExecutionList { task_executions, token })
     }
 
@@ -75,9 +78,9 @@ impl Executions {
             (_, Some(error)) => Some(OutputResult::Error(execution_error(error))),
             _ => None,
         };
-        let external_resources = self.external_resources(attempt).await;
-        let updated_ms = attempt.ended_ms.or(attempt.started_ms).unwrap_or(view.updated_ms);
-        let reason = attempt.counts.map(words);
+        let external_resources = self.external_resources(view, node, attempt).await;
+        let updated_ms = attempt.ended_ms.or(attempt.started_ms).unwrap_or_else(|| view.updated_ms());
+        let reason = attempt.trouble.clone().or_else(|| attempt.counts.as_ref().map(words));
         let closure = TaskExecutionClosure {
             output_result,
             phase: attempt.phase.into(),
@@ -114,15 +117,24 @@ impl Executions {
 
 impl Executions {
     /// What AWS Batch holds, or held, of an attempt.
-    async fn external_resources(&self, attempt: &Attempt<'_>) -> Vec<ExternalResourceInfo> {
+    async fn external_resources(
+        &self,
+        view: &FlowView,
+        node: &NodeView<'_>,
+        attempt: &Attempt<'_>,
+    ) -> Vec<ExternalResourceInfo> {
         let Some(execution) = attempt.execution else { return Vec::new() };
         let host = self.flows.host();
-        let root = Root::new(&host.prefix, execution);
-        let read = self.children.of(&host.ports.store, &root, attempt.ended_ms.is_some()).await;
+        let mut resources = match view.execution(node.node.id(), execution) {
+            Some(execution) => children::resources(&execution),
+            None => {
+                let root = Root::new(&host.prefix, execution);
+                Vec::clone(&*self.children.of(&host.ports.store, &root, attempt.ended_ms.is_some()).await)
+            }
+        };
         // The journal tells what AWS Batch holds, and the driver how much of it waits there for room.
-        let waiting = attempt.counts.is_none_or(|counts| counts.running == 0 || counts.queued > 0);
+        let waiting = attempt.counts.as_ref().is_none_or(|counts| counts.running == 0 || counts.queued > 0);
         let held = if waiting { Phase::Queued } else { Phase::Running };
-        let mut resources = Vec::clone(&read);
         for told in resources.iter_mut().filter(|told| told.phase() == Phase::Undefined) {
             told.set_phase(held);
         }
@@ -159,7 +171,7 @@ fn words(counts: &Summary) -> String {
 
 /// The attempts of a node that runs a task and has begun; the last one is the present one.
 fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
-    if node.node.is_parent() {
+    if node.node.task().is_none() {
         return Vec::new();
     }
     let earlier = node.earlier.iter().zip(0..).map(|(attempt, number)| Attempt {
@@ -170,11 +182,14 @@ fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
         ended_ms: Some(attempt.ended_ms),
         error: Some(&attempt.error),
         counts: None,
+        trouble: None,
     });
-    let counts = view.progress.get(node.node.id());
+    let counts = view.counts(node.node.id());
     let phase = match node.phase {
-        NodePhase::Waiting | NodePhase::Queued => None,
-        NodePhase::Running if counts.is_some_and(|counts| counts.running + counts.settling + counts.succeeded > 0) => {
+        NodePhase::Waiting | NodePhase::Queued | NodePhase::Skipped => None,
+        NodePhase::Running
+            if counts.as_ref().is_some_and(|counts| counts.running + counts.settling + counts.succeeded > 0) =>
+        {
             Some(Phase::Running)
         }
         NodePhase::Running => Some(Phase::Queued),
@@ -191,6 +206,7 @@ fn attempts<'v>(view: &'v FlowView, node: &NodeView<'v>) -> Vec<Attempt<'v>> {
         ended_ms: node.ended_ms,
         error: node.error,
         counts,
+        trouble: view.trouble(node.node.id()),
     });
     earlier.chain(last).collect()
 }

@@ -1,20 +1,24 @@
 //! Inputs and outputs of executions, nodes and attempts.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use bytes::Bytes;
 use prost::Message;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::nodes::node_of;
 use super::{Executions, named, unseen};
 use crate::aws::store::StoreError;
 use crate::idl::admin::{
-    NodeExecutionGetDataRequest, NodeExecutionGetDataResponse, TaskExecutionGetDataRequest,
+    FlyteUrLs, NodeExecutionGetDataRequest, NodeExecutionGetDataResponse, TaskExecutionGetDataRequest,
     TaskExecutionGetDataResponse, UrlBlob, WorkflowExecutionGetDataRequest, WorkflowExecutionGetDataResponse,
 };
-use crate::idl::core::{LiteralMap, WorkflowExecutionIdentifier};
+use crate::idl::core::{LiteralMap, NodeExecutionIdentifier, WorkflowExecutionIdentifier};
 use crate::idl::service::{GetDataRequest, GetDataResponse, get_data_response};
+use crate::map::workflow::flow::NodeView;
 use crate::map::workflow::{FlowOutcome, NodePhase};
 use crate::run::flow::{FlowView, Values};
+use crate::run::recent::Recent;
 use crate::service::data::Data;
 use crate::service::status;
 
@@ -23,6 +27,43 @@ const INLINE: usize = 8 << 20;
 
 /// Literals as an answer has them: whole, or the address to fetch them from.
 type Sent = (Option<LiteralMap>, Option<UrlBlob>);
+
+/// Bytes of values that GetData sends: it has no address to send in their place.
+const LARGEST_ANSWER: u64 = 16 << 20;
+
+/// Bytes of stored values that are remembered: clients ask for the same ones again and again.
+const ROOM: usize = 64 << 20;
+
+/// Executions whose large inputs are known to stand where they can be fetched.
+const WRITTEN: usize = 10_000;
+
+/// Values that never change any more, as they are stored.
+#[derive(Clone)]
+enum Kept {
+    Small(Bytes),
+    /// Too large for an answer: so many bytes.
+    Large(u64),
+}
+
+/// What is remembered of values, by their keys.
+pub(super) struct Remembered {
+    kept: Mutex<Recent<String, Kept>>,
+    written: Mutex<Recent<String, ()>>,
+}
+
+impl Remembered {
+    pub(super) fn new() -> Self {
+        Remembered { kept: Mutex::new(Recent::new(ROOM)), written: Mutex::new(Recent::new(WRITTEN)) }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Recent<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn written(&self) -> MutexGuard<'_, Recent<String, ()>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Executions {
     /// GetExecutionData.
@@ -35,13 +76,10 @@ impl Executions {
         server: &str,
     ) -> Result<WorkflowExecutionGetDataResponse, Status> {
         let view = self.view(request.id.as_ref()).await?;
-        let given = view.record.inputs.clone().unwrap_or_default();
-        let (full_inputs, inputs) = self.send(&view, "", true, given, server).await?;
+        let values = self.flows.values(&view.record);
+        let (full_inputs, inputs) = self.given(&view, &values, server).await?;
         let (full_outputs, outputs) = match view.flow.finished() {
-            Some(FlowOutcome::Succeeded) => {
-                let left = self.flows.values(&view.record).outputs("").await.map_err(status::store)?;
-                self.send(&view, "", false, left, server).await?
-            }
+            Some(FlowOutcome::Succeeded) => self.stored(&values, "", false, true, server).await?,
             _ => (Some(LiteralMap::default()), None),
         };
         Ok(WorkflowExecutionGetDataResponse { outputs, inputs, full_inputs, full_outputs })
@@ -58,7 +96,8 @@ impl Executions {
     ) -> Result<NodeExecutionGetDataResponse, Status> {
         let (id, view) = self.node_view(request.id).await?;
         let ((full_inputs, inputs), (full_outputs, outputs)) = self.node_data(&view, &id.node_id, server).await?;
-        Ok(NodeExecutionGetDataResponse { inputs, outputs, full_inputs, full_outputs, ..Default::default() })
+        let flyte_urls = Some(self.urls(&view, &node_of(&view, &id.node_id)?));
+        Ok(NodeExecutionGetDataResponse { inputs, outputs, full_inputs, full_outputs, flyte_urls })
     }
 
     /// GetTaskExecutionData: the same as its node's.
@@ -77,16 +116,29 @@ impl Executions {
         Ok(TaskExecutionGetDataResponse { inputs, outputs, full_inputs, full_outputs, ..Default::default() })
     }
 
-    /// GetData: what an address `flyte://v1/PROJECT/DOMAIN/EXECUTION/NODE[/ATTEMPT]/i|o[/NAME]` stands for.
+    /// GetData: what an address `flyte://v1/PROJECT/DOMAIN/EXECUTION/NODE[/ATTEMPT]/i|o|d[/NAME]` stands for.
     ///
     /// # Errors
     /// INVALID_ARGUMENT when it is no such address; NOT_FOUND when there is nothing.
-    pub async fn get_data(&self, request: GetDataRequest) -> Result<GetDataResponse, Status> {
-        let Address { id, node, outputs, name } = address(&request.flyte_url)?;
+    pub async fn get_data(&self, request: GetDataRequest, server: &str) -> Result<GetDataResponse, Status> {
+        let Address { id, node, kind, name } = address(&request.flyte_url)?;
+        if kind == What::Deck {
+            let id = NodeExecutionIdentifier { node_id: node, execution_id: Some(id) };
+            let urls = self.deck(id, server, Data::soon()).await?;
+            return Ok(GetDataResponse { data: Some(get_data_response::Data::PreSignedUrls(urls)) });
+        }
         let view = self.flows.view(named(Some(&id))?).await.map_err(unseen)?;
         node_of(&view, &node)?;
         let values = self.flows.values(&view.record);
-        let literals = if outputs { values.outputs(&node).await } else { values.inputs(&node).await };
+        let inputs = kind != What::Outputs;
+        let bytes = values.size(&node, inputs).await.map_err(status::store)?.unwrap_or_default();
+        if bytes > LARGEST_ANSWER {
+            let (bucket, key) = (self.flows.host().ports.store.bucket(), values.key(&node, inputs));
+            let message =
+                format!("they have {bytes} bytes, which no client takes in one answer: read s3://{bucket}/{key}");
+            return Err(status::status(Code::FailedPrecondition, message));
+        }
+        let literals = if inputs { values.inputs(&node).await } else { values.outputs(&node).await };
         let mut literals = literals.map_err(|error| match error {
             StoreError::NotFound { .. } => status::not_found(format!("node {node} has none (yet)")),
             error => status::store(error),
@@ -103,52 +155,91 @@ impl Executions {
         Ok(GetDataResponse { data: Some(data) })
     }
 
+    /// The addresses that GetData takes for what a node has.
+    fn urls(&self, view: &FlowView, node: &NodeView<'_>) -> FlyteUrLs {
+        let WorkflowExecutionIdentifier { project, domain, name, .. } = view.record.id.clone().unwrap_or_default();
+        let of = |kind: &str| format!("flyte://v1/{project}/{domain}/{name}/{}/{kind}", node.node.id());
+        let deck = self.deck_uri(node).map(|_| of("d")).unwrap_or_default();
+        FlyteUrLs { inputs: of("i"), outputs: of("o"), deck }
+    }
+
     async fn node_data(&self, view: &FlowView, node: &str, server: &str) -> Result<(Sent, Sent), Status> {
         let known = node_of(view, node)?;
         let values = self.flows.values(&view.record);
-        let inputs = self.send(view, node, true, there(values.inputs(node).await)?, server).await?;
+        let bound = !matches!(known.phase, NodePhase::Waiting | NodePhase::Queued);
+        let inputs = self.stored(&values, node, true, bound, server).await?;
         let outputs = match known.phase {
-            NodePhase::Succeeded => self.send(view, node, false, outputs(&values, node).await?, server).await?,
+            NodePhase::Succeeded => self.stored(&values, node, false, true, server).await?,
             _ => (Some(LiteralMap::default()), None),
         };
         Ok((inputs, outputs))
     }
 
-    /// Literals as they are or, when they are too large for an answer, where to fetch them.
-    async fn send(
+    /// The inputs of an execution: they stand in its record, which holds more. Large ones are put where they can be fetched
+    /// when somebody asks for them first.
+    async fn given(&self, view: &FlowView, values: &Values, server: &str) -> Result<Sent, Status> {
+        let Some(given) = &view.record.inputs else { return Ok((Some(LiteralMap::default()), None)) };
+        let bytes = given.encoded_len();
+        if bytes <= INLINE {
+            return Ok((Some(given.clone()), None));
+        }
+        let key = values.key("", true);
+        let known = self.remembered.written().get(&key).is_some();
+        if !known {
+            match self.flows.host().ports.store.put_new(&key, Bytes::from(given.encode_to_vec())).await {
+                // It never changes.
+                Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
+                Err(error) => return Err(status::store(error)),
+            }
+            self.remembered.written().put(key.clone(), (), 1);
+        }
+        Ok(self.elsewhere(&key, bytes as u64, server))
+    }
+
+    /// What is stored of a node: as it is or, when it is too large for an answer, where to fetch it. What is `lasting` is
+    /// read once; what is not there yet is empty.
+    async fn stored(
         &self,
-        view: &FlowView,
+        values: &Values,
         node: &str,
-        input: bool,
-        literals: LiteralMap,
+        inputs: bool,
+        lasting: bool,
         server: &str,
     ) -> Result<Sent, Status> {
-        let bytes = literals.encoded_len();
-        if bytes <= INLINE {
-            return Ok((Some(literals), None));
+        let key = values.key(node, inputs);
+        let known = self.remembered.kept().get(&key);
+        let kept = match known {
+            Some(kept) => kept,
+            None => {
+                // Large ones are never read here: they may be much larger than what a server has room for.
+                let kept = match values.size(node, inputs).await.map_err(status::store)? {
+                    None => return Ok((Some(LiteralMap::default()), None)),
+                    Some(bytes) if bytes > INLINE as u64 => Kept::Large(bytes),
+                    Some(_) => Kept::Small(values.stored(node, inputs).await.map_err(status::store)?),
+                };
+                if lasting {
+                    self.remembered.kept().put(key.clone(), kept.clone(), kept.weight(&key));
+                }
+                kept
+            }
+        };
+        match kept {
+            Kept::Small(body) => Ok((Some(values.decode(&key, body).map_err(status::store)?), None)),
+            Kept::Large(bytes) => Ok(self.elsewhere(&key, bytes, server)),
         }
-        let host = self.flows.host();
-        let root = host.root.flow(&view.record.id.clone().unwrap_or_default());
-        let key = if input { root.inputs(node) } else { root.outputs(node) };
-        if input && node.is_empty() {
-            // They stand in the execution's record, which holds more.
-            host.ports.store.put(&key, Bytes::from(literals.encode_to_vec())).await.map_err(status::store)?;
-        }
-        let url = self.data.address(&key, Data::soon(), server);
-        Ok((None, Some(UrlBlob { url, bytes: bytes as i64 })))
+    }
+
+    fn elsewhere(&self, key: &str, bytes: u64, server: &str) -> Sent {
+        let url = self.data.address(key, Data::soon(), server);
+        (None, Some(UrlBlob { url, bytes: bytes.cast_signed() }))
     }
 }
 
-async fn outputs(values: &Values, node: &str) -> Result<LiteralMap, Status> {
-    there(values.outputs(node).await)
-}
-
-/// What is not there yet is empty.
-fn there(read: Result<LiteralMap, StoreError>) -> Result<LiteralMap, Status> {
-    match read {
-        Ok(literals) => Ok(literals),
-        Err(StoreError::NotFound { .. }) => Ok(LiteralMap::default()),
-        Err(error) => Err(status::store(error)),
+impl Kept {
+    /// Bytes that it takes here.
+    fn weight(&self, key: &str) -> usize {
+        let body = if let Kept::Small(body) = self { body.len() } else { 0 };
+        body + 2 * key.len() + 200
     }
 }
 
@@ -157,14 +248,21 @@ fn there(read: Result<LiteralMap, StoreError>) -> Result<LiteralMap, Status> {
 struct Address {
     id: WorkflowExecutionIdentifier,
     node: String,
-    outputs: bool,
+    kind: What,
     name: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    Inputs,
+    Outputs,
+    Deck,
 }
 
 fn address(url: &str) -> Result<Address, Status> {
     let bad = || {
         status::invalid(format!(
-            "flyte_url is {url:?}; expected flyte://v1/PROJECT/DOMAIN/EXECUTION/NODE[/ATTEMPT]/i or /o, and /NAME for one"
+            "flyte_url is {url:?}; expected flyte://v1/PROJECT/DOMAIN/EXECUTION/NODE[/ATTEMPT]/i, /o or /d, and /NAME for one"
         ))
     };
     let parts: Vec<&str> = url.strip_prefix("flyte://v1/").ok_or_else(bad)?.split('/').collect();
@@ -178,15 +276,15 @@ fn address(url: &str) -> Result<Address, Status> {
         [kind, name] if !name.is_empty() => (*kind, Some((*name).to_owned())),
         _ => return Err(bad()),
     };
-    let outputs = match kind {
-        "i" => false,
-        "o" => true,
-        "d" => return Err(status::unimplemented("decks are not kept")),
+    let kind = match (kind, &name) {
+        ("i", _) => What::Inputs,
+        ("o", _) => What::Outputs,
+        ("d", None) => What::Deck,
         _ => return Err(bad()),
     };
     let [project, domain, execution, node] = [0, 1, 2, 3].map(|at| place[at].to_owned());
     let id = WorkflowExecutionIdentifier { project, domain, name: execution, ..Default::default() };
-    Ok(Address { id, node, outputs, name })
+    Ok(Address { id, node, kind, name })
 }
 
 #[cfg(test)]
@@ -195,15 +293,15 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let read = |rest: &str| address(&format!("flyte://v1/p/d/e/{rest}")).map(|it| (it.node, it.outputs, it.name));
-        assert_eq!(read("n0/o").unwrap(), ("n0".to_owned(), true, None));
-        assert_eq!(read("n0/3/i").unwrap(), ("n0".to_owned(), false, None));
-        assert_eq!(read("n0/o/o0").unwrap(), ("n0".to_owned(), true, Some("o0".to_owned())));
-        assert_eq!(read("n0/0/o/o0").unwrap(), ("n0".to_owned(), true, Some("o0".to_owned())));
-        for wrong in ["n0", "n0/x", "n0/o/", "n0/o/a/b", "", "n0/3"] {
+        let read = |rest: &str| address(&format!("flyte://v1/p/d/e/{rest}")).map(|it| (it.node, it.kind, it.name));
+        assert_eq!(read("n0/o").unwrap(), ("n0".to_owned(), What::Outputs, None));
+        assert_eq!(read("n0/3/i").unwrap(), ("n0".to_owned(), What::Inputs, None));
+        assert_eq!(read("n0/o/o0").unwrap(), ("n0".to_owned(), What::Outputs, Some("o0".to_owned())));
+        assert_eq!(read("n0/0/o/o0").unwrap(), ("n0".to_owned(), What::Outputs, Some("o0".to_owned())));
+        for wrong in ["n0", "n0/x", "n0/o/", "n0/o/a/b", "", "n0/3", "n0/d/x"] {
             assert_eq!(read(wrong).unwrap_err().code(), tonic::Code::InvalidArgument, "{wrong}");
         }
-        assert_eq!(read("n0/d").unwrap_err().code(), tonic::Code::Unimplemented);
+        assert_eq!(read("n0/0/d").unwrap(), ("n0".to_owned(), What::Deck, None));
         assert!(address("s3://b/k").is_err());
     }
 }

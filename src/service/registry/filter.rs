@@ -79,11 +79,6 @@ impl Filter {
             }
         })
     }
-
-    /// Whether any condition is on `field`.
-    pub fn asks(&self, field: &str) -> bool {
-        self.0.iter().any(|condition| condition.field == field)
-    }
 }
 
 /// What a listing is ordered by.
@@ -109,24 +104,6 @@ pub fn order(sort: Option<&Sort>) -> Result<(Key, bool), Status> {
         }
     };
     Ok((key, sort.direction() == Direction::Descending))
-}
-
-/// One page of `all`: from where `token` (of an earlier answer) says, `limit` long at most (all of it when 0), and the
-/// token of the next one, empty at the end.
-///
-/// # Errors
-/// INVALID_ARGUMENT when the token is none of ours.
-pub fn page<T>(all: Vec<T>, limit: u32, token: &str) -> Result<(Vec<T>, String), Status> {
-    let from: usize = if token.is_empty() {
-        0
-    } else {
-        token.parse().map_err(|_| status::invalid(format!("token is {token:?}: give the one of the page before")))?
-    };
-    let limit = if limit == 0 { usize::MAX } else { limit as usize };
-    let next = from.saturating_add(limit);
-    let more = all.len() > next;
-    let page = all.into_iter().skip(from).take(limit).collect();
-    Ok((page, if more { next.to_string() } else { String::new() }))
 }
 
 #[cfg(test)]
@@ -159,16 +136,5 @@ mod tests {
             let status = Filter::parse(text, &["name"]).unwrap_err();
             assert!(status.message().starts_with("filters holds ") && status.message().contains("eq("), "{text}");
         }
-    }
-
-    #[test]
-    fn pages() {
-        let all = || (0..5).collect::<Vec<u32>>();
-        assert_eq!(page(all(), 2, "").unwrap(), (vec![0, 1], "2".to_owned()));
-        assert_eq!(page(all(), 2, "4").unwrap(), (vec![4], String::new()));
-        assert_eq!(page(all(), 5, "").unwrap(), (all(), String::new()));
-        assert_eq!(page(all(), 0, "").unwrap(), (all(), String::new()));
-        assert_eq!(page(all(), 2, "99").unwrap(), (Vec::new(), String::new()));
-        assert!(page(all(), 2, "x").is_err());
     }
 }

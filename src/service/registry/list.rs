@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use futures::{FutureExt, StreamExt, TryStreamExt};
-use tonic::Status;
+use prost::Message;
+use tonic::{Code, Status};
 
 use super::Registry;
 use super::filter::{self, Filter, Key};
+use super::page::Page;
 use crate::aws::store::Listed;
 use crate::idl::admin::{NamedEntityIdentifier, ResourceListRequest};
 use crate::idl::record::Registered;
 use crate::map::layout::flyte::{Kind, unescape};
 use crate::service::status;
-
-/// Entities fetched at once.
-const AT_ONCE: usize = 16;
 
 /// One entity of a listing, not yet read.
 #[derive(Clone, Debug)]
@@ -25,18 +23,26 @@ struct Entry {
     modified_ms: u64,
 }
 
-/// A page of entities, and the token of the next one.
-pub type Entities = (Vec<Arc<Registered>>, String);
-
 impl Registry {
-    /// The entities that a request asks for: all versions of one name, or of all names of a domain.
+    /// A page of the entities that a request asks for (all versions of one name, or of all names of a domain), and the
+    /// token of the next one. `told` makes each what the client is sent; nothing, when it is not asked for after all.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT when the request cannot be understood.
-    pub async fn list(&self, kind: Kind, request: &ResourceListRequest) -> Result<Entities, Status> {
+    /// INVALID_ARGUMENT when the request cannot be understood; what `told` says.
+    pub async fn list<T, F>(
+        &self,
+        kind: Kind,
+        request: &ResourceListRequest,
+        told: impl Fn(Arc<Registered>) -> F + Sync,
+    ) -> Result<(Vec<T>, String), Status>
+    where
+        T: Message,
+        F: Future<Output = Result<Option<T>, Status>> + Send,
+    {
         let of = request.id.clone().unwrap_or_default();
         let filter = Filter::parse(&request.filters, &["name", "version", "project", "domain", "state"])?;
         let (key, descending) = filter::order(request.sort_by.as_ref())?;
+        let page = Page::asked(request.limit, &request.token)?;
         let mut entries = self.entries(kind, &of).await?;
         entries.retain(|entry| {
             filter.admits(|field| match field {
@@ -55,9 +61,19 @@ impl Registry {
         if descending {
             entries.reverse();
         }
-        let (page, next) = filter::page(entries, request.limit, &request.token)?;
-        let reads: Vec<_> = page.into_iter().map(|entry| self.at(entry.key).boxed()).collect();
-        Ok((futures::stream::iter(reads).buffered(AT_ONCE).try_collect().await?, next))
+        let told = &told;
+        let read = |entry: Entry| async move {
+            match self.at(entry.key).await {
+                Ok(entity) => told(entity).await,
+                // It would take everything around it with it.
+                Err(error) if error.code() == Code::DataLoss => {
+                    tracing::warn!(error = error.message(), "left out of a listing");
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            }
+        };
+        page.read(entries, read).await
     }
 
     async fn entries(&self, kind: Kind, of: &NamedEntityIdentifier) -> Result<Vec<Entry>, Status> {

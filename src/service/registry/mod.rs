@@ -2,6 +2,7 @@
 
 pub(super) mod filter;
 pub(super) mod list;
+pub(super) mod page;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,12 +64,19 @@ impl Registry {
         entity.version = FLYTE_VERSION;
         entity.created_at = Some(SystemTime::now().into());
         let key = self.root.entity(kind, &id);
-        match self.store.put_new(&key, Bytes::from(entity.encode_to_vec())).await {
+        let body = Bytes::from(entity.encode_to_vec());
+        // What we keep is a level deeper than what was sent, and readers take a hundred.
+        if let Err(error) = Registered::decode(body.clone()) {
+            let (name, shown) = (kind.name(), shown(&id));
+            return Err(status::invalid(format!("{name} {shown} nests too deep to be read back: {error}")));
+        }
+        match self.store.put_new(&key, body.clone()).await {
             Ok(()) => Ok(()),
             Err(StoreError::AlreadyExists { .. }) => {
                 let there = self.get(kind, &id).await?;
-                // The one found may be ours: the store tries again when a reply is lost.
-                if *there == entity {
+                // The one found may be ours: the store tries again when a reply is lost. By their bytes, for a number that
+                // is none is not equal to itself.
+                if there.encode_to_vec() == body {
                     return Ok(());
                 }
                 Err(taken(kind, &id, there.spec.as_ref(), entity.spec.as_ref()))
@@ -179,7 +187,8 @@ pub fn shown(id: &Identifier) -> String {
 /// Why an entity is not registered a second time.
 fn taken(kind: Kind, id: &Identifier, there: Option<&Spec>, given: Option<&Spec>) -> Status {
     let (name, shown) = (kind.name(), shown(id));
-    if there == given {
+    let bytes = |spec: Option<&Spec>| Registered { spec: spec.cloned(), ..Default::default() }.encode_to_vec();
+    if bytes(there) == bytes(given) {
         return status::status(Code::AlreadyExists, format!("{name} {shown} is registered already, with this content"));
     }
     let hint = match kind {

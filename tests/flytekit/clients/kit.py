@@ -92,8 +92,8 @@ def batch():
     )
 
 
-def jobs() -> dict:
-    """Every job that AWS Batch knows, children aside: its name and how many children it has (0: not an array)."""
+def described() -> list:
+    """Every job that AWS Batch knows, children aside."""
     client, found = batch(), {}
     queues = [queue["jobQueueName"] for queue in client.describe_job_queues()["jobQueues"]]
     states = ["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED"]
@@ -103,8 +103,12 @@ def jobs() -> dict:
                 for job in page["jobSummaryList"]:
                     found[job["jobId"]] = job
     ids = sorted(found)
-    described = [job for at in range(0, len(ids), 100) for job in client.describe_jobs(jobs=ids[at:at + 100])["jobs"]]
-    return {job["jobName"]: job.get("arrayProperties", {}).get("size", 0) for job in described}
+    return [job for at in range(0, len(ids), 100) for job in client.describe_jobs(jobs=ids[at:at + 100])["jobs"]]
+
+
+def jobs() -> dict:
+    """The name of each such job, and how many children it has (0: not an array)."""
+    return {job["jobName"]: job.get("arrayProperties", {}).get("size", 0) for job in described()}
 
 
 def attempts(to: FlyteRemote, execution, node_id: str) -> list:

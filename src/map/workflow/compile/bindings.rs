@@ -15,6 +15,9 @@ use crate::idl::core::{
 use crate::idl::make;
 use crate::idl::types::{admits_none, type_name};
 
+/// Problems of one node at most: an answer has room for no more.
+const MAX_PROBLEMS: usize = 25;
+
 /// What is wrong with a binding, and what to do about it.
 pub(super) type Problem = (String, String);
 
@@ -42,6 +45,9 @@ impl<'r, 'a> Known<'r, 'a> {
         let variables = &wanted.unwrap_or(&none).variables;
         let mut bound = BTreeSet::new();
         for Binding { var, binding } in bindings {
+            if problems.len() >= MAX_PROBLEMS {
+                return problems;
+            }
             if !bound.insert(var) {
                 problems.push((format!("{what} {var} is bound more than once"), "bind it once".to_owned()));
                 continue;
@@ -61,6 +67,9 @@ impl<'r, 'a> Known<'r, 'a> {
             }
         }
         for (name, variable) in variables {
+            if problems.len() >= MAX_PROBLEMS {
+                return problems;
+            }
             let optional = what == "input" && variable.r#type.as_ref().is_some_and(admits_none);
             if !bound.contains(name) && !optional {
                 problems.push((format!("{what} {name} is bound to nothing"), "give it a value".to_owned()));

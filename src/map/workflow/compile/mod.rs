@@ -1,16 +1,18 @@
 //! A registered workflow to a [`Graph`]: every workflow that it uses is read once, then all are laid out.
 
 mod bindings;
+mod branches;
 mod nodes;
 mod order;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::super::spec::{Fault, Faults};
 use super::graph::{Graph, GraphNode, MAX_DEPTH, MAX_NODES, NodeKind, Scope, unique_id};
 use crate::idl::core::{
-    CompiledWorkflow, CompiledWorkflowClosure, Identifier, Node, TaskTemplate, TypedInterface, WorkflowTemplate,
+    CompiledWorkflow, CompiledWorkflowClosure, Identifier, LaunchPlanTemplate, Node, TaskTemplate, TypedInterface,
+    WorkflowTemplate,
 };
 
 /// The most faults that a refusal lists: it must fit into the headers of an answer.
@@ -47,6 +49,8 @@ struct ReadNode<'a> {
     interface: Arc<TypedInterface>,
     upstream: Vec<usize>,
     downstream: Vec<usize>,
+    /// Of a branch: what it chooses from.
+    within: Vec<ReadNode<'a>>,
 }
 
 /// What a node refers to.
@@ -55,6 +59,8 @@ enum Runs<'a> {
     Task(&'a TaskTemplate),
     Array(&'a TaskTemplate),
     Workflow(Key<'a>),
+    Branch,
+    Plan(&'a LaunchPlanTemplate),
 }
 
 #[derive(Clone, Copy, Default)]
@@ -66,14 +72,32 @@ struct Size {
     id: usize,
 }
 
+impl Size {
+    /// Takes in what lies beside it.
+    fn add(&mut self, other: Size) {
+        self.nodes = self.nodes.saturating_add(other.nodes);
+        self.edges = self.edges.saturating_add(other.edges);
+        self.depth = self.depth.max(other.depth);
+        self.id = self.id.max(other.id);
+    }
+}
+
 /// Everything that a closure holds, and what has been found out about it.
 struct Reader<'a> {
     workflows: BTreeMap<Key<'a>, &'a WorkflowTemplate>,
     tasks: BTreeMap<Key<'a>, &'a TaskTemplate>,
+    plans: BTreeMap<Key<'a>, &'a LaunchPlanTemplate>,
     read: BTreeMap<Key<'a>, Read<'a>>,
     /// Workflows that are being read: one that refers to them would run for ever.
     within: BTreeSet<Key<'a>>,
+    /// The interface of each task and sub-workflow, once for all nodes that run it; by its address in the closure.
+    interfaces: BTreeMap<usize, Arc<TypedInterface>>,
+    /// Variables of the interfaces that were made for single nodes.
+    made: usize,
+    /// The first [`MAX_FAULTS`].
     faults: Faults,
+    /// How many there are besides.
+    more: usize,
 }
 
 /// See [`Graph::compile`].
@@ -85,12 +109,17 @@ pub(super) fn compile(closure: &CompiledWorkflowClosure) -> Result<Graph, Faults
     let Some(primary) = &primary.template else { return Err(Faults::default()) };
     let sub_workflows = closure.sub_workflows.iter().filter_map(|workflow| workflow.template.as_ref());
     let tasks = closure.tasks.iter().filter_map(|task| task.template.as_ref());
+    let plans = closure.launch_plans.iter().filter_map(|plan| plan.template.as_ref());
     let mut reader = Reader {
+        plans: plans.filter_map(|plan| Some((key(plan.id.as_ref()?), plan))).collect(),
         workflows: sub_workflows.filter_map(|workflow| Some((key(workflow.id.as_ref()?), workflow))).collect(),
         tasks: tasks.filter_map(|task| Some((key(task.id.as_ref()?), task))).collect(),
         read: BTreeMap::new(),
         within: BTreeSet::new(),
+        interfaces: BTreeMap::new(),
+        made: 0,
         faults: Faults::default(),
+        more: 0,
     };
     let none = Identifier::default();
     let primary_id = primary.id.as_ref().unwrap_or(&none);
@@ -99,14 +128,14 @@ pub(super) fn compile(closure: &CompiledWorkflowClosure) -> Result<Graph, Faults
         reader.check_size(key(primary_id));
     }
     if !reader.faults.0.is_empty() {
-        return Err(shortened(reader.faults));
+        return Err(shortened(reader.faults, reader.more));
     }
     lay_out(&reader, key(primary_id)).map_err(Faults::from)
 }
 
 /// The faults that an answer has room for.
-fn shortened(mut faults: Faults) -> Faults {
-    let more = faults.0.len().saturating_sub(MAX_FAULTS);
+fn shortened(mut faults: Faults, more: usize) -> Faults {
+    let more = more + faults.0.len().saturating_sub(MAX_FAULTS);
     if more > 0 {
         faults.0.truncate(MAX_FAULTS);
         faults.0.push(Fault::missing(format!("... and {more} more"), "", ""));
@@ -133,21 +162,36 @@ impl<'a> Reader<'a> {
         self.within.insert(id);
         let mut nodes = self.nodes(template);
         self.order(template, &mut nodes);
-        let mut size = Size { nodes: nodes.len(), edges: 0, depth: 1, id: 0 };
+        let mut size = Size::default();
         for node in &nodes {
-            size.edges += node.upstream.len();
-            size.id = size.id.max(node.source.id.len());
-            if let Runs::Workflow(inner) = node.runs {
-                self.enter(template, node.source, inner, depth + 1);
-                let within = self.read.get(&inner).map(|read| read.size).unwrap_or_default();
-                size.nodes = size.nodes.saturating_add(within.nodes);
-                size.edges = size.edges.saturating_add(within.edges);
-                size.depth = size.depth.max(within.depth + 1);
-                size.id = size.id.max(node.source.id.len() + "-0-".len() + within.id);
-            }
+            size.add(self.measure(template, node, depth));
         }
+        size.depth += 1;
         self.within.remove(&id);
         self.read.insert(id, Read { template, nodes, size });
+    }
+
+    /// The size of a node with all that runs in it; sub-workflows are read on the way.
+    fn measure(&mut self, template: &WorkflowTemplate, node: &ReadNode<'a>, depth: usize) -> Size {
+        let own = node.source.id.len();
+        let mut size = Size { nodes: 1, edges: node.upstream.len(), depth: 0, id: own };
+        let mut within = Size::default();
+        if let Runs::Workflow(inner) = node.runs {
+            self.enter(template, node.source, inner, depth + 1);
+            within.add(self.read.get(&inner).map(|read| read.size).unwrap_or_default());
+        }
+        for inner in &node.within {
+            within.add(self.measure(template, inner, depth + 1));
+            within.depth = within.depth.max(1);
+        }
+        if !node.within.is_empty() {
+            within.depth += 1;
+        }
+        if within.id > 0 {
+            within.id += own + "-0-".len();
+        }
+        size.add(within);
+        size
     }
 
     /// Reads the sub-workflow that a node runs, unless that has been done.
@@ -195,6 +239,10 @@ impl<'a> Reader<'a> {
 
     /// A fault of a node.
     fn fault(&mut self, template: &WorkflowTemplate, node: &Node, problem: impl Into<String>, fix: impl Into<String>) {
+        if self.faults.0.len() >= MAX_FAULTS {
+            self.more += 1;
+            return;
+        }
         self.faults.0.push(Fault::missing(place(template, node), problem, fix));
     }
 }
@@ -207,30 +255,50 @@ fn place(template: &WorkflowTemplate, node: &Node) -> String {
     format!("node {}{name} of workflow {workflow}", node.id)
 }
 
+/// A scope that is to be laid out.
+struct Opened<'r, 'a> {
+    template: &'a WorkflowTemplate,
+    nodes: &'r [ReadNode<'a>],
+    /// The node that runs it.
+    owner: Option<usize>,
+    /// Of a branch's: the scope that its bindings speak of.
+    around: Option<usize>,
+}
+
 /// Lays out a workflow that was read without a fault, scope by scope, so that the nodes of each lie side by side.
-fn lay_out(reader: &Reader<'_>, primary: Key<'_>) -> Result<Graph, Fault> {
+fn lay_out<'a>(reader: &Reader<'a>, primary: Key<'a>) -> Result<Graph, Fault> {
     let mut shared = Shared::default();
     let mut graph = Graph { nodes: Vec::new(), scopes: Vec::new(), ids: BTreeMap::new() };
-    let mut waiting = vec![(primary, None)];
-    let mut next = 0;
-    while let Some(&(id, owner)) = waiting.get(next) {
-        let Some(read) = reader.read.get(&id) else { break };
+    let of_workflow = |id: Key<'a>, owner| {
+        let read = reader.read.get(&id)?;
+        Some(Opened { template: read.template, nodes: &read.nodes, owner, around: None })
+    };
+    let mut waiting: VecDeque<Opened<'_, 'a>> = of_workflow(primary, None).into_iter().collect();
+    while let Some(Opened { template, nodes, owner, around }) = waiting.pop_front() {
         let (scope, first) = (graph.scopes.len(), graph.nodes.len());
         let parent_id = owner.map(|number: usize| graph.nodes[number].id.clone());
-        for node in &read.nodes {
+        for node in nodes {
             let number = graph.nodes.len();
+            // The scopes that wait come next, in their order.
+            let next = scope + 1 + waiting.len();
             let kind = match node.runs {
                 Runs::Task(task) => NodeKind::Task(shared.task(task)),
                 Runs::Array(task) => NodeKind::Array(shared.task(task)),
+                Runs::Plan(plan) => NodeKind::Plan(shared.plan(plan)),
                 Runs::Workflow(inner) => {
-                    waiting.push((inner, Some(number)));
-                    NodeKind::Workflow(waiting.len() - 1)
+                    waiting.extend(of_workflow(inner, Some(number)));
+                    NodeKind::Workflow(next)
+                }
+                Runs::Branch => {
+                    let around = Some(around.unwrap_or(scope));
+                    waiting.push_back(Opened { template, nodes: &node.within, owner: Some(number), around });
+                    NodeKind::Branch(next)
                 }
             };
             let unique = unique_id(parent_id.as_deref(), &node.source.id);
             if graph.ids.insert(unique.clone(), number).is_some() {
                 let problem = format!("two nodes would be {unique}, one of them within a sub-workflow");
-                return Err(Fault::missing(place(read.template, node.source), problem, "give it another node_name"));
+                return Err(Fault::missing(place(template, node.source), problem, "give it another node_name"));
             }
             graph.nodes.push(GraphNode {
                 id: unique,
@@ -244,9 +312,8 @@ fn lay_out(reader: &Reader<'_>, primary: Key<'_>) -> Result<Graph, Fault> {
                 upstream: node.upstream.iter().map(|at| first + at).collect(),
             });
         }
-        let template = shared.workflow(read.template);
-        graph.scopes.push(Scope { owner, template, nodes: first..graph.nodes.len() });
-        next += 1;
+        let template = shared.workflow(template);
+        graph.scopes.push(Scope { owner, template, nodes: first..graph.nodes.len(), around });
     }
     Ok(graph)
 }
@@ -257,9 +324,14 @@ struct Shared {
     tasks: BTreeMap<usize, Arc<TaskTemplate>>,
     nodes: BTreeMap<usize, Arc<Node>>,
     workflows: BTreeMap<usize, Arc<WorkflowTemplate>>,
+    plans: BTreeMap<usize, Arc<LaunchPlanTemplate>>,
 }
 
 impl Shared {
+    fn plan(&mut self, plan: &LaunchPlanTemplate) -> Arc<LaunchPlanTemplate> {
+        one(&mut self.plans, plan)
+    }
+
     fn task(&mut self, task: &TaskTemplate) -> Arc<TaskTemplate> {
         one(&mut self.tasks, task)
     }

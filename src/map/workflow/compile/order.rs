@@ -22,23 +22,7 @@ impl<'a> Reader<'a> {
         let mut edges = Vec::with_capacity(nodes.len());
         for node in nodes.iter() {
             let mut upstream = BTreeSet::new();
-            for before in node.source.upstream_node_ids.iter().map(String::as_str).filter(|id| *id != START_NODE) {
-                match numbers.get(before) {
-                    Some(&number) => {
-                        upstream.insert(number);
-                    }
-                    None if declared.contains(before) => {}
-                    None => {
-                        let problem = format!("it waits for node {before:?}, which the workflow does not have");
-                        self.fault(template, node.source, problem, "register it again with pyflyte");
-                    }
-                }
-            }
-            for (problem, fix) in
-                known.check(&node.source.inputs, node.interface.inputs.as_ref(), "input", &mut upstream)
-            {
-                self.fault(template, node.source, problem, fix);
-            }
+            self.waits(template, &known, node, &mut upstream);
             edges.push(upstream);
         }
         let interface = template.interface.as_ref();
@@ -57,6 +41,37 @@ impl<'a> Reader<'a> {
             let more = if circle.len() > SHOWN { " and others" } else { "" };
             let problem = format!("it waits for itself, through {}{more}", names.join(", "));
             self.fault(template, nodes[circle[0]].source, problem, "take out one of the dependencies");
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// The nodes that a node waits for: a branch waits for whatever one of the nodes in it needs, and those nodes for
+    /// nothing else, since all of them speak of the workflow around the branch.
+    fn waits(
+        &mut self,
+        template: &'a WorkflowTemplate,
+        known: &Known<'_, 'a>,
+        node: &ReadNode<'a>,
+        upstream: &mut BTreeSet<usize>,
+    ) {
+        for before in node.source.upstream_node_ids.iter().map(String::as_str).filter(|id| *id != START_NODE) {
+            match known.numbers.get(before) {
+                Some(&number) => {
+                    upstream.insert(number);
+                }
+                None if known.declared.contains(before) => {}
+                None => {
+                    let problem = format!("it waits for node {before:?}, which the workflow does not have");
+                    self.fault(template, node.source, problem, "register it again with pyflyte");
+                }
+            }
+        }
+        for (problem, fix) in known.check(&node.source.inputs, node.interface.inputs.as_ref(), "input", upstream) {
+            self.fault(template, node.source, problem, fix);
+        }
+        for inner in &node.within {
+            self.waits(template, known, inner, upstream);
         }
     }
 }

@@ -24,6 +24,7 @@ impl Flow {
             FlowEvent::NodeStarted { node, attempt, execution } => {
                 self.check_started(node, *attempt, execution.as_deref())
             }
+            FlowEvent::BranchTaken { node, taken } => self.check_taken(node, taken),
             FlowEvent::NodeEnded { node, attempt, end } => self.check_ended(node, *attempt, end),
             FlowEvent::NodeReused { node, .. } => {
                 let (_, state) = self.known(node)?;
@@ -62,9 +63,21 @@ impl Flow {
         match (&known.kind, execution) {
             (NodeKind::Workflow(_), None) => Ok(()),
             (NodeKind::Workflow(_), Some(_)) => Err(format!("node {node} runs a sub-workflow, no map execution")),
+            (NodeKind::Branch(_), _) => Err(format!("node {node} is a branch and has not chosen")),
             (_, Some(id)) if !id.is_empty() => Ok(()),
             _ => Err(format!("node {node} needs a map execution")),
         }
+    }
+
+    /// A branch chooses one of its own, once.
+    fn check_taken(&self, node: &str, taken: &str) -> Result<(), String> {
+        let (known, state) = self.known(node)?;
+        if state.phase != NodePhase::Queued {
+            return Err(format!("node {node} is not about to start"));
+        }
+        let NodeKind::Branch(scope) = known.kind else { return Err(format!("node {node} is no branch")) };
+        let own = self.graph.ids.get(taken).is_some_and(|number| self.graph.scopes[scope].nodes.contains(number));
+        if own { Ok(()) } else { Err(format!("node {taken} is none of the branch {node}")) }
     }
 
     /// A node ends that runs, or that could not be started. A sub-workflow's node ends with its own.

@@ -1,7 +1,6 @@
 //! What follows from an event: which nodes may start, which are to stop, and when a scope is over.
 
 use super::super::event::{Cached, FlowOutcome, NodeEnd, NodeError};
-use super::super::graph::NodeKind;
 use super::Flow;
 use super::state::{Attempt, NodePhase};
 use crate::idl::core::workflow_metadata::OnFailurePolicy;
@@ -60,13 +59,26 @@ impl Flow {
         state.phase = NodePhase::Running;
         state.started_ms = Some(now);
         state.execution = execution.map(str::to_owned);
-        match self.graph.nodes[number].kind {
-            NodeKind::Workflow(scope) => self.open(scope, now),
-            _ => {
+        match self.graph.nodes[number].scope_within() {
+            Some(scope) => self.open(scope, now),
+            None => {
                 self.running += 1;
                 self.want(number);
             }
         }
+    }
+
+    /// A branch has chosen: the other nodes in it are passed over, and this one begins.
+    pub(super) fn take(&mut self, number: usize, taken: usize, now: u64) {
+        if let Some(scope) = self.graph.nodes[number].scope_within() {
+            for other in self.graph.scopes[scope].nodes.clone().filter(|other| *other != taken) {
+                let state = &mut self.nodes[other];
+                state.phase = NodePhase::Skipped;
+                (state.created_ms, state.ended_ms) = (Some(now), Some(now));
+                self.scopes[scope].left -= 1;
+            }
+        }
+        self.started(number, None, now);
     }
 
     pub(super) fn ended(&mut self, number: usize, end: &NodeEnd, now: u64) {
@@ -161,10 +173,10 @@ impl Flow {
         if !std::mem::replace(&mut self.scopes[scope].stopping, true) {
             let graph = std::sync::Arc::clone(&self.graph);
             for number in graph.scopes[scope].nodes.clone() {
-                match (self.nodes[number].phase, &graph.nodes[number].kind) {
+                match (self.nodes[number].phase, graph.nodes[number].scope_within()) {
                     (NodePhase::Queued, _) => self.end(number, NodePhase::Aborted, now),
-                    (NodePhase::Running, NodeKind::Workflow(inner)) => self.stop(*inner, now),
-                    (NodePhase::Running, _) => {
+                    (NodePhase::Running, Some(inner)) => self.stop(inner, now),
+                    (NodePhase::Running, None) => {
                         self.unwant(number);
                         self.want(number);
                     }

@@ -17,6 +17,7 @@
 //! Waiting ─► Queued ──StartNode──► [bind inputs, choose an id] ──NodeStarted──► Running
 //!                                                                               │ a task: DriveNode ─► [launch, drive]
 //!                                                                               │ a sub-workflow: its nodes, BindOutputs
+//!         of a branch: BranchTaken ─► Running, one node in it begins ───────────┤ a branch: that node, BindOutputs
 //!            Succeeded, Failed, Aborted ◄──NodeEnded, OutputsBound──────────────┘
 //! ```
 //!
@@ -32,7 +33,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::event::{Cached, FlowEvent, FlowOutcome};
-use super::graph::{Graph, NodeKind};
+use super::graph::Graph;
 pub use state::{Attempt, NodePhase};
 use state::{NodeState, ScopeState};
 pub use view::{FlowPhase, NodeView};
@@ -42,8 +43,8 @@ pub use view::{FlowPhase, NodeView};
 pub enum FlowAction {
     /// Write the event to the journal, then hand it back to [`Flow::handle`].
     Record(FlowEvent),
-    /// Bind the node's inputs and store them, and choose the id of the map execution that is to run it. Answer with
-    /// `NodeStarted`; with `NodeReused` where an earlier execution has its outputs; with `NodeEnded` as failed where it
+    /// Bind the node's inputs and store them, and choose the id of the map execution that is to run it, or of a branch the
+    /// node that is taken. Answer with `NodeStarted`; with `BranchTaken`, of a branch; with `NodeReused` where an earlier execution has its outputs; with `NodeEnded` as failed where it
     /// cannot be started. Nothing is launched yet.
     StartNode {
         /// The node's unique id.
@@ -163,6 +164,7 @@ impl Flow {
             FlowEvent::NodeStarted { node, execution, .. } => {
                 self.started(self.number(node), execution.as_deref(), now)
             }
+            FlowEvent::BranchTaken { node, taken } => self.take(self.number(node), self.number(taken), now),
             FlowEvent::NodeEnded { node, end, .. } => self.ended(self.number(node), end, now),
             FlowEvent::NodeReused { node, source } => {
                 let number = self.number(node);
@@ -284,9 +286,6 @@ impl Flow {
 
     fn find_scope(&self, node: Option<&str>) -> Option<usize> {
         let Some(node) = node else { return Some(0) };
-        match self.graph.node(node)?.kind {
-            NodeKind::Workflow(scope) => Some(scope),
-            _ => None,
-        }
+        self.graph.node(node)?.scope_within()
     }
 }

@@ -17,12 +17,14 @@ pub enum NodePhase {
     Failed,
     /// It was stopped, or kept from starting.
     Aborted,
+    /// Its branch has chosen another.
+    Skipped,
 }
 
 impl NodePhase {
     /// Whether the phase is final.
     pub const fn is_terminal(self) -> bool {
-        matches!(self, NodePhase::Succeeded | NodePhase::Failed | NodePhase::Aborted)
+        matches!(self, NodePhase::Succeeded | NodePhase::Failed | NodePhase::Aborted | NodePhase::Skipped)
     }
 }
 
@@ -79,7 +81,7 @@ impl NodeState {
 pub(super) struct ScopeState {
     /// Whether its nodes may run.
     pub(super) open: bool,
-    /// Nodes that have not succeeded.
+    /// Nodes that have neither succeeded nor been passed over.
     pub(super) left: usize,
     /// Nodes that are queued or run.
     pub(super) active: usize,

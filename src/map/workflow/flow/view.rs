@@ -1,7 +1,7 @@
 //! What the machine shows to who asks how it goes.
 
 use super::super::event::{Cached, FlowOutcome, NodeError};
-use super::super::graph::GraphNode;
+use super::super::graph::{GraphNode, NodeKind};
 use super::Flow;
 use super::state::{Attempt, NodePhase};
 
@@ -66,6 +66,14 @@ impl Flow {
         self.graph.ids.get(id).map(|&number| self.view(number))
     }
 
+    /// The node that a branch has taken; nothing where it is none, or has not chosen.
+    pub fn taken(&self, branch: &str) -> Option<&str> {
+        let NodeKind::Branch(scope) = self.graph.node(branch)?.kind else { return None };
+        let mut nodes = self.graph.scopes[scope].nodes.clone();
+        let taken = nodes.find(|&number| !matches!(self.nodes[number].phase, NodePhase::Skipped | NodePhase::Waiting));
+        taken.map(|number| self.graph.nodes[number].id.as_str())
+    }
+
     /// The nodes of the sub-workflow that `parent` runs, or of the workflow itself; none where it is no such node.
     pub fn children(&self, parent: Option<&str>) -> impl Iterator<Item = NodeView<'_>> {
         let nodes = self.graph.scope_of(parent).map_or(0..0, super::super::Scope::nodes);
@@ -74,12 +82,9 @@ impl Flow {
 
     fn view(&self, number: usize) -> NodeView<'_> {
         let (node, state) = (&self.graph.nodes[number], &self.nodes[number]);
-        let failing = match node.kind {
-            super::NodeKind::Workflow(scope) => {
-                state.phase == NodePhase::Running && self.scopes[scope].failure.is_some()
-            }
-            _ => false,
-        };
+        let failing = node
+            .scope_within()
+            .is_some_and(|scope| state.phase == NodePhase::Running && self.scopes[scope].failure.is_some());
         NodeView {
             node,
             phase: state.phase,

@@ -9,7 +9,7 @@ use crate::idl::types::parse_type;
 use crate::map::workflow::inputs;
 
 fn parameter(kind: &str, behavior: Option<Behavior>) -> Parameter {
-    let var = Variable { r#type: Some(parse_type(kind).unwrap()), description: String::new() };
+    let var = Variable { r#type: Some(parse_type(kind).unwrap()), ..Variable::default() };
     Parameter { var: Some(var), behavior }
 }
 

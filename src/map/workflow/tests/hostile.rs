@@ -33,6 +33,24 @@ fn a_small_message_cannot_make_a_large_graph() {
 }
 
 #[test]
+fn what_is_wrong_in_many_places_is_told_in_a_few() {
+    let node = |at: usize| runs(&format!("n{at}"), "text", Vec::new());
+    let message = faults(workflow("w", &[], (0..MAX_NODES).map(node).collect(), Vec::new()), Vec::new());
+    assert_eq!(message.lines().count(), 26);
+    assert!(message.contains("... and 19975 more"), "{message}");
+    let message = faults(workflow("w", &[], (0..MAX_NODES + 3).map(node).collect(), Vec::new()), Vec::new());
+    assert!(message.contains("it has 20003 nodes, and 20000 are possible"), "{message}");
+}
+
+#[test]
+fn one_task_is_copied_once_however_many_nodes_run_it() {
+    let node = |at: usize| runs(&format!("n{at}"), "none", Vec::new());
+    let graph = graph(workflow("w", &[], (0..2).map(node).collect(), Vec::new()), Vec::new());
+    let [one, other] = ["n0", "n1"].map(|id| std::ptr::from_ref(graph.node(id).unwrap().interface()));
+    assert_eq!(one, other);
+}
+
+#[test]
 fn depth_is_bounded() {
     let mut deepest = tower(MAX_DEPTH, 1);
     let primary = deepest.remove(0);

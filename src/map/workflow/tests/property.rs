@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::samples::{enters, graph, maps, runs, workflow};
+use super::samples::{chooses, enters, graph, maps, runs, workflow};
 use super::world::{World, error};
 use crate::idl::core::{Node, WorkflowTemplate};
 use crate::map::workflow::event::Cached;
-use crate::map::workflow::{Flow, FlowAction, FlowEvent, FlowOutcome, Graph, NodeEnd, NodeError, NodeKind, NodePhase};
+use crate::map::workflow::{
+    Flow, FlowAction, FlowEvent, FlowOutcome, Graph, NodeEnd, NodeError, NodeKind, NodePhase, NodeView,
+};
 
 /// A workflow's shape: for each node the nodes before it that it waits for, as bits, and what it runs.
 #[derive(Clone, Debug)]
@@ -29,6 +31,23 @@ impl Shape {
             let id = format!("n{at}");
             let node = match within.get(usize::from(what % 8)) {
                 Some(inner) => enters(&id, inner, Vec::new()),
+                // What it chooses from waits for the same nodes, and so it does itself.
+                None if what % 8 == 6 => {
+                    let first = within
+                        .first()
+                        .map_or_else(|| runs("b0", "none", Vec::new()), |it| enters("b0", it, Vec::new()));
+                    let before: Vec<String> =
+                        (0..at).filter(|before| mask >> before & 1 == 1).map(|it| format!("n{it}")).collect();
+                    let before: Vec<&str> = before.iter().map(String::as_str).collect();
+                    let within = chooses(
+                        "b2",
+                        vec![runs("c0", "none", Vec::new()), runs("c1", "none", Vec::new())],
+                        1,
+                        Vec::new(),
+                    );
+                    let nodes = vec![first, runs("b1", "none", Vec::new()).after(&before), within];
+                    return chooses(&id, nodes, usize::from(what / 8) % 3, Vec::new());
+                }
                 None if what % 8 == 7 => maps(&id, "none", Vec::new()).retries(1),
                 None => runs(&id, "none", Vec::new()),
             };
@@ -121,6 +140,21 @@ impl Oracle {
     }
 }
 
+/// Whether a branch has chosen another, here or around.
+fn passed_over(flow: &Flow, view: &NodeView<'_>) -> bool {
+    match (view.phase, view.node.parent()) {
+        (NodePhase::Skipped, _) => true,
+        (NodePhase::Waiting, Some(parent)) => passed_over(flow, &flow.node(parent).unwrap()),
+        _ => false,
+    }
+}
+
+/// Whether exactly one node of a branch was run, if the branch was.
+fn one_is_taken(flow: &Flow, branch: &NodeView<'_>) -> bool {
+    let ran = flow.children(Some(branch.node.id())).filter(|view| view.phase == NodePhase::Succeeded).count();
+    ran == usize::from(branch.phase == NodePhase::Succeeded)
+}
+
 fn lenient(template: &WorkflowTemplate) -> bool {
     template.metadata.as_ref().is_some_and(|metadata| metadata.on_failure == 1)
 }
@@ -131,6 +165,12 @@ fn answer(world: &World, action: &FlowAction, roll: u8, failures: bool) -> FlowE
     match action {
         FlowAction::StartNode { node, attempt } if fails && !world.flow.graph().node(node).unwrap().is_parent() => {
             FlowEvent::NodeEnded { node: node.clone(), attempt: *attempt, end: NodeEnd::Failed(oops) }
+        }
+        FlowAction::StartNode { node, .. } if world.flow.graph().node(node).unwrap().branch().is_some() => {
+            let graph = world.flow.graph();
+            let mut within = graph.scope_of(Some(node)).unwrap().nodes();
+            let taken = within.nth(usize::from(roll) % within.len()).unwrap();
+            FlowEvent::BranchTaken { node: node.clone(), taken: graph.nodes()[taken].id().to_owned() }
         }
         FlowAction::StartNode { node, attempt } => {
             let parent = world.flow.graph().node(node).unwrap().is_parent();
@@ -225,12 +265,15 @@ proptest! {
     ) {
         let within = vec![middle.build("middle", &["inner"]), inner.build("inner", &[])];
         let graph = graph(outer.build("outer", &["inner", "middle"]), within);
-        let starts = graph.nodes().len();
         let (world, outcome) = live(graph, places, &mut Dice(dice.into_iter()), false);
         prop_assert_eq!(outcome, FlowOutcome::Succeeded);
-        prop_assert!(world.flow.nodes().all(|view| view.phase == NodePhase::Succeeded && view.attempt == 0));
-        let started = |(_, event): &&(u64, FlowEvent)| matches!(event, FlowEvent::NodeStarted { .. });
-        prop_assert_eq!(world.journal.iter().filter(started).count(), starts);
+        // All but what branches have passed over, of which nothing has begun.
+        let ran = |view: &NodeView<'_>| view.phase == NodePhase::Succeeded && view.attempt == 0;
+        prop_assert!(world.flow.nodes().all(|view| ran(&view) || passed_over(&world.flow, &view)));
+        prop_assert!(world.flow.nodes().all(|view| view.node.branch().is_none() || one_is_taken(&world.flow, &view)));
+        let started =
+            |(_, event): &&(u64, FlowEvent)| matches!(event, FlowEvent::NodeStarted { .. } | FlowEvent::BranchTaken { .. });
+        prop_assert_eq!(world.journal.iter().filter(started).count(), world.flow.nodes().filter(ran).count());
         replays_like_it_was(&world, places);
     }
 
@@ -244,7 +287,9 @@ proptest! {
         let (world, outcome) = live(graph, places, &mut Dice(dice.into_iter()), true);
         let phases = || world.flow.nodes();
         match &outcome {
-            FlowOutcome::Succeeded => prop_assert!(phases().all(|view| view.phase == NodePhase::Succeeded)),
+            FlowOutcome::Succeeded => prop_assert!(
+                phases().all(|view| view.phase == NodePhase::Succeeded || passed_over(&world.flow, &view))
+            ),
             FlowOutcome::Failed { node: Some(node), error } => {
                 let view = world.flow.node(node).unwrap();
                 prop_assert!(view.phase == NodePhase::Failed);
@@ -272,7 +317,8 @@ proptest! {
     #[test]
     fn the_edges_are_those_that_were_asked_for(outer in shape(12)) {
         let graph = graph(outer.build("outer", &[]), Vec::new());
-        for (at, node) in graph.nodes().iter().enumerate() {
+        // What branches choose from comes after them.
+        for (at, node) in graph.nodes().iter().enumerate().take(outer.nodes.len()) {
             let expected: Vec<usize> = (0..at).filter(|before| outer.nodes[at].0 >> before & 1 == 1).collect();
             prop_assert_eq!(node.upstream(), expected);
             prop_assert!(!matches!(node.kind(), NodeKind::Workflow(_)));

@@ -19,9 +19,8 @@ fn refusal(closure: &CompiledWorkflowClosure) -> String {
 #[test]
 fn what_is_not_run_is_refused_by_name() {
     for (closure, words) in [
-        (fixture!("branch"), "node n0 (sign) of workflow make.branch: it is a branch"),
         (fixture!("gate"), "it is a gate"),
-        (fixture!("launches"), "it runs the launch plan plan_of_innermost"),
+        (fixture!("launches"), "the launch plan plan_of_innermost of version v is not there"),
         (fixture!("maps_a_plan"), "it maps over a launch plan"),
         (fixture!("handled"), "node fn0 (clean_up) of workflow make.handled: batchmap runs no failure handlers"),
     ] {
@@ -197,7 +196,7 @@ fn fields_of_a_dataclass_have_their_types() {
         let nodes = vec![runs("n0", "float", vec![("r", binding)])];
         let mut primary = workflow("w", &[("x", "int"), ("s", "struct")], nodes, Vec::new());
         let inputs = primary.interface.get_or_insert_default().inputs.get_or_insert_default();
-        let variable = Variable { r#type: Some(point.clone()), description: String::new() };
+        let variable = Variable { r#type: Some(point.clone()), ..Variable::default() };
         inputs.variables.insert("p".to_owned(), variable);
         primary
     };

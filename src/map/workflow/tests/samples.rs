@@ -3,11 +3,12 @@
 use prost::Message;
 
 use crate::idl::core::{
-    ArrayNode, Binding, BindingData, BindingDataCollection, BindingDataMap, CompiledTask, CompiledWorkflow,
-    CompiledWorkflowClosure, Identifier, Literal, Node, NodeMetadata, OutputReference, PromiseAttribute, RetryStrategy,
-    Scalar, TaskNode, TaskTemplate, TypedInterface, Variable, VariableMap, WorkflowMetadata, WorkflowNode,
-    WorkflowTemplate, array_node, binding_data, literal, node, promise_attribute, task_node, workflow_metadata,
-    workflow_node,
+    ArrayNode, Binding, BindingData, BindingDataCollection, BindingDataMap, BooleanExpression, BranchNode,
+    ComparisonExpression, CompiledLaunchPlan, CompiledTask, CompiledWorkflow, CompiledWorkflowClosure, Identifier,
+    IfBlock, IfElseBlock, LaunchPlanTemplate, Literal, Node, NodeMetadata, Operand, OutputReference, Primitive,
+    PromiseAttribute, RetryStrategy, Scalar, TaskNode, TaskTemplate, TypedInterface, Variable, VariableMap,
+    WorkflowMetadata, WorkflowNode, WorkflowTemplate, array_node, binding_data, boolean_expression, literal, node,
+    operand, primitive, promise_attribute, task_node, workflow_metadata, workflow_node,
 };
 use crate::idl::types::parse_type;
 use crate::map::spec::Faults;
@@ -35,7 +36,7 @@ pub(super) fn id(name: &str) -> Identifier {
 
 pub(super) fn variables(variables: &[(&str, &str)]) -> VariableMap {
     let variable = |(name, kind): &(&str, &str)| {
-        let variable = Variable { r#type: Some(parse_type(kind).unwrap()), description: String::new() };
+        let variable = Variable { r#type: Some(parse_type(kind).unwrap()), ..Variable::default() };
         ((*name).to_owned(), variable)
     };
     VariableMap { variables: variables.iter().map(variable).collect() }
@@ -123,6 +124,35 @@ pub(super) fn maps(id: &str, task: &str, inputs: Vec<(&str, BindingData)>) -> No
 pub(super) fn enters(name: &str, workflow: &str, inputs: Vec<(&str, BindingData)>) -> Node {
     let reference = Some(workflow_node::Reference::SubWorkflowRef(id(workflow)));
     bare(name, Some(node::Target::WorkflowNode(WorkflowNode { reference })), inputs)
+}
+
+/// A node that runs one of others: the first whose constant condition holds, which is the one at `met`.
+pub(super) fn chooses(id: &str, nodes: Vec<Node>, met: usize, inputs: Vec<(&str, BindingData)>) -> Node {
+    let truth = |value: bool| {
+        let primitive = Primitive { value: Some(primitive::Value::Boolean(value)) };
+        Some(Operand { val: Some(operand::Val::Primitive(primitive)) })
+    };
+    let case = |(at, node): (usize, Node)| {
+        let comparison = ComparisonExpression { operator: 0, left_value: truth(at == met), right_value: truth(true) };
+        let condition = BooleanExpression { expr: Some(boolean_expression::Expr::Comparison(comparison)) };
+        IfBlock { condition: Some(condition), then_node: Some(Box::new(node)) }
+    };
+    let mut cases = nodes.into_iter().enumerate().map(case);
+    let block = IfElseBlock { case: cases.next().map(Box::new), other: cases.collect(), default: None };
+    let branch = BranchNode { if_else: Some(Box::new(block)) };
+    bare(id, Some(node::Target::BranchNode(Box::new(branch))), inputs)
+}
+
+/// A node that makes an execution of a launch plan.
+pub(super) fn launches(name: &str, plan: &str, inputs: Vec<(&str, BindingData)>) -> Node {
+    let reference = Some(workflow_node::Reference::LaunchplanRef(id(plan)));
+    bare(name, Some(node::Target::WorkflowNode(WorkflowNode { reference })), inputs)
+}
+
+/// A launch plan of these inputs and outputs.
+pub(super) fn plan(name: &str, inputs: &[(&str, &str)], outputs: &[(&str, &str)]) -> CompiledLaunchPlan {
+    let interface = Some(interface(inputs, outputs));
+    CompiledLaunchPlan { template: Some(LaunchPlanTemplate { id: Some(id(name)), interface, fixed_inputs: None }) }
 }
 
 impl Node {

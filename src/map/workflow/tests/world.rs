@@ -59,6 +59,11 @@ impl World {
         self.tell(event);
     }
 
+    /// A branch takes one of its own.
+    pub(super) fn take(&mut self, node: &str, taken: &str) {
+        self.tell(FlowEvent::BranchTaken { node: node.to_owned(), taken: taken.to_owned() });
+    }
+
     pub(super) fn end(&mut self, node: &str, end: NodeEnd) {
         let attempt = self.flow.node(node).unwrap().attempt;
         self.tell(FlowEvent::NodeEnded { node: node.to_owned(), attempt, end });
