@@ -87,6 +87,10 @@ async fn greet(
     send: mpsc::Sender<Accepted>,
     place: OwnedSemaphorePermit,
 ) {
+    // As without TLS: an answer is more than one write.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection is slower than it need be");
+    }
     match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
         // Whoever is stopped meanwhile has no use for it.
         Ok(Ok(stream)) => drop(send.send((stream, addr)).await),
