@@ -85,7 +85,7 @@ pub struct EmulatorArgs {
 /// When it is none.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
-    numeric.parse().map_err(|_| "not an address with a port: give one such as 127.0.0.1:4566".to_owned())
+    numeric.parse().map_err(|_| "not an address with a port: give one such as 127.0.0.1:0, for a free port".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

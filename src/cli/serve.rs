@@ -113,6 +113,12 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
             return Err(problem);
         }
     };
+    if args.local && !on_the_path("pyflyte-execute") {
+        note!(
+            "pyflyte-execute is not on the PATH, so no task of flytekit can run here: start this in the environment that has \
+             flytekit (pip install flytekit)"
+        );
+    }
     let service = match Service::open(host(&session, runner, max_parallelism, max_nodes)).await {
         Ok(service) => service,
         Err(problem) => {
@@ -153,6 +159,12 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     }
     session.close_now().await;
     Ok(Exit::Ok)
+}
+
+/// Whether a program is in one of the folders of the PATH.
+fn on_the_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn target(args: &ServeArgs) -> Result<Target, Failure> {

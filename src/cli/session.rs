@@ -216,11 +216,11 @@ impl Session {
 
     /// Whether an execution that wrote its last record at `last_ms` may be at work here: then its jobs can be asked
     /// about. The embedded endpoint holds what was left by its earlier lives until somebody asks, and to look is not to
-    /// take up.
-    pub fn may_be_driven(&self, last_ms: u64) -> bool {
+    /// take up. What ran a workflow's node is the server's, which takes it up without a record.
+    pub fn may_be_driven(&self, last_ms: u64, of_workflow: bool) -> bool {
         match &self.place {
             Place::Aws => true,
-            Place::Client { client } => last_ms >= client.record.started_ms,
+            Place::Client { client } => of_workflow || last_ms >= client.record.started_ms,
             // Another process of this folder may have taken it over.
             Place::Owner { owner, .. } => owner.has_clients().unwrap_or(false),
             Place::Disk { .. } => false,

@@ -48,7 +48,7 @@ pub async fn run(args: StatusArgs) -> Result<Exit, Failure> {
     let mut known = inspect::read(&session, &root).await?;
     let jobs: Vec<(u32, String)> = known.execution.running().map(|(number, _, job)| (number, job.to_owned())).collect();
     let (mut live, mut why, mut unasked) = (true, None, None);
-    let driven = known.times.is_some_and(|(_, last)| session.may_be_driven(last));
+    let driven = known.times.is_some_and(|(_, last)| session.may_be_driven(last, known.record.flyte.is_some()));
     if !jobs.is_empty() && driven {
         let ids: Vec<String> = jobs.iter().map(|(_, job)| job.clone()).collect();
         let seen = match observe::poll(session.ports.batch.as_ref(), &ids).await {

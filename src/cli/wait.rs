@@ -48,7 +48,7 @@ pub async fn follow(session: &Session, root: &Root, deadline: Option<tokio::time
     let mut said = None;
     loop {
         // Asked before the reading: whoever drives it may write the end and leave between the two.
-        let driven = last.is_some_and(|last| session.may_be_driven(last));
+        let driven = last.is_some_and(|last| session.may_be_driven(last, known.record.flyte.is_some()));
         let news =
             journal::read_from(&session.ports.store, root, records + 1).await.map_err(launch::LaunchError::from)?;
         cadence.polled(!news.is_empty());

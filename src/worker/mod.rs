@@ -315,7 +315,10 @@ fn not_started(invocation: &Invocation, error: &io::Error) -> Failure {
     let program = invocation.argv.first().map_or("", String::as_str);
     match error.kind() {
         io::ErrorKind::NotFound => {
-            let message = format!("{program:?} is not found; name a program of the image, or its whole path");
+            let message = format!(
+                "{program:?} is not found; name a program of the image, or its whole path; where children are processes of this \
+                 machine, one of the environment that batchmap was started from"
+            );
             Failure::start(message, EXIT_NOT_FOUND)
         }
         io::ErrorKind::ArgumentListTooLong => {

@@ -24,6 +24,9 @@ fn a_client_that_waits_outlives_a_server_that_is_killed() {
         std::thread::sleep(Duration::from_millis(50));
     }
     server.kill_and_restart();
+    // The new server takes the map up, and needs nobody's help.
+    let told = server.batchmap(&["status"]).exits(0);
+    assert!(!told.out.contains("no driver is at work"), "{}", told.out);
     let said = Ran::of(client.wait_with_output().unwrap()).json();
     assert_eq!(said["phase"], 4, "{said:#}");
     assert_eq!(said["remote"][0], size * (size + 1) / 2);

@@ -135,6 +135,12 @@ impl Server {
         self.client_command(script).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// A batchmap command in the server's folder.
+    pub fn batchmap(&self, args: &[&str]) -> Ran {
+        let mut command = clean(Path::new(env!("CARGO_BIN_EXE_batchmap")), &self.python);
+        Ran::of(command.args(args).current_dir(self.folder.path()).output().unwrap())
+    }
+
     pub fn client_command(&self, script: &str) -> Command {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flytekit/clients").join(script);
         let mut command = self.command(&self.python);
