@@ -105,7 +105,7 @@ pub struct AwsTarget {
     pub log_group: Option<String>,
     /// Give children a public address: on Fargate in a subnet without NAT.
     pub assign_public_ip: bool,
-    /// What the images of Flyte's tasks hold; [`AwsTarget::flyte_runner`] says what that means where it is absent.
+    /// What the images of Flyte's tasks hold; when absent, flytekit and a shell on AWS, and the worker as well elsewhere.
     pub flyte_images: Option<FlyteImages>,
     /// The address of an endpoint instead of AWS's; `AWS_ENDPOINT_URL` and the like hold when absent.
     pub endpoint: Option<String>,
