@@ -308,6 +308,22 @@ async fn code_that_comes_with_a_task_is_unpacked_where_the_child_works() {
     assert!(!elsewhere.exists(), "nothing is unpacked into a directory of this machine");
 }
 
+/// The archive is opened by flytekit, in the child: what it says of it is the child's failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_archive_fails_its_children_in_words() {
+    let Some(python) = python() else { return };
+    let world = World::start(&python).await;
+    let elsewhere = tempfile::tempdir().unwrap().path().join("elsewhere");
+    let shipped = shipped(&world, &elsewhere).await;
+    world.ports.store.put("code/fast.tar.gz", b"no archive".as_slice().into()).await.unwrap();
+    let outcome = world.run(&shipped).await;
+    assert_eq!(outcome.summary.phase, Phase::Failed);
+    let message = &outcome.summary.failures[0].message;
+    // What flytekit has written last follows, and all of it is in the log.
+    assert!(message.starts_with("the command exited with code 1\n"), "{message}");
+    assert!(!elsewhere.exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_cached_is_not_run_again() {
     let Some(python) = python() else { return };
