@@ -30,7 +30,7 @@ fn what_is_wrong_with_the_flags_is_said_in_one_line() {
         (&["--slots", "0"], &["--slots", "1.."]),
         (&["--listen", "0.0.0.0:0"], &["--listen is 0.0.0.0:0", "--allow-remote", "commands"]),
         (&["--listen", "[::]:0"], &["--listen is [::]:0", "--allow-remote"]),
-        (&["--listen", "localhost"], &["--listen", "127.0.0.1:4566"]),
+        (&["--listen", "localhost"], &["--listen", "127.0.0.1:0, for a free port"]),
     ] {
         let ran = place.run(["emulator"].iter().chain(flags)).exits(2).says(words);
         assert_eq!(ran.out, "", "{flags:?}");
