@@ -93,7 +93,6 @@ resource "aws_launch_template" "this" {
   count       = local.on_ec2 ? 1 : 0
   name_prefix = "${var.name}-"
   description = "Machines of batchmap's compute environments"
-  tags        = local.tags
 
   metadata_options {
     http_endpoint = "enabled"
@@ -111,6 +110,12 @@ resource "aws_launch_template" "this" {
       encrypted             = true
       delete_on_termination = true
     }
+  }
+
+  # Instances get theirs from the environment.
+  tag_specifications {
+    resource_type = "volume"
+    tags          = merge(local.tags, { Name = var.name })
   }
 
   lifecycle {

@@ -68,10 +68,6 @@ pub struct EmulatorArgs {
     /// How simulated children go: a TOML file, or NAME=VALUE; may be repeated
     #[arg(long, value_name = "FILE|NAME=VALUE")]
     simulate: Vec<String>,
-    /// A variable of every child that is a process, over the emulator's own; may be repeated. AWS_ENDPOINT_URL_S3 sends
-    /// children to an S3 elsewhere
-    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
-    child_env: Vec<(String, String)>,
     /// Make something go wrong; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     fault: Vec<String>,
@@ -90,14 +86,6 @@ pub struct EmulatorArgs {
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     numeric.parse().map_err(|_| "not an address with a port: give one such as 127.0.0.1:0, for a free port".to_owned())
-}
-
-/// A variable and its value.
-fn variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !text.contains('\0') => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("not NAME=VALUE: give one such as AWS_ENDPOINT_URL_S3=http://127.0.0.1:5000".to_owned()),
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -170,7 +158,6 @@ fn settings(args: &EmulatorArgs) -> Result<Settings, Failure> {
         runner,
         faults: faults(args)?,
         seed,
-        child_environment: args.child_env.clone(),
     })
 }
 

@@ -49,8 +49,6 @@ pub struct Settings {
     pub faults: Faults,
     /// Of every choice that a fault makes.
     pub seed: u64,
-    /// More variables of children that are processes, over those that every child has.
-    pub child_environment: Vec<(String, String)>,
 }
 
 /// What runs children.
@@ -87,7 +85,6 @@ impl Settings {
             runner: RunnerKind::Process,
             faults: Faults::default(),
             seed: 0,
-            child_environment: Vec::new(),
         }
     }
 }
@@ -174,10 +171,7 @@ pub async fn start(settings: Settings) -> Result<Local, StartError> {
         }
         RunnerKind::Process => {
             let temporary = temporary_folder(&settings.data).map_err(unusable)?;
-            let mut config = children(&bound.url(), &temporary)?;
-            // The later of two of one name holds.
-            config.environment.extend(settings.child_environment.iter().cloned());
-            Arc::new(ProcessRunner::new(config))
+            Arc::new(ProcessRunner::new(children(&bound.url(), &temporary)?))
         }
     };
     let mut local = start_with(bound, settings, runner).await?;
