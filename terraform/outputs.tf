@@ -2,7 +2,7 @@ locals {
   # In the order in which a reader looks for them; null is left out.
   settings = [
     ["region", local.region],
-    ["bucket", aws_s3_bucket.this.id],
+    ["bucket", aws_s3_bucket.this.bucket],
     ["prefix", var.prefix],
     ["queue", aws_batch_job_queue.this["default"].name],
     ["interruptible_queue", var.interruptible ? aws_batch_job_queue.this["interruptible"].name : null],
@@ -27,7 +27,7 @@ output "batchmap_toml" {
 
 output "bucket" {
   description = "Name of the bucket."
-  value       = aws_s3_bucket.this.id
+  value       = aws_s3_bucket.this.bucket
 }
 
 output "queues" {

@@ -16,11 +16,11 @@ locals {
 
   # What AWS Batch says of a job at the head of a queue that cannot start.
   stuck = concat(
-    var.stuck_jobs.misconfigured == null ? [] : [
+    var.stuck_jobs.misconfigured == 0 ? [] : [
       for reason in ["MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE", "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"] :
       { reason = reason, seconds = var.stuck_jobs.misconfigured }
     ],
-    var.stuck_jobs.no_capacity == null ? [] : [
+    var.stuck_jobs.no_capacity == 0 ? [] : [
       { reason = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", seconds = var.stuck_jobs.no_capacity }
     ],
   )

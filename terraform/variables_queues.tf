@@ -1,17 +1,17 @@
 variable "stuck_jobs" {
-  description = "After how many seconds at the head of a queue AWS Batch cancels a job that cannot start; null for never. `misconfigured`: it asks for what no environment can give. `no_capacity`: AWS has no such machine free."
+  description = "After how many seconds at the head of a queue AWS Batch cancels a job that cannot start; 0 for never. `misconfigured`: it asks for what no environment can give. `no_capacity`: AWS has no such machine free."
   type = object({
     misconfigured = optional(number, 3600)
-    no_capacity   = optional(number)
+    no_capacity   = optional(number, 0)
   })
   default = {}
 
   validation {
     condition = alltrue([
       for seconds in [var.stuck_jobs.misconfigured, var.stuck_jobs.no_capacity] :
-      seconds == null ? true : seconds >= 600 && seconds <= 86400
+      seconds == 0 || (seconds >= 600 && seconds <= 86400)
     ])
-    error_message = "stuck_jobs: AWS Batch waits 600 to 86400 seconds; write null for never."
+    error_message = "stuck_jobs: AWS Batch waits 600 to 86400 seconds; write 0 for never."
   }
 }
 

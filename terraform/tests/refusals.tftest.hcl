@@ -1,5 +1,5 @@
-# Everything that cannot work is refused at plan, by the variable that it is about. Cases that do not touch one another
-# share a run, which is some seconds each.
+# Everything that cannot work is refused at plan, by the variable that it is about. A run takes seconds, so cases that have
+# nothing to do with one another share one.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -14,8 +14,6 @@ run "refusals_1" {
     tags = { "aws:team" = "a" }
     # unknown platform
     platform = "FARGATE_SPOT"
-    # gpus that are none
-    gpu_instance_types = ["c6i"]
     # gpus among the others
     instance_types = ["c6i", "g5.xlarge"]
     # no vcpus
@@ -29,8 +27,6 @@ run "refusals_1" {
     interruptible_fallback = true
     # unknown allocation strategy
     spot_allocation_strategy = "BEST_FIT"
-    # bid above the price
-    spot_bid_percentage = 101
     # small volume
     root_volume_gib = 8
     # impatience
@@ -39,14 +35,8 @@ run "refusals_1" {
     fair_share = { identifier = "team-a" }
     # vpc without subnets
     vpc_id = "vpc-1"
-    # groups without a vpc
-    security_group_ids = ["sg-1"]
     # block that is none
     vpc_cidr = "10.0.0.0"
-    # spot in one zone
-    availability_zones = 1
-    # address on EC2
-    assign_public_ip = true
     # egress to a name
     egress_cidr_blocks = ["example.org"]
     # unknown endpoint service
@@ -57,8 +47,6 @@ run "refusals_1" {
     prefix = "team-*"
     # unknown encryption
     encryption = "aws:kms"
-    # key without KMS
-    kms_key_arn = "arn:aws:kms:eu-central-1:000000000000:key/a"
     # files that go before the cache
     cache_expiry_days     = 60
     raw_expiry_days       = 59
@@ -95,28 +83,22 @@ run "refusals_1" {
     var.name,
     var.tags,
     var.platform,
-    var.gpu_instance_types,
     var.instance_types,
     var.max_vcpus,
     var.interruptible_max_vcpus,
     var.gpu_max_vcpus,
     var.interruptible_fallback,
     var.spot_allocation_strategy,
-    var.spot_bid_percentage,
     var.root_volume_gib,
     var.stuck_jobs,
     var.fair_share,
     var.vpc_id,
-    var.security_group_ids,
     var.vpc_cidr,
-    var.availability_zones,
-    var.assign_public_ip,
     var.egress_cidr_blocks,
     var.vpc_endpoints,
     var.bucket_name,
     var.prefix,
     var.encryption,
-    var.kms_key_arn,
     var.raw_expiry_days,
     var.log_retention_days,
     var.keep_images,
@@ -137,53 +119,57 @@ run "refusals_1" {
 run "refusals_2" {
   command = plan
   variables {
+    # gpus that are none
+    gpu_instance_types = ["c6i"]
+    # bid above the price
+    spot_bid_percentage = 101
+    # groups without a vpc
+    security_group_ids = ["sg-1"]
+    # spot in one zone
+    availability_zones = 1
+    # address on EC2
+    assign_public_ip = true
+    # key without KMS
+    kms_key_arn = "arn:aws:kms:eu-central-1:000000000000:key/a"
     # name that is too long
     name = "a-name-of-twenty-five-let"
-    # fargate with gpus
-    platform           = "FARGATE"
-    gpu_instance_types = ["g5"]
     # no instance types
     instance_types = []
     # half a vcpu
     max_vcpus = 1.5
     # weight of nothing
     fair_share = { weights = { a = 0 } }
-    # subnets without a vpc
-    subnet_ids = ["subnet-1"]
     # block that is too small
     vpc_cidr = "10.0.0.0/28"
     # bucket with a dot
     bucket_name = "my.bucket"
     # prefix that ends in a slash
     prefix = "team/"
-    # alias for a key
-    encryption  = "KMS"
-    kms_key_arn = "arn:aws:kms:eu-central-1:000000000000:alias/a"
     # files that go though the cache stays
     cache_expiry_days = 0
     raw_expiry_days   = 365
     # tag without a repository
     image_tag         = "1"
     create_repository = false
-    # image with a space
-    image = "my image"
     # CI of anybody
     oidc = { provider_arn = "arn:aws:iam::000000000000:oidc-provider/ci.example", subjects = ["repo:*"] }
   }
   expect_failures = [
-    var.name,
     var.gpu_instance_types,
+    var.spot_bid_percentage,
+    var.security_group_ids,
+    var.availability_zones,
+    var.assign_public_ip,
+    var.kms_key_arn,
+    var.name,
     var.instance_types,
     var.max_vcpus,
     var.fair_share,
-    var.vpc_id,
     var.vpc_cidr,
     var.bucket_name,
     var.prefix,
-    var.kms_key_arn,
     var.raw_expiry_days,
     var.image_tag,
-    var.image,
     var.oidc,
   ]
 }
@@ -191,17 +177,18 @@ run "refusals_2" {
 run "refusals_3" {
   command = plan
   variables {
-    # more kept than allowed
-    min_vcpus = 8
-    max_vcpus = 4
-    # fargate with a bid
-    platform            = "FARGATE"
-    spot_bid_percentage = 60
+    # fargate with gpus
+    platform           = "FARGATE"
+    gpu_instance_types = ["g5"]
+    # subnets without a vpc
+    subnet_ids = ["subnet-1"]
+    # alias for a key
+    encryption  = "KMS"
+    kms_key_arn = "arn:aws:kms:eu-central-1:000000000000:alias/a"
+    # image with a space
+    image = "my image"
     # weight of no identifier
     fair_share = { weights = { "a-b" = 1 } }
-    # vpc that is none
-    vpc_id     = "main"
-    subnet_ids = ["subnet-1", "subnet-2"]
     # bucket like an address
     bucket_name = "192.168.0.1"
     # files that go before executions
@@ -212,10 +199,11 @@ run "refusals_3" {
     oidc = { provider_arn = "https://ci.example", subjects = ["repo:a/b"] }
   }
   expect_failures = [
-    var.min_vcpus,
-    var.spot_bid_percentage,
-    var.fair_share,
+    var.gpu_instance_types,
     var.vpc_id,
+    var.kms_key_arn,
+    var.image,
+    var.fair_share,
     var.bucket_name,
     var.raw_expiry_days,
     var.oidc,
@@ -225,14 +213,14 @@ run "refusals_3" {
 run "refusals_4" {
   command = plan
   variables {
-    # fargate that keeps something running
-    platform  = "FARGATE"
-    min_vcpus = 1
+    # more kept than allowed
+    min_vcpus = 8
+    max_vcpus = 4
+    # vpc that is none
+    vpc_id     = "main"
+    subnet_ids = ["subnet-1", "subnet-2"]
     # reservation of everything
     fair_share = { compute_reservation = 100 }
-    # subnet that is none
-    vpc_id     = "vpc-1"
-    subnet_ids = ["10.0.0.0/24"]
     # bucket of AWS's own beginning
     bucket_name = "xn--bucket"
     # expiry in the past
@@ -241,8 +229,8 @@ run "refusals_4" {
   }
   expect_failures = [
     var.min_vcpus,
+    var.vpc_id,
     var.fair_share,
-    var.subnet_ids,
     var.bucket_name,
     var.execution_expiry_days,
     var.cache_expiry_days,
@@ -252,21 +240,21 @@ run "refusals_4" {
 run "refusals_5" {
   command = plan
   variables {
+    # fargate with a bid
+    platform            = "FARGATE"
+    spot_bid_percentage = 60
+    # subnet that is none
+    vpc_id     = "vpc-1"
+    subnet_ids = ["10.0.0.0/24"]
     # decay of a fortnight
     fair_share = { share_decay_seconds = 1209600 }
-    # subnet twice
-    vpc_id     = "vpc-1"
-    subnet_ids = ["subnet-1", "subnet-1"]
-    # no way out
-    platform         = "FARGATE"
-    assign_public_ip = false
     # bucket of AWS's own end
     bucket_name = "bucket--x-s3"
   }
   expect_failures = [
-    var.fair_share,
+    var.spot_bid_percentage,
     var.subnet_ids,
-    var.assign_public_ip,
+    var.fair_share,
     var.bucket_name,
   ]
 }
@@ -274,14 +262,42 @@ run "refusals_5" {
 run "refusals_6" {
   command = plan
   variables {
+    # fargate that keeps something running
+    platform  = "FARGATE"
+    min_vcpus = 1
+    # subnet twice
+    vpc_id     = "vpc-1"
+    subnet_ids = ["subnet-1", "subnet-1"]
     # bucket of two letters
     bucket_name = "ab"
+  }
+  expect_failures = [
+    var.min_vcpus,
+    var.subnet_ids,
+    var.bucket_name,
+  ]
+}
+
+run "refusals_7" {
+  command = plan
+  variables {
+    # no way out
+    platform         = "FARGATE"
+    assign_public_ip = false
+  }
+  expect_failures = [
+    var.assign_public_ip,
+  ]
+}
+
+run "refusals_8" {
+  command = plan
+  variables {
     # fargate with instances
     platform             = "FARGATE"
     instance_policy_arns = ["arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"]
   }
   expect_failures = [
-    var.bucket_name,
     var.instance_policy_arns,
   ]
 }

@@ -68,3 +68,8 @@ output "repository_url" {
   description = "Where to push images."
   value       = module.batchmap.repository_url
 }
+
+output "bucket" {
+  description = "Name of the bucket."
+  value       = module.batchmap.bucket
+}
