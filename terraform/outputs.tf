@@ -11,6 +11,8 @@ locals {
     ["execution_role", aws_iam_role.execution.arn],
     ["log_group", aws_cloudwatch_log_group.this.name],
     ["image", local.image],
+    ["worker", var.worker_image == null ? null : "inject"],
+    ["worker_image", var.worker_image],
     ["share_identifier", var.fair_share == null ? null : var.fair_share.identifier],
     ["endpoint", var.endpoint],
   ]

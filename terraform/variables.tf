@@ -71,6 +71,17 @@ variable "image_tag" {
   }
 }
 
+variable "worker_image" {
+  description = "Image that holds batchmap's worker (container/Dockerfile), written into `batchmap_toml`: it is put beside every task's own image, which then needs nothing of batchmap. Without it the worker is in the tasks' images."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.worker_image == null ? true : can(regex("^[^\\s\"]+$", var.worker_image))
+    error_message = "worker_image: give a name as in `docker pull`, without spaces."
+  }
+}
+
 variable "endpoint" {
   description = "Address of an endpoint instead of AWS's, written into `batchmap_toml`: `batchmap emulator`, LocalStack. The provider's own endpoints are the caller's affair."
   type        = string

@@ -35,6 +35,17 @@ run "fargate" {
   }
 }
 
+run "worker_beside_any_image" {
+  variables {
+    image        = "public.ecr.aws/docker/library/python:3.12"
+    worker_image = "example.org/batchmap:1"
+  }
+  assert {
+    condition     = strcontains(output.batchmap_toml, "\nimage = \"public.ecr.aws/docker/library/python:3.12\"\nworker = \"inject\"\nworker_image = \"example.org/batchmap:1\"\n")
+    error_message = "the worker is put beside the image: ${output.batchmap_toml}"
+  }
+}
+
 run "gpus_and_fallback" {
   variables {
     gpu_instance_types      = ["g5", "p4d.24xlarge"]

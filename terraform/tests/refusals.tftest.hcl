@@ -185,6 +185,8 @@ run "refusals_3" {
     # alias for a key
     encryption  = "KMS"
     kms_key_arn = "arn:aws:kms:eu-central-1:000000000000:alias/a"
+    # worker's image with a space
+    worker_image = "my worker"
     # image with a space
     image = "my image"
     # weight of no identifier
@@ -203,6 +205,7 @@ run "refusals_3" {
     var.vpc_id,
     var.kms_key_arn,
     var.image,
+    var.worker_image,
     var.fair_share,
     var.bucket_name,
     var.raw_expiry_days,
