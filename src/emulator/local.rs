@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::batch;
 use super::faults::{Faults, Gate};
+use super::record::Recorder;
 use super::runner::Runner;
 use super::runner::guardian::{GuardianCommand, MARKER};
 use super::runner::process::{ProcessConfig, ProcessRunner};
@@ -17,8 +18,10 @@ use super::server::Endpoint;
 use crate::aws::target::OWN_INTERRUPTIBLE;
 use crate::map::layout::ENV_PROCESS;
 
-/// The access key that the client and the children sign with. The endpoint takes any.
+/// The access key that the client signs with. The endpoint takes any.
 pub const ACCESS_KEY: &str = "batchmap";
+/// The access key of children: what they do is told from what those do who submit them.
+pub const CHILD_KEY: &str = "batchmap-child";
 /// The secret that goes with it.
 pub const SECRET_KEY: &str = "batchmap";
 /// The bucket, the queue and the compute environment that an endpoint starts with.
@@ -49,6 +52,8 @@ pub struct Settings {
     pub faults: Faults,
     /// Of every choice that a fault makes.
     pub seed: u64,
+    /// The file to which it records what IAM would be asked; see [`crate::emulator::record`].
+    pub record: Option<PathBuf>,
 }
 
 /// What runs children.
@@ -85,6 +90,7 @@ impl Settings {
             runner: RunnerKind::Process,
             faults: Faults::default(),
             seed: 0,
+            record: None,
         }
     }
 }
@@ -184,7 +190,11 @@ pub async fn start(settings: Settings) -> Result<Local, StartError> {
 /// # Errors
 /// When the directory cannot be used.
 pub async fn start_with(bound: super::server::Bound, settings: Settings, runner: Arc<dyn Runner>) -> io::Result<Local> {
-    let Settings { data, slots, durable, read_only, hold, faults, seed, .. } = settings;
+    let Settings { data, slots, durable, read_only, hold, faults, seed, record, .. } = settings;
+    let bound = match record {
+        Some(file) => bound.recording(Recorder::to_file(&file)),
+        None => bound,
+    };
     let config = s3::Config { root: data.join("s3"), durable, read_only, buckets: vec![NAME.to_owned()] };
     let s3 = tokio::task::spawn_blocking(|| s3::Service::open(config)).await.map_err(io::Error::other)??;
     let batch = batch::ServiceConfig { read_only, hold, durable, ..batch::ServiceConfig::new(data, slots) };
@@ -225,7 +235,7 @@ fn children(url: &str, temporary: &Path) -> io::Result<ProcessConfig> {
     let temporary = temporary.to_string_lossy();
     let environment = [
         ("AWS_ENDPOINT_URL", url),
-        ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+        ("AWS_ACCESS_KEY_ID", CHILD_KEY),
         ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
         ("AWS_REGION", REGION),
         ("AWS_DEFAULT_REGION", REGION),

@@ -19,9 +19,9 @@ mod transfer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion};
 use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
 
@@ -50,6 +50,9 @@ const STORE_READ: Duration = Duration::from_secs(120);
 /// Retries that may be under way at once over all requests, in the SDK's tokens of 5 a retry. Its own 500 allow just a
 /// hundred, after which every throttled request fails: too few for a driver that has a thousand in flight.
 const RETRY_TOKENS: usize = 20_000;
+
+/// The name by which requests say whose they are, in their user agent: `app/batchmap`.
+pub const APP_NAME: &str = "batchmap";
 
 /// The region of an endpoint given by its URL when none is named: the endpoint does not care, the signature needs one.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -137,6 +140,7 @@ fn explicit(target: &Target, endpoint: &str) -> aws_config::SdkConfig {
     let region = target.region.clone().unwrap_or_else(|| DEFAULT_REGION.to_owned());
     aws_config::SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
+        .app_name(app_name())
         .region(Region::new(region))
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(static_keys(access, secret)))
@@ -146,7 +150,7 @@ fn explicit(target: &Target, endpoint: &str) -> aws_config::SdkConfig {
 
 /// The standard chain: environment, configuration files, the container's or instance's role.
 async fn standard(target: &Target) -> aws_config::SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).app_name(app_name());
     if let Some(region) = &target.region {
         loader = loader.region(Region::new(region.clone()));
     }
@@ -180,6 +184,11 @@ fn without_tls(shared: aws_config::SdkConfig) -> aws_config::SdkConfig {
         return shared;
     }
     shared.into_builder().http_client(aws_smithy_http_client::Builder::new().build_http()).build()
+}
+
+/// AWS shows it in its own logs as well.
+fn app_name() -> AppName {
+    AppName::new(APP_NAME).expect("letters only")
 }
 
 fn static_keys(access: String, secret: String) -> Credentials {
