@@ -96,7 +96,15 @@ impl TargetArgs {
         faults.or(table.and_then(|mut table| Some((file, table.remove(name)?))))
     }
 
-    fn read(&self, target: ToTarget) -> Result<Target, Faults> {
+    /// The settings themselves, each with where it was given, for who shows them.
+    ///
+    /// # Errors
+    /// What is wrong with their form.
+    pub fn settings(&self) -> Result<BTreeMap<&'static str, Setting>, Faults> {
+        self.read(|settings| Ok(settings.clone()))
+    }
+
+    fn read<T>(&self, target: ToTarget<T>) -> Result<T, Faults> {
         let folder = std::env::current_dir().map_err(|error| {
             Fault::missing("the current folder", format!("cannot be told: {error}"), "go to another")
         })?;
@@ -134,15 +142,15 @@ pub fn resolve(
     settle(args, folder, environment, Target::from_settings)
 }
 
-/// What makes a target of settings.
-type ToTarget = fn(&BTreeMap<&'static str, Setting>) -> Result<Target, Faults>;
+/// What is made of settings: a target, most often.
+type ToTarget<T> = fn(&BTreeMap<&'static str, Setting>) -> Result<T, Faults>;
 
-fn settle(
+fn settle<T>(
     args: &TargetArgs,
     folder: &Path,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-    target: ToTarget,
-) -> Result<Target, Faults> {
+    target: ToTarget<T>,
+) -> Result<T, Faults> {
     let mut faults = Faults::default();
     let mut settings = BTreeMap::new();
     // A relative --config is found from the same folder as everything else.

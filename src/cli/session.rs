@@ -10,6 +10,7 @@ use super::Failure;
 use super::config::TargetArgs;
 use super::logs::DEFAULT_GROUP;
 use super::signals::Signals;
+use crate::aws::account::Account;
 use crate::aws::logs::console_group;
 use crate::aws::sdk::{self, Clients};
 use crate::aws::target::{AwsTarget, FlyteImages, Target};
@@ -262,6 +263,16 @@ impl Session {
     /// The log group that is configured.
     pub fn log_group(&self) -> Option<&str> {
         self.target.log_group.as_deref()
+    }
+
+    /// The account, for who looks at it.
+    pub fn account(&self) -> Arc<dyn Account> {
+        self.clients.account.clone()
+    }
+
+    /// The region in use.
+    pub fn region(&self) -> Option<&str> {
+        self.clients.region.as_deref()
     }
 
     /// The stores of other buckets, for inputs that lie there.

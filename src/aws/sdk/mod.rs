@@ -3,6 +3,7 @@
 //! Everything that names an SDK type lives here and under `emulator/`. [`connect`] makes the three adapters over one
 //! [`Target`]; they share one [`Counts`], which says how many requests of each API operation were sent.
 
+mod account;
 mod batch;
 mod counts;
 mod date;
@@ -27,6 +28,7 @@ use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
 
 pub use counts::{Answered, Counts};
 
+use super::account::Account;
 use super::batch::Batch;
 use super::logs::Logs;
 use super::pacing::Paced;
@@ -81,6 +83,8 @@ pub struct Clients {
     pub batch: Arc<dyn Batch>,
     /// CloudWatch Logs.
     pub logs: Arc<dyn Logs>,
+    /// Who calls, and what is there.
+    pub account: Arc<dyn Account>,
     /// The configuration of further stores.
     s3: aws_sdk_s3::Config,
     /// Requests sent by all three.
@@ -126,6 +130,7 @@ pub async fn connect(target: &Target) -> Clients {
         .build();
     Clients {
         store: Arc::new(store::SdkStore::new(store.clone(), &target.bucket, counts.for_service("s3"))),
+        account: Arc::new(account::SdkAccount::new(&shared, &store, &logs, &counts)),
         s3: store,
         batch: Arc::new(Paced::new(Arc::new(batch::SdkBatch::new(batch, counts.for_service("batch"))), pacer)),
         logs: Arc::new(logs::SdkLogs::new(logs, counts.for_service("logs"))),

@@ -43,13 +43,13 @@ struct Use {
     resource: String,
     /// Condition keys and their values.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    context: BTreeMap<&'static str, Vec<String>>,
+    context: BTreeMap<String, Vec<String>>,
     /// The operation of the API; for what S3 asks of who reads an object that is not there, `absence`.
     operation: &'static str,
 }
 
 /// A use without its principal.
-type Asked = (&'static str, String, BTreeMap<&'static str, Vec<String>>);
+type Asked = (&'static str, String, BTreeMap<String, Vec<String>>);
 
 /// Where uses go.
 #[derive(Debug)]

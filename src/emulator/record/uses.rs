@@ -16,7 +16,7 @@ pub(super) const ABSENCE: &str = "absence";
 /// Where an ARN of Batch begins.
 const BATCH: &str = "arn:aws:batch:{region}:{account}";
 
-type Context = BTreeMap<&'static str, Vec<String>>;
+type Context = BTreeMap<String, Vec<String>>;
 
 /// Whether what a request asks for can be told by its body only.
 pub(super) fn is_in_body(operation: Operation) -> bool {
@@ -106,10 +106,10 @@ fn list(bucket: &str, query: &str) -> Asked {
     let prefix = value("prefix");
     let mut context = Context::new();
     if let Some(prefix) = &prefix {
-        context.insert("s3:prefix", vec![place::listed(prefix)]);
+        context.insert("s3:prefix".to_owned(), vec![place::listed(prefix)]);
     }
     if let Some(delimiter) = value("delimiter") {
-        context.insert("s3:delimiter", vec![delimiter]);
+        context.insert("s3:delimiter".to_owned(), vec![delimiter]);
     }
     ("s3:ListBucket", place::bucket(bucket, prefix.as_deref()), context)
 }
@@ -132,12 +132,16 @@ fn batch(name: &'static str, head: &Parts, body: &Value) -> Vec<Asked> {
     let definition = |given: &str| format!("{BATCH}:job-definition/{}", definition(given));
     match name {
         "SubmitJob" => {
-            let context = tags(body);
+            let tags = tags(body);
+            let mut context = tags.clone();
+            if !text("/shareIdentifier").is_empty() {
+                context.insert("batch:ShareIdentifier".to_owned(), vec!["{share_identifier}".to_owned()]);
+            }
             let mut uses: Vec<Asked> = [queue(text("/jobQueue")), definition(text("/jobDefinition")), job()]
                 .map(|resource| ("batch:SubmitJob", resource, context.clone()))
                 .into();
-            if !context.is_empty() {
-                uses.push(("batch:TagResource", job(), context));
+            if !tags.is_empty() {
+                uses.push(("batch:TagResource", job(), tags));
             }
             uses
         }
@@ -177,12 +181,17 @@ fn of_batch(name: &'static str) -> &'static str {
     }
 }
 
-/// The tags that a request gives what it makes.
+/// The tags that a request gives what it makes; the execution's is another each time.
 fn tags(body: &Value) -> Context {
     let tags = body.pointer("/tags").and_then(Value::as_object);
     let mut keys: Vec<String> = tags.into_iter().flatten().map(|(key, _)| key.clone()).collect();
     keys.sort();
-    if keys.is_empty() { Context::new() } else { [("aws:TagKeys", keys)].into() }
+    let mut context: Context =
+        keys.iter().map(|key| (format!("aws:RequestTag/{key}"), vec!["value".to_owned()])).collect();
+    if !keys.is_empty() {
+        context.insert("aws:TagKeys".to_owned(), keys);
+    }
+    context
 }
 
 /// What a definition is asked about besides its name.
@@ -190,11 +199,11 @@ fn registered(body: &Value, mut context: Context) -> Context {
     let log = body.pointer("/containerProperties/logConfiguration");
     let group = log.and_then(|log| log.pointer("/options/awslogs-group")).and_then(Value::as_str);
     if group.is_some() {
-        context.insert("batch:AWSLogsGroup", vec!["{log_group}".to_owned()]);
+        context.insert("batch:AWSLogsGroup".to_owned(), vec!["{log_group}".to_owned()]);
     }
     let privileged = body.pointer("/containerProperties/privileged").and_then(Value::as_bool);
     if let Some(privileged) = privileged {
-        context.insert("batch:Privileged", vec![privileged.to_string()]);
+        context.insert("batch:Privileged".to_owned(), vec![privileged.to_string()]);
     }
     context
 }
@@ -208,7 +217,7 @@ fn passed(body: &Value) -> Vec<Asked> {
         ("/ecsProperties/taskProperties/0/executionRoleArn", "{execution_role}"),
     ];
     let given = roles.into_iter().filter(|(pointer, _)| body.pointer(pointer).is_some_and(Value::is_string));
-    let to = || Context::from([("iam:PassedToService", vec!["ecs-tasks.amazonaws.com".to_owned()])]);
+    let to = || Context::from([("iam:PassedToService".to_owned(), vec!["ecs-tasks.amazonaws.com".to_owned()])]);
     given.map(|(_, role)| ("iam:PassRole", role.to_owned(), to())).collect()
 }
 
@@ -327,10 +336,10 @@ mod tests {
         assert_eq!(
             told("POST", "/v1/submitjob", &signed, &submit.to_string()),
             [
-                "batch:SubmitJob batch:{region}:{account}:job-queue/{interruptible_queue} aws:TagKeys=batchmap",
-                "batch:SubmitJob batch:{region}:{account}:job-definition/batchmap-0123456789abcdef0123:1 aws:TagKeys=batchmap",
-                "batch:SubmitJob batch:{region}:{account}:job/id aws:TagKeys=batchmap",
-                "batch:TagResource batch:{region}:{account}:job/id aws:TagKeys=batchmap",
+                "batch:SubmitJob batch:{region}:{account}:job-queue/{interruptible_queue} aws:RequestTag/batchmap=value aws:TagKeys=batchmap",
+                "batch:SubmitJob batch:{region}:{account}:job-definition/batchmap-0123456789abcdef0123:1 aws:RequestTag/batchmap=value aws:TagKeys=batchmap",
+                "batch:SubmitJob batch:{region}:{account}:job/id aws:RequestTag/batchmap=value aws:TagKeys=batchmap",
+                "batch:TagResource batch:{region}:{account}:job/id aws:RequestTag/batchmap=value aws:TagKeys=batchmap",
             ]
         );
         let register = json!({"jobDefinitionName": "batchmap-00112233445566778899", "containerProperties": {
