@@ -48,6 +48,8 @@ pub struct Settings {
     pub hold: bool,
     /// What runs its children.
     pub runner: RunnerKind,
+    /// Where its children find S3, when that is not here: the URL of an endpoint.
+    pub s3: Option<String>,
     /// What goes wrong on purpose: for the life of this endpoint. One that is started on the same directory later has its own.
     pub faults: Faults,
     /// Of every choice that a fault makes.
@@ -88,6 +90,7 @@ impl Settings {
             read_only: true,
             hold: false,
             runner: RunnerKind::Process,
+            s3: None,
             faults: Faults::default(),
             seed: 0,
             record: None,
@@ -170,14 +173,15 @@ pub async fn start(settings: Settings) -> Result<Local, StartError> {
     let unusable = |cause| StartError::Directory { folder: settings.data.clone(), cause };
     // Locked before anything in the directory is touched.
     let lock = if settings.read_only { None } else { Some(lock(&settings.data)?) };
+    let elsewhere = settings.s3.as_deref();
     let runner: Arc<dyn Runner> = match &settings.runner {
         RunnerKind::None(script) => Arc::new(SimulatedRunner::script(script.clone())),
         RunnerKind::Process if settings.read_only => {
-            Arc::new(ProcessRunner::new(children(&bound.url(), &settings.data)?))
+            Arc::new(ProcessRunner::new(children(&bound.url(), elsewhere, &settings.data)?))
         }
         RunnerKind::Process => {
             let temporary = temporary_folder(&settings.data).map_err(unusable)?;
-            Arc::new(ProcessRunner::new(children(&bound.url(), &temporary)?))
+            Arc::new(ProcessRunner::new(children(&bound.url(), elsewhere, &temporary)?))
         }
     };
     let mut local = start_with(bound, settings, runner).await?;
@@ -228,9 +232,9 @@ impl Local {
     }
 }
 
-/// What children get: this executable as `batchmap`, the way to the endpoint, and a folder for temporary files that
-/// goes when the endpoint does.
-fn children(url: &str, temporary: &Path) -> io::Result<ProcessConfig> {
+/// What children get: this executable as `batchmap`, the way to the endpoint and to S3 where that is `elsewhere`, and a
+/// folder for temporary files that goes when the endpoint does.
+fn children(url: &str, elsewhere: Option<&str>, temporary: &Path) -> io::Result<ProcessConfig> {
     let mark = format!("{:016x}", crate::run::random());
     let temporary = temporary.to_string_lossy();
     let environment = [
@@ -245,7 +249,9 @@ fn children(url: &str, temporary: &Path) -> io::Result<ProcessConfig> {
         (ENV_PROCESS, "1"),
         (MARKER, &mark),
     ];
-    let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let s3 = elsewhere.map(|url| ("AWS_ENDPOINT_URL_S3", url));
+    let environment = environment.into_iter().chain(s3);
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let guardian = GuardianCommand::marked(std::env::current_exe()?, &mark);
     Ok(ProcessConfig { guardian, cwd: std::env::current_dir()?, environment })
 }
