@@ -10,6 +10,7 @@ use super::{Exit, Failure};
 use crate::aws::target::is_endpoint;
 use crate::emulator::faults::{self, Faults};
 use crate::emulator::local::{self, RunnerKind, Settings, StartError};
+use crate::emulator::runner::container::Engine;
 use crate::emulator::runner::guardian;
 use crate::emulator::runner::simulated::Script;
 use crate::map::spec::{Fault, shorten};
@@ -81,6 +82,9 @@ pub struct EmulatorArgs {
     /// The seed of every choice that faults and simulated children make [default: drawn, and printed]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(0..))]
     seed: Option<u64>,
+    /// Record which IAM action batchmap and its children ask of which resource, each once, to this file as JSON lines
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// An address with its port; `localhost` is one by its name.
@@ -103,8 +107,12 @@ fn endpoint(text: &str) -> Result<String, String> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Processes of this machine
+    /// Processes of this machine, whatever image their definition names
     Process,
+    /// Containers of their definition's image, by podman
+    Podman,
+    /// Containers of their definition's image, by docker
+    Docker,
     /// Nothing: children only take time
     None,
 }
@@ -158,7 +166,7 @@ fn settings(args: &EmulatorArgs) -> Result<Settings, Failure> {
     let runner = runner(args, seed)?;
     let slots = match (args.slots, &runner) {
         (Some(slots), _) => slots as usize,
-        (None, RunnerKind::Process) => local::cores(),
+        (None, RunnerKind::Process | RunnerKind::Container(_)) => local::cores(),
         (None, RunnerKind::None(_)) => local::UNLIMITED,
     };
     Ok(Settings {
@@ -172,16 +180,35 @@ fn settings(args: &EmulatorArgs) -> Result<Settings, Failure> {
         s3: args.s3_endpoint.clone(),
         faults: faults(args)?,
         seed,
+        record: recordable(args.record.as_deref())?,
     })
 }
 
+/// The file of --record, once it is sure that it can be written.
+fn recordable(file: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    let Some(file) = file else { return Ok(None) };
+    match std::fs::File::options().append(true).create(true).open(file) {
+        Ok(_) => Ok(Some(file.to_owned())),
+        Err(error) => Err(Failure::input(format!(
+            "--record is {}: cannot be written: {error}; give a file in a directory that this user can write",
+            file.display()
+        ))),
+    }
+}
+
 fn runner(args: &EmulatorArgs, seed: u64) -> Result<RunnerKind, Failure> {
-    if args.runner == Kind::Process {
+    let real = match args.runner {
+        Kind::Process => Some((RunnerKind::Process, "processes")),
+        Kind::Podman => Some((RunnerKind::Container(Engine::Podman), "containers")),
+        Kind::Docker => Some((RunnerKind::Container(Engine::Docker), "containers")),
+        Kind::None => None,
+    };
+    if let Some((kind, what)) = real {
         return match args.simulate.first() {
-            None => Ok(RunnerKind::Process),
+            None => Ok(kind),
             Some(given) => {
                 let given = shorten(given);
-                Err(Failure::input(format!("--simulate is {given}: children are real processes; add --runner none")))
+                Err(Failure::input(format!("--simulate is {given}: children are real {what}; add --runner none")))
             }
         };
     }
@@ -222,7 +249,7 @@ fn not_started(args: &EmulatorArgs, error: StartError) -> Failure {
 ///
 /// # Errors
 /// Never; it ends when the process that started it does.
-pub fn guardian(mark: Option<&str>) -> Result<Exit, Failure> {
-    guardian::guardian_main(mark);
+pub fn guardian(mark: Option<&str>, containers: Option<&str>) -> Result<Exit, Failure> {
+    guardian::guardian_main(mark, containers.and_then(Engine::named));
     Ok(Exit::Ok)
 }
