@@ -66,9 +66,10 @@ pub(super) fn detail(job: types::JobDetail, operation: &'static str) -> Result<J
         .into_iter()
         .map(|ended| attempt(ended, main.and_then(types::TaskContainerDetails::name)))
         .collect();
-    let current = match &job.container {
+    // A job of tasks may have an empty `container` beside them.
+    let current = match main {
         Some(container) => container.log_stream_name.clone(),
-        None => main.and_then(|container| container.log_stream_name.clone()),
+        None => job.container.as_ref().and_then(|container| container.log_stream_name.clone()),
     };
     let log_stream = current.or_else(|| attempts.iter().rev().find_map(|attempt| attempt.log_stream.clone()));
     Ok(JobDetail {
@@ -87,22 +88,24 @@ pub(super) fn detail(job: types::JobDetail, operation: &'static str) -> Result<J
 /// An attempt: its `container`, or of a job by `ecsProperties` the container called `main`.
 fn attempt(ended: types::AttemptDetail, main: Option<&str>) -> AttemptDetail {
     let status_reason = ended.status_reason;
-    if let Some(container) = ended.container {
-        return AttemptDetail {
-            exit_code: container.exit_code,
-            reason: container.reason,
-            status_reason,
-            log_stream: container.log_stream_name,
-        };
-    }
     let tasks = ended.task_properties.unwrap_or_default();
     let mut containers = tasks.iter().flat_map(|task| task.containers());
-    match containers.clone().find(|c| main.is_some() && c.name() == main).or_else(|| containers.next()) {
-        Some(container) => AttemptDetail {
+    if let Some(container) =
+        containers.clone().find(|c| main.is_some() && c.name() == main).or_else(|| containers.next())
+    {
+        return AttemptDetail {
             exit_code: container.exit_code,
             reason: container.reason.clone(),
             status_reason,
             log_stream: container.log_stream_name.clone(),
+        };
+    }
+    match ended.container {
+        Some(container) => AttemptDetail {
+            exit_code: container.exit_code,
+            reason: container.reason,
+            status_reason,
+            log_stream: container.log_stream_name,
         },
         None => AttemptDetail { status_reason, ..AttemptDetail::default() },
     }

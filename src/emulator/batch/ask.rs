@@ -254,7 +254,9 @@ fn requirements(definition: &Definition) -> Vec<Value> {
 }
 
 fn detail(job: reply::JobDetail) -> JobDetail {
-    let attempts: Vec<AttemptDetail> = job.attempts.into_iter().map(attempt).collect();
+    let main = job.ecs_properties.as_ref().and_then(main_container);
+    let attempts: Vec<AttemptDetail> = job.attempts.into_iter().map(|ended| attempt(ended, main.as_ref())).collect();
+    let current = main.as_ref().and_then(|main| main["logStreamName"].as_str()).map(str::to_owned);
     let last = attempts.iter().rev().find_map(|attempt| attempt.log_stream.clone());
     let summary = job.array_properties.map(|array| array.status_summary).unwrap_or_default();
     JobDetail {
@@ -263,14 +265,32 @@ fn detail(job: reply::JobDetail) -> JobDetail {
         status: port_status(job.status),
         status_reason: job.status_reason,
         summary: summary.into_iter().map(|(status, count)| (port_status(status), count)).collect(),
-        log_stream: job.container.last.log_stream_name.or(last),
+        log_stream: current.or(job.container.last.log_stream_name).or(last),
         attempts,
         cancelled: job.is_cancelled,
         terminated: job.is_terminated,
     }
 }
 
-fn attempt(ended: reply::AttemptDetail) -> AttemptDetail {
+/// Of a job of tasks the container whose end is the job's: the first that is essential.
+fn main_container(properties: &Value) -> Option<Value> {
+    let containers = properties["taskProperties"][0]["containers"].as_array()?;
+    containers.iter().find(|container| container["essential"] != false).or_else(|| containers.first()).cloned()
+}
+
+fn attempt(ended: reply::AttemptDetail, main: Option<&Value>) -> AttemptDetail {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let of_task = ended.task_properties.as_ref().and_then(|tasks| tasks.first()?["containers"].as_array());
+    let named =
+        |containers: &Vec<Value>| containers.iter().find(|one| main.is_some_and(|m| m["name"] == one["name"])).cloned();
+    if let Some(container) = of_task.and_then(named) {
+        return AttemptDetail {
+            exit_code: container["exitCode"].as_i64().and_then(|code| i32::try_from(code).ok()),
+            reason: text(&container["reason"]),
+            status_reason: ended.status_reason,
+            log_stream: text(&container["logStreamName"]),
+        };
+    }
     AttemptDetail {
         exit_code: ended.container.exit_code,
         reason: ended.container.reason,
