@@ -1,4 +1,4 @@
-//! The whole endpoint on this machine: S3, Batch and logs on one port, children as local processes.
+//! The whole endpoint on this machine: S3, Batch and logs on one port, children as local processes or containers.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::batch;
 use super::faults::{Faults, Gate};
 use super::runner::Runner;
+use super::runner::container::{ContainerConfig, ContainerRunner, Engine};
 use super::runner::guardian::{GuardianCommand, MARKER};
 use super::runner::process::{ProcessConfig, ProcessRunner};
 use super::runner::simulated::{Script, SimulatedRunner};
@@ -57,6 +58,8 @@ pub enum RunnerKind {
     /// Processes of this machine.
     #[default]
     Process,
+    /// Containers of this machine.
+    Container(Engine),
     /// Nothing: they only take time.
     None(Script),
 }
@@ -173,6 +176,10 @@ pub async fn start(settings: Settings) -> Result<Local, StartError> {
             let temporary = temporary_folder(&settings.data).map_err(unusable)?;
             Arc::new(ProcessRunner::new(children(&bound.url(), &temporary)?))
         }
+        RunnerKind::Container(engine) => {
+            let temporary = temporary_folder(&settings.data).map_err(unusable)?;
+            Arc::new(ContainerRunner::new(containers(&bound.url(), *engine, temporary)?))
+        }
     };
     let mut local = start_with(bound, settings, runner).await?;
     local.lock = lock;
@@ -223,6 +230,23 @@ impl Local {
 fn children(url: &str, temporary: &Path) -> io::Result<ProcessConfig> {
     let mark = format!("{:016x}", crate::run::random());
     let temporary = temporary.to_string_lossy();
+    let own = [("TMPDIR", &*temporary), (ENV_PROCESS, "1"), (MARKER, &mark)];
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let environment = access(url).into_iter().chain(own).collect();
+    let guardian = GuardianCommand::marked(std::env::current_exe()?, &mark);
+    Ok(ProcessConfig { guardian, cwd: std::env::current_dir()?, environment })
+}
+
+/// What containers get: the way to the endpoint. All else is in their image.
+fn containers(url: &str, engine: Engine, scratch: PathBuf) -> io::Result<ContainerConfig> {
+    let session = format!("{:016x}", crate::run::random());
+    let guardian = ContainerConfig::guardian(std::env::current_exe()?, engine, &session);
+    let home = blake3::hash(scratch.as_os_str().as_encoded_bytes()).to_hex()[..16].to_owned();
+    Ok(ContainerConfig { engine, guardian, session, home, scratch, environment: access(url) })
+}
+
+/// The way to the endpoint, for children of any kind.
+fn access(url: &str) -> Vec<(String, String)> {
     let environment = [
         ("AWS_ENDPOINT_URL", url),
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
@@ -231,13 +255,8 @@ fn children(url: &str, temporary: &Path) -> io::Result<ProcessConfig> {
         ("AWS_DEFAULT_REGION", REGION),
         // The endpoint is near and has no instance behind it: nothing should look for one.
         ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("TMPDIR", &temporary),
-        (ENV_PROCESS, "1"),
-        (MARKER, &mark),
     ];
-    let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let guardian = GuardianCommand::marked(std::env::current_exe()?, &mark);
-    Ok(ProcessConfig { guardian, cwd: std::env::current_dir()?, environment })
+    environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// An empty folder for children's temporary files: what killed ones of an earlier life left is not theirs to find.
