@@ -92,5 +92,9 @@ fn the_plan_names_the_image_that_the_worker_comes_from() {
     let Some(world) = World::new() else { return };
     let arguments = ["plan", "--image", "any:1", "--worker", "inject", "--worker-image", WORKER, "--map", "x=[1]"];
     let planned = world.batchmap(&[&arguments[..], &["--", "true"]].concat());
-    assert!(planned.stdout.contains(&format!("worker: put beside the task's image, from {WORKER}")), "{}", planned.stdout);
+    assert!(
+        planned.stdout.contains(&format!("worker: put beside the task's image, from {WORKER}")),
+        "{}",
+        planned.stdout
+    );
 }
