@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Failure};
+use crate::aws::target::is_endpoint;
 use crate::emulator::faults::{self, Faults};
 use crate::emulator::local::{self, RunnerKind, Settings, StartError};
 use crate::emulator::runner::container::Engine;
@@ -33,6 +34,11 @@ Faults, each set by --fault, in the file of --faults, or while it runs at /.batc
 SHARE is a number from 0 to 1. TIME is such as 2s, or 100ms..5s, which is drawn from.
 The first four take .operations=SubmitJob,PutObject,s3; the last four take .queues=NAME,NAME.
 POST /.batchmap/faults/lose-hosts takes the hosts of all running attempts away at once.
+
+Containers (--runner podman, docker): real images, from the local store first, on the host's network, with their
+definition's command, user, memory, vCPUs (at most the machine's), volumes, ulimits, linuxParameters, and all containers of
+ecsProperties in the order of their dependsOn. What runs out of memory says so. No GPU, no EFS; log drivers and roles have
+no effect. privileged is passed on. podman is called with this process's environment (CONTAINERS_CONF and the like).
 
 Simulated children (--runner none), each NAME set by --simulate NAME=VALUE or in its file:
   distribution         fixed, uniform, exponential, lognormal or pareto [default: fixed]
@@ -66,6 +72,9 @@ pub struct EmulatorArgs {
     /// What runs children
     #[arg(long, value_enum, default_value_t = Kind::Process)]
     runner: Kind,
+    /// Where children find S3 when that is not this endpoint: LocalStack's, or moto's
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
+    s3_endpoint: Option<String>,
     /// How simulated children go: a TOML file, or NAME=VALUE; may be repeated
     #[arg(long, value_name = "FILE|NAME=VALUE")]
     simulate: Vec<String>,
@@ -87,6 +96,15 @@ pub struct EmulatorArgs {
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     numeric.parse().map_err(|_| "not an address with a port: give one such as 127.0.0.1:0, for a free port".to_owned())
+}
+
+/// The URL of an endpoint.
+///
+/// # Errors
+/// When it is none.
+fn endpoint(text: &str) -> Result<String, String> {
+    let not = || "not the address of an endpoint: give one such as http://127.0.0.1:4566".to_owned();
+    is_endpoint(text).then(|| text.trim_end_matches('/').to_owned()).ok_or_else(not)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -161,6 +179,7 @@ fn settings(args: &EmulatorArgs) -> Result<Settings, Failure> {
         read_only: false,
         hold: false,
         runner,
+        s3: args.s3_endpoint.clone(),
         faults: faults(args)?,
         seed,
     })

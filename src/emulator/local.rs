@@ -46,6 +46,8 @@ pub struct Settings {
     pub hold: bool,
     /// What runs its children.
     pub runner: RunnerKind,
+    /// Where its children find S3, when that is not here: the URL of an endpoint.
+    pub s3: Option<String>,
     /// What goes wrong on purpose: for the life of this endpoint. One that is started on the same directory later has its own.
     pub faults: Faults,
     /// Of every choice that a fault makes.
@@ -86,6 +88,7 @@ impl Settings {
             read_only: true,
             hold: false,
             runner: RunnerKind::Process,
+            s3: None,
             faults: Faults::default(),
             seed: 0,
         }
@@ -136,13 +139,16 @@ pub enum StartError {
         /// The system's reason.
         cause: io::Error,
     },
+    /// What is to run containers cannot.
+    #[error("{0}")]
+    Engine(io::Error),
     /// What the directory holds cannot be taken up, or the machine lacks something else.
     #[error(transparent)]
     State(#[from] io::Error),
 }
 
 impl StartError {
-    /// Whether another address or directory would do.
+    /// Whether another address, directory or runner would do.
     pub fn is_callers(&self) -> bool {
         !matches!(self, StartError::State(_))
     }
@@ -167,18 +173,20 @@ pub async fn start(settings: Settings) -> Result<Local, StartError> {
     let unusable = |cause| StartError::Directory { folder: settings.data.clone(), cause };
     // Locked before anything in the directory is touched.
     let lock = if settings.read_only { None } else { Some(lock(&settings.data)?) };
+    let elsewhere = settings.s3.as_deref();
     let runner: Arc<dyn Runner> = match &settings.runner {
         RunnerKind::None(script) => Arc::new(SimulatedRunner::script(script.clone())),
         RunnerKind::Process if settings.read_only => {
-            Arc::new(ProcessRunner::new(children(&bound.url(), &settings.data)?))
+            Arc::new(ProcessRunner::new(children(&bound.url(), elsewhere, &settings.data)?))
         }
         RunnerKind::Process => {
             let temporary = temporary_folder(&settings.data).map_err(unusable)?;
-            Arc::new(ProcessRunner::new(children(&bound.url(), &temporary)?))
+            Arc::new(ProcessRunner::new(children(&bound.url(), elsewhere, &temporary)?))
         }
         RunnerKind::Container(engine) => {
+            engine.check().map_err(StartError::Engine)?;
             let temporary = temporary_folder(&settings.data).map_err(unusable)?;
-            Arc::new(ContainerRunner::new(containers(&bound.url(), *engine, temporary)?))
+            Arc::new(ContainerRunner::new(containers(&bound.url(), elsewhere, *engine, temporary)?))
         }
     };
     let mut local = start_with(bound, settings, runner).await?;
@@ -225,28 +233,28 @@ impl Local {
     }
 }
 
-/// What children get: this executable as `batchmap`, the way to the endpoint, and a folder for temporary files that
-/// goes when the endpoint does.
-fn children(url: &str, temporary: &Path) -> io::Result<ProcessConfig> {
+/// What children get: this executable as `batchmap`, the way to the endpoint and to S3 where that is `elsewhere`, and a
+/// folder for temporary files that goes when the endpoint does.
+fn children(url: &str, elsewhere: Option<&str>, temporary: &Path) -> io::Result<ProcessConfig> {
     let mark = format!("{:016x}", crate::run::random());
     let temporary = temporary.to_string_lossy();
     let own = [("TMPDIR", &*temporary), (ENV_PROCESS, "1"), (MARKER, &mark)];
     let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let environment = access(url).into_iter().chain(own).collect();
+    let environment = access(url, elsewhere).into_iter().chain(own).collect();
     let guardian = GuardianCommand::marked(std::env::current_exe()?, &mark);
     Ok(ProcessConfig { guardian, cwd: std::env::current_dir()?, environment })
 }
 
-/// What containers get: the way to the endpoint. All else is in their image.
-fn containers(url: &str, engine: Engine, scratch: PathBuf) -> io::Result<ContainerConfig> {
+/// What containers get: the way to the endpoint and to S3. All else is in their image.
+fn containers(url: &str, elsewhere: Option<&str>, engine: Engine, scratch: PathBuf) -> io::Result<ContainerConfig> {
     let session = format!("{:016x}", crate::run::random());
     let guardian = ContainerConfig::guardian(std::env::current_exe()?, engine, &session);
     let home = blake3::hash(scratch.as_os_str().as_encoded_bytes()).to_hex()[..16].to_owned();
-    Ok(ContainerConfig { engine, guardian, session, home, scratch, environment: access(url) })
+    Ok(ContainerConfig { engine, guardian, session, home, scratch, environment: access(url, elsewhere) })
 }
 
-/// The way to the endpoint, for children of any kind.
-fn access(url: &str) -> Vec<(String, String)> {
+/// The way to the endpoint, and to S3 where that is `elsewhere`, for children of any kind.
+fn access(url: &str, elsewhere: Option<&str>) -> Vec<(String, String)> {
     let environment = [
         ("AWS_ENDPOINT_URL", url),
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
@@ -256,7 +264,9 @@ fn access(url: &str) -> Vec<(String, String)> {
         // The endpoint is near and has no instance behind it: nothing should look for one.
         ("AWS_EC2_METADATA_DISABLED", "true"),
     ];
-    environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let s3 = elsewhere.map(|url| ("AWS_ENDPOINT_URL_S3", url));
+    let all = environment.into_iter().chain(s3);
+    all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// An empty folder for children's temporary files: what killed ones of an earlier life left is not theirs to find.

@@ -20,8 +20,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long output is still read once the whole process group is gone: only a process that left the group can hold the
 /// pipe open, and it is not waited for.
 pub(super) const DRAIN: Duration = Duration::from_secs(2);
-/// Bytes of standard error that an error message shows at most.
-const TAIL: usize = 2 << 10;
+/// Bytes of the end of standard error that are kept: an error message shows what is not a logger's of them.
+const TAIL: usize = 32 << 10;
 
 /// How a command ended.
 #[derive(Debug)]

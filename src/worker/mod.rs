@@ -53,6 +53,8 @@ use crate::map::exit::{
 };
 use crate::map::index::OriginalIndex;
 
+/// Bytes of a command's last words that an error message shows at most.
+const LAST_WORDS: usize = 2 << 10;
 /// Bytes of the recoverable file that become the message.
 const MESSAGE: usize = 4 << 10;
 
@@ -301,7 +303,7 @@ fn ending(status: ExitStatus) -> String {
 }
 
 fn with_tail(message: String, ended: &Ended) -> String {
-    let tail = ended.stderr.lines();
+    let tail = ended.stderr.last_words(LAST_WORDS);
     if tail.is_empty() { message } else { format!("{message}\n{tail}") }
 }
 

@@ -49,12 +49,36 @@ impl Kept {
     /// The text, from the beginning of its first whole line.
     pub(super) fn lines(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
-        let whole = match text.split_once('\n') {
-            Some((_, rest)) if self.more && self.end && !rest.is_empty() => rest,
-            _ => &text,
-        };
-        whole.trim_end().to_owned()
+        whole(&text, self.more && self.end).trim_end().to_owned()
     }
+
+    /// At most the last `limit` bytes of [`Kept::lines`], without records of a JSON log where there is anything else:
+    /// flytekit logs so, at length, after the traceback that says what went wrong.
+    pub(super) fn last_words(&self, limit: usize) -> String {
+        let lines = self.lines();
+        let said: Vec<&str> = lines.lines().filter(|line| !is_log_record(line)).collect();
+        let said = if said.iter().all(|line| line.trim().is_empty()) { lines } else { said.join("\n") };
+        let from = said.len().saturating_sub(limit);
+        let cut = (from..said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(from);
+        // A cut in front of a line leaves it whole.
+        let inside = cut > 0 && !said[..cut].ends_with('\n');
+        whole(&said[cut..], inside).trim_end().to_owned()
+    }
+}
+
+/// The text from its second line on, if its first is not whole and is not all there is.
+fn whole(text: &str, is_cut: bool) -> &str {
+    match text.split_once('\n') {
+        Some((_, rest)) if is_cut && !rest.is_empty() => rest,
+        _ => text,
+    }
+}
+
+/// Whether a line is one record of a log in JSON, as Python's and flytekit's loggers write it.
+fn is_log_record(line: &str) -> bool {
+    let object =
+        line.starts_with('{').then(|| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line).ok());
+    object.flatten().is_some_and(|object| object.contains_key("levelname") && object.contains_key("message"))
 }
 
 /// One output on its way.
@@ -134,6 +158,23 @@ mod tests {
         drop(through);
         let found = Pass::start(&b"abcdefgh"[..], to, Kept::first(100)).finish().await;
         assert_eq!(found.bytes, b"abcdefgh");
+    }
+
+    #[test]
+    fn last_words_are_those_of_no_log() {
+        let record = r#"{"levelname": "ERROR", "message": "an unclosed connector", "name": "asyncio"}"#;
+        let said = |text: &str, limit| {
+            let mut kept = Kept::last(1000);
+            kept.add(text.as_bytes());
+            kept.last_words(limit)
+        };
+        assert_eq!(said(&format!("Traceback:\n  boom\n{record}\n"), 100), "Traceback:\n  boom");
+        assert_eq!(said(&format!("{record}\n"), 1000), record, "nothing else was said");
+        assert_eq!(said("{\"a\": 1}\n{not json\n", 100), "{\"a\": 1}\n{not json", "a command's own JSON stays");
+        assert_eq!(said("first\nsecond\nthird\n", 12), "second\nthird");
+        assert_eq!(said("first\nsecond\nthird\n", 13), "second\nthird");
+        assert_eq!(said("abcdéfgh", 4), "fgh");
+        assert_eq!(said("", 4), "");
     }
 
     #[test]

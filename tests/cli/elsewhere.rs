@@ -69,6 +69,23 @@ fn a_configuration_file_and_the_standard_variables() {
 }
 
 #[test]
+fn batch_here_and_s3_at_another_endpoint() {
+    let (place, other) = (Place::new(), Place::new());
+    let store = Emulator::start(&other);
+    let batch = Emulator::with(&place, &["--s3-endpoint", &store.url]);
+    place.write(
+        "batchmap.toml",
+        "bucket = \"batchmap\"\nqueue = \"batchmap\"\nregion = \"us-east-1\"\nimage = \"any\"\n",
+    );
+    let mut command = place.command(["run", "--map", "x=[1,2]", "--", "echo", "{{.inputs.x}}"]);
+    command.env("AWS_ENDPOINT_URL", &batch.url).env("AWS_ENDPOINT_URL_S3", &store.url);
+    command.env("AWS_ACCESS_KEY_ID", "any").env("AWS_SECRET_ACCESS_KEY", "any");
+    assert_eq!(super::place::Ran::of(command.output().unwrap()).exits(0).out, "[\"1\", \"2\"]\n");
+    assert!(place.run(["list", "--endpoint", &store.url]).exits(0).out.contains("succeeded"));
+    assert_eq!(place.run(["list", "--endpoint", &batch.url]).exits(0).out.trim(), "", "nothing was put here");
+}
+
+#[test]
 fn an_endpoint_that_does_not_answer_is_said_so() {
     let place = Place::new();
     // A port that was free a moment ago.

@@ -1,16 +1,74 @@
 //! A folder to run the binary in.
+//!
+//! With the URL of another S3 in `BATCHMAP_TEST_PAIR_S3` and a bucket of it in `BATCHMAP_TEST_PAIR_BUCKET`, nothing runs on
+//! the embedded endpoint: every folder gets a `batchmap emulator` for its jobs, and that S3 holds its objects.
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// A temporary folder; every command runs in it, with nothing of the caller's configuration.
 pub struct Place {
+    /// Ended before its folder goes.
+    pair: Option<Pair>,
     folder: TempDir,
+}
+
+/// An emulator for jobs whose objects are elsewhere.
+struct Pair {
+    emulator: Child,
+    environment: [(&'static str, String); 4],
+}
+
+impl Pair {
+    /// The pair that the environment asks for.
+    fn asked(folder: &Path) -> Option<Pair> {
+        let s3 = std::env::var("BATCHMAP_TEST_PAIR_S3").ok().filter(|url| !url.is_empty())?;
+        let bucket = std::env::var("BATCHMAP_TEST_PAIR_BUCKET").expect("BATCHMAP_TEST_PAIR_BUCKET names a bucket");
+        let prefix = folder.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
+        let settings = [("region", "us-east-1"), ("bucket", &bucket), ("prefix", &prefix), ("queue", "batchmap")];
+        let lines = settings.iter().chain(&[("interruptible_queue", "batchmap-interruptible"), ("image", "none")]);
+        let text: String = lines.map(|(name, value)| format!("{name} = \"{value}\"\n")).collect();
+        std::fs::write(folder.join("batchmap.toml"), text).unwrap();
+
+        let usual = ["emulator", "--listen", "127.0.0.1:0", "--data", ".pair", "--slots", "16", "--s3-endpoint", &s3];
+        let mut emulator = bare(folder, usual).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut url = String::new();
+        BufReader::new(emulator.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        let environment = [
+            ("AWS_ENDPOINT_URL", url.trim().to_owned()),
+            ("AWS_ENDPOINT_URL_S3", s3),
+            ("AWS_ACCESS_KEY_ID", "any".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "any".to_owned()),
+        ];
+        Some(Pair { emulator, environment })
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.emulator.id() as i32), Signal::SIGTERM);
+        let _ = self.emulator.wait();
+    }
+}
+
+/// The binary in a folder, with nothing of the caller's configuration.
+fn bare<A: AsRef<OsStr>>(folder: &Path, args: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_batchmap"));
+    command.args(args).current_dir(folder).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("AWS_") || name.starts_with("BATCHMAP_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// What a finished command left.
@@ -22,7 +80,8 @@ pub struct Ran {
 
 impl Place {
     pub fn new() -> Self {
-        Place { folder: TempDir::new().unwrap() }
+        let folder = TempDir::new().unwrap();
+        Place { pair: Pair::asked(folder.path()), folder }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -40,14 +99,8 @@ impl Place {
     }
 
     pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_batchmap"));
-        command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy().into_owned();
-            if name.starts_with("AWS_") || name.starts_with("BATCHMAP_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = bare(self.folder.path(), args);
+        command.envs(self.pair.iter().flat_map(|pair| pair.environment.iter().map(|(name, value)| (name, value))));
         command
     }
 

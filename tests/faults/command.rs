@@ -27,6 +27,8 @@ fn what_is_wrong_with_the_flags_is_said_in_one_line() {
         (&["--runner", "none", "--simulate", "script.toml"], &["script.toml: distribution is \"normal\"", "known are"]),
         (&["--runner", "none", "--simulate", "men=1s"], &["men is \"1s\"", "did you mean \"mean\"?"]),
         (&["--runner", "podman"], &["--runner", "process, none"]),
+        (&["--s3-endpoint", "localhost"], &["--s3-endpoint", "http://127.0.0.1:4566"]),
+        (&["--s3-endpoint", "ftp://localhost/"], &["--s3-endpoint", "http://127.0.0.1:4566"]),
         (&["--slots", "0"], &["--slots", "1.."]),
         (&["--listen", "0.0.0.0:0"], &["--listen is 0.0.0.0:0", "--allow-remote", "commands"]),
         (&["--listen", "[::]:0"], &["--listen is [::]:0", "--allow-remote"]),
