@@ -2,6 +2,7 @@ variable "name" {
   description = "What the names of everything begin with. Two deployments in one account have different names."
   type        = string
   default     = "batchmap"
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,22}[a-z0-9]$", var.name))
@@ -13,6 +14,7 @@ variable "tags" {
   description = "Tags of everything that can have them; instances get them too."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
     condition     = length(var.tags) <= 45
@@ -28,6 +30,7 @@ variable "platform" {
   description = "What runs the containers: EC2 (cheaper for many children, GPUs) or FARGATE (no machines to look after)."
   type        = string
   default     = "EC2"
+  nullable    = false
 
   validation {
     condition     = contains(["EC2", "FARGATE"], var.platform)
@@ -39,6 +42,7 @@ variable "force_destroy" {
   description = "Whether `terraform destroy` may remove the bucket and the image repository with all that they hold."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "image" {

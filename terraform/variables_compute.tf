@@ -2,6 +2,7 @@ variable "max_vcpus" {
   description = "vCPUs that may run at once on demand. Nothing runs, and nothing is paid, while there are no jobs."
   type        = number
   default     = 256
+  nullable    = false
 
   validation {
     condition     = var.max_vcpus >= 1 && var.max_vcpus == floor(var.max_vcpus)
@@ -13,6 +14,7 @@ variable "interruptible" {
   description = "Whether there is a queue of spot capacity beside the default one, for tasks that say they are interruptible."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "interruptible_max_vcpus" {
@@ -30,6 +32,7 @@ variable "interruptible_fallback" {
   description = "Whether jobs of the interruptible queue may also start on demand when the spot environment is full. batchmap puts a task's last start on the default queue in either case."
   type        = bool
   default     = false
+  nullable    = false
 
   validation {
     condition     = var.interruptible || !var.interruptible_fallback
@@ -41,6 +44,7 @@ variable "min_vcpus" {
   description = "vCPUs of EC2 on demand that are kept running, and paid, without jobs too."
   type        = number
   default     = 0
+  nullable    = false
 
   validation {
     condition     = var.min_vcpus >= 0 && var.min_vcpus <= var.max_vcpus
@@ -56,6 +60,7 @@ variable "instance_types" {
   description = "EC2 types or families that AWS Batch chooses from. `optimal` is AWS's own choice, which every region has."
   type        = list(string)
   default     = ["optimal"]
+  nullable    = false
 
   validation {
     condition     = length(var.instance_types) >= 1
@@ -76,6 +81,7 @@ variable "gpu_instance_types" {
   description = "EC2 types or families with GPUs, for tasks that ask for them; none when empty."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = length(var.gpu_instance_types) == 0 || var.platform == "EC2"
@@ -91,6 +97,7 @@ variable "gpu_max_vcpus" {
   description = "vCPUs that may run at once on instances with GPUs, on demand and on spot each."
   type        = number
   default     = 96
+  nullable    = false
 
   validation {
     condition     = var.gpu_max_vcpus >= 1 && var.gpu_max_vcpus == floor(var.gpu_max_vcpus)
@@ -102,6 +109,7 @@ variable "spot_allocation_strategy" {
   description = "How AWS Batch chooses among EC2 types on spot."
   type        = string
   default     = "SPOT_PRICE_CAPACITY_OPTIMIZED"
+  nullable    = false
 
   validation {
     condition     = contains(["SPOT_PRICE_CAPACITY_OPTIMIZED", "SPOT_CAPACITY_OPTIMIZED", "BEST_FIT_PROGRESSIVE"], var.spot_allocation_strategy)
@@ -128,6 +136,7 @@ variable "root_volume_gib" {
   description = "GiB of each instance's encrypted root volume, which holds the images and what containers write."
   type        = number
   default     = 50
+  nullable    = false
 
   validation {
     condition     = var.root_volume_gib >= 30 && var.root_volume_gib <= 16384

@@ -21,6 +21,7 @@ variable "prefix" {
   description = "What batchmap's keys in the bucket begin with; may be empty."
   type        = string
   default     = "batchmap"
+  nullable    = false
 
   validation {
     condition     = can(regex("^([A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)?$", var.prefix)) && length(var.prefix) <= 200
@@ -32,6 +33,7 @@ variable "encryption" {
   description = "How objects, images and logs are encrypted: `SSE-S3` (AWS's keys, free) or `KMS` (`kms_key_arn`, or a key that is made)."
   type        = string
   default     = "SSE-S3"
+  nullable    = false
 
   validation {
     condition     = contains(["SSE-S3", "KMS"], var.encryption)
@@ -58,12 +60,14 @@ variable "versioning" {
   description = "Whether the bucket keeps earlier versions of objects. batchmap needs none: what it may not overwrite it writes once."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "execution_expiry_days" {
   description = "Days after which S3 removes what executions hold: inputs, journals, outputs; 0 for never. An execution that runs that long loses its journal."
   type        = number
   default     = 90
+  nullable    = false
 
   validation {
     condition     = var.execution_expiry_days >= 0 && var.execution_expiry_days == floor(var.execution_expiry_days)
@@ -75,6 +79,7 @@ variable "cache_expiry_days" {
   description = "Days after which S3 removes cached outputs; 0 for never."
   type        = number
   default     = 90
+  nullable    = false
 
   validation {
     condition     = var.cache_expiry_days >= 0 && var.cache_expiry_days == floor(var.cache_expiry_days)
@@ -105,6 +110,7 @@ variable "log_retention_days" {
   description = "Days that CloudWatch keeps what children write."
   type        = number
   default     = 30
+  nullable    = false
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
@@ -116,12 +122,14 @@ variable "create_repository" {
   description = "Whether to make an ECR repository for images."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "keep_images" {
   description = "How many images the repository keeps; older ones are removed."
   type        = number
   default     = 50
+  nullable    = false
 
   validation {
     condition     = var.keep_images >= 1 && var.keep_images == floor(var.keep_images)

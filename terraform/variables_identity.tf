@@ -13,6 +13,7 @@ variable "submitter_principal_arns" {
   description = "Users and roles that may become the submitter: whoever runs `batchmap run` or `batchmap serve`. When this, `submitter_services` and `oidc` are all empty, those of the account whose own policies let them."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.submitter_principal_arns : can(regex("^arn:aws[a-z-]*:(iam|sts)::[0-9]{12}:[^*]+$", arn))])
@@ -24,6 +25,7 @@ variable "submitter_services" {
   description = "Where `batchmap serve` runs with the submitter's role: `ec2`, `ecs-tasks`."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for service in var.submitter_services : contains(["ec2", "ecs-tasks"], service)])
@@ -59,6 +61,7 @@ variable "read_bucket_names" {
   description = "Other buckets that tasks take inputs from: the submitter and the children may read and list them."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for name in var.read_bucket_names : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", name))])
@@ -70,6 +73,7 @@ variable "job_policy_arns" {
   description = "More policies of the job role: what the code of the tasks needs of AWS for itself."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.job_policy_arns : can(regex("^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$", arn))])
@@ -81,6 +85,7 @@ variable "instance_policy_arns" {
   description = "More policies of the instances' role on EC2, such as AmazonSSMManagedInstanceCore to look into machines."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.instance_policy_arns : can(regex("^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$", arn))])
@@ -96,6 +101,7 @@ variable "repository_arns" {
   description = "ECR repositories beside the module's own that images may come from."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.repository_arns : can(regex("^arn:aws[a-z-]*:ecr:[a-z0-9-]+:[0-9]{12}:repository/.+$", arn))])
@@ -107,6 +113,7 @@ variable "secret_arns" {
   description = "Secrets of Secrets Manager and parameters of Systems Manager that tasks may name."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.secret_arns : can(regex("^arn:aws[a-z-]*:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:|ssm:[a-z0-9-]+:[0-9]{12}:parameter/).+$", arn))])
@@ -118,6 +125,7 @@ variable "secret_kms_key_arns" {
   description = "Keys of your own that `secret_arns` are encrypted with; none for AWS's."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.secret_kms_key_arns : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", arn))])

@@ -22,6 +22,7 @@ variable "subnet_ids" {
   description = "Subnets of `vpc_id` that children run in. Without `assign_public_ip` they need a way to S3, the image's registry and CloudWatch Logs: NAT, or endpoints."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for id in var.subnet_ids : can(regex("^subnet-[0-9a-z]+$", id))]) && length(distinct(var.subnet_ids)) == length(var.subnet_ids)
@@ -37,6 +38,7 @@ variable "security_group_ids" {
   description = "Security groups of children; when empty, one that lets everything out and nothing in."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = length(var.security_group_ids) == 0 || var.vpc_id != null
@@ -52,6 +54,7 @@ variable "vpc_cidr" {
   description = "Addresses of the VPC that is made when there is no `vpc_id`."
   type        = string
   default     = "10.64.0.0/16"
+  nullable    = false
 
   validation {
     condition     = can(cidrnetmask(var.vpc_cidr)) && can(regex("/(1[6-9]|2[0-4])$", var.vpc_cidr))
@@ -63,6 +66,7 @@ variable "availability_zones" {
   description = "In how many availability zones the VPC that is made has a subnet."
   type        = number
   default     = 3
+  nullable    = false
 
   validation {
     condition     = var.availability_zones >= 1 && var.availability_zones <= 6 && var.availability_zones == floor(var.availability_zones)
@@ -93,6 +97,7 @@ variable "egress_cidr_blocks" {
   description = "Where children may connect to, by the security group that is made; everywhere by default. An empty list with `vpc_endpoints` keeps them inside."
   type        = list(string)
   default     = ["0.0.0.0/0"]
+  nullable    = false
 
   validation {
     condition     = alltrue([for block in var.egress_cidr_blocks : can(cidrnetmask(block))])
@@ -104,6 +109,7 @@ variable "vpc_endpoints" {
   description = "AWS services that children reach without the internet, each paid by the hour in every zone, such as [\"ecr.api\", \"ecr.dkr\", \"logs\"] (EC2 needs \"ecs\", \"ecs-agent\" and \"ecs-telemetry\" too). S3's costs nothing and is always made in the VPC that is made."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for service in var.vpc_endpoints : contains(["ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "kms", "logs", "secretsmanager", "ssm", "sts"], service)])

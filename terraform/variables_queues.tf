@@ -4,7 +4,8 @@ variable "stuck_jobs" {
     misconfigured = optional(number, 3600)
     no_capacity   = optional(number, 0)
   })
-  default = {}
+  default  = {}
+  nullable = false
 
   validation {
     condition = alltrue([
