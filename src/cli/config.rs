@@ -62,6 +62,9 @@ pub struct TargetArgs {
     /// Give children a public address: on Fargate without NAT
     #[arg(long, value_name = "BOOL", help_heading = "Target", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub assign_public_ip: Option<String>,
+    /// Whose share of the queue the jobs take: for queues with a fair-share policy
+    #[arg(long, value_name = "IDENTIFIER", help_heading = "Target")]
+    pub share_identifier: Option<String>,
     /// Address of an endpoint that speaks AWS Batch and S3, like `batchmap emulator` [default: AWS]
     #[arg(long, value_name = "URL", help_heading = "Target")]
     pub endpoint: Option<String>,
@@ -124,6 +127,7 @@ impl TargetArgs {
             ("platform", &self.platform),
             ("log_group", &self.log_group),
             ("assign_public_ip", &self.assign_public_ip),
+            ("share_identifier", &self.share_identifier),
             ("endpoint", &self.endpoint),
         ];
         flags.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
@@ -306,6 +310,7 @@ mod tests {
             "platform" => "FARGATE",
             "job_role" | "execution_role" => "arn:aws:iam::000000000000:role/r",
             "assign_public_ip" => "true",
+            "share_identifier" => "batchmap",
             "flyte_images" => "stock",
             "endpoint" => "http://127.0.0.1:1",
             _ => "some-value",

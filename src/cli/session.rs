@@ -134,6 +134,7 @@ impl Session {
             endpoint: target.endpoint.clone(),
             credentials: None,
             bucket: target.bucket.clone(),
+            share_identifier: target.share_identifier.clone(),
         })
         .await;
         if clients.region.is_none() {
@@ -388,7 +389,8 @@ fn own(prefix: String, image: Option<String>) -> AwsTarget {
 async fn connect(url: &str, target: &AwsTarget) -> Clients {
     let credentials = Some((local::ACCESS_KEY.to_owned(), local::SECRET_KEY.to_owned()));
     let (region, bucket) = (target.region.clone(), target.bucket.clone());
-    sdk::connect(&sdk::Target { region, endpoint: Some(url.to_owned()), credentials, bucket }).await
+    let (endpoint, share_identifier) = (Some(url.to_owned()), target.share_identifier.clone());
+    sdk::connect(&sdk::Target { region, endpoint, credentials, bucket, share_identifier }).await
 }
 
 fn in_use(error: FolderError) -> Failure {

@@ -72,6 +72,8 @@ pub struct Target {
     pub credentials: Option<(String, String)>,
     /// The bucket of the [`Store`].
     pub bucket: String,
+    /// Whose share of a fair-share queue submissions take.
+    pub share_identifier: Option<String>,
 }
 
 /// The three ports on one target.
@@ -124,6 +126,7 @@ pub async fn connect(target: &Target) -> Clients {
         .retry_config(RetryConfig::disabled())
         .timeout_config(control.clone())
         .build();
+    let batch = batch::SdkBatch::new(batch, counts.for_service("batch"), target.share_identifier.clone());
     let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&shared)
         .retry_classifier(patience::Status429)
         .timeout_config(control)
@@ -132,7 +135,7 @@ pub async fn connect(target: &Target) -> Clients {
         store: Arc::new(store::SdkStore::new(store.clone(), &target.bucket, counts.for_service("s3"))),
         account: Arc::new(account::SdkAccount::new(&shared, &store, &logs, &counts)),
         s3: store,
-        batch: Arc::new(Paced::new(Arc::new(batch::SdkBatch::new(batch, counts.for_service("batch"))), pacer)),
+        batch: Arc::new(Paced::new(Arc::new(batch), pacer)),
         logs: Arc::new(logs::SdkLogs::new(logs, counts.for_service("logs"))),
         counts,
         region,
