@@ -98,6 +98,10 @@ async function ask(world, role, wanted, policies = world.roles[role].policies) {
     },
     {},
   );
+  if (answer.errors?.message === "must.use.wildcard") {
+    // AWS knows no resource of this action.
+    return ask(world, role, { ...wanted, resource: "*" }, policies);
+  }
   if (answer.errors) throw new Error(`${wanted.action} on ${wanted.resource}: ${JSON.stringify(answer.errors)}`);
   return answer.overallResult;
 }
