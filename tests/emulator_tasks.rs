@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use batchmap::emulator::batch::model::{AttemptKey, End, Start, TaskContainer};
+use batchmap::emulator::batch::model::{AttemptKey, End, Settings, Start, TaskContainer};
 use batchmap::emulator::logs::LogStore;
 use batchmap::emulator::runner::guardian::GuardianCommand;
 use batchmap::emulator::runner::process::{ProcessConfig, ProcessRunner};
@@ -28,6 +28,7 @@ async fn a_local_process_is_one_container() {
         secrets: Vec::new(),
         resources: Vec::new(),
         log_stream: "s".to_owned(),
+        settings: Settings::default(),
         containers: vec![container("setup"), container("main")],
     });
     let report = tokio::time::timeout(Duration::from_secs(60), received.recv()).await.unwrap().unwrap();

@@ -10,6 +10,7 @@ use super::{Exit, Failure};
 use crate::aws::target::is_endpoint;
 use crate::emulator::faults::{self, Faults};
 use crate::emulator::local::{self, RunnerKind, Settings, StartError};
+use crate::emulator::runner::container::Engine;
 use crate::emulator::runner::guardian;
 use crate::emulator::runner::simulated::Script;
 use crate::map::spec::{Fault, shorten};
@@ -106,8 +107,12 @@ fn endpoint(text: &str) -> Result<String, String> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Processes of this machine
+    /// Processes of this machine, whatever image their definition names
     Process,
+    /// Containers of their definition's image, by podman
+    Podman,
+    /// Containers of their definition's image, by docker
+    Docker,
     /// Nothing: children only take time
     None,
 }
@@ -161,7 +166,7 @@ fn settings(args: &EmulatorArgs) -> Result<Settings, Failure> {
     let runner = runner(args, seed)?;
     let slots = match (args.slots, &runner) {
         (Some(slots), _) => slots as usize,
-        (None, RunnerKind::Process) => local::cores(),
+        (None, RunnerKind::Process | RunnerKind::Container(_)) => local::cores(),
         (None, RunnerKind::None(_)) => local::UNLIMITED,
     };
     Ok(Settings {
@@ -192,12 +197,18 @@ fn recordable(file: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
 }
 
 fn runner(args: &EmulatorArgs, seed: u64) -> Result<RunnerKind, Failure> {
-    if args.runner == Kind::Process {
+    let real = match args.runner {
+        Kind::Process => Some((RunnerKind::Process, "processes")),
+        Kind::Podman => Some((RunnerKind::Container(Engine::Podman), "containers")),
+        Kind::Docker => Some((RunnerKind::Container(Engine::Docker), "containers")),
+        Kind::None => None,
+    };
+    if let Some((kind, what)) = real {
         return match args.simulate.first() {
-            None => Ok(RunnerKind::Process),
+            None => Ok(kind),
             Some(given) => {
                 let given = shorten(given);
-                Err(Failure::input(format!("--simulate is {given}: children are real processes; add --runner none")))
+                Err(Failure::input(format!("--simulate is {given}: children are real {what}; add --runner none")))
             }
         };
     }
@@ -238,7 +249,7 @@ fn not_started(args: &EmulatorArgs, error: StartError) -> Failure {
 ///
 /// # Errors
 /// Never; it ends when the process that started it does.
-pub fn guardian(mark: Option<&str>) -> Result<Exit, Failure> {
-    guardian::guardian_main(mark);
+pub fn guardian(mark: Option<&str>, containers: Option<&str>) -> Result<Exit, Failure> {
+    guardian::guardian_main(mark, containers.and_then(Engine::named));
     Ok(Exit::Ok)
 }

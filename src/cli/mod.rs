@@ -121,6 +121,9 @@ enum Command {
     Guardian {
         /// What its children carry in their environment.
         mark: Option<String>,
+        /// The engine whose containers carry it as a label.
+        #[arg(long)]
+        containers: Option<String>,
     },
 }
 
@@ -146,7 +149,7 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
     match command {
         // The worker and the guardian start once for every child: they get the lightest runtime, or none.
         Command::Worker(args) => worker::run(args),
-        Command::Guardian { mark } => emulator::guardian(mark.as_deref()),
+        Command::Guardian { mark, containers } => emulator::guardian(mark.as_deref(), containers.as_deref()),
         Command::Schema => Ok(print_schema()),
         Command::Probe { element, bound } => {
             out!("{element} {bound}");

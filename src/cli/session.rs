@@ -250,9 +250,15 @@ impl Session {
     /// Who runs the commands of Flyte's tasks.
     ///
     /// # Errors
-    /// Where processes of this machine are to do without a shell.
+    /// Where processes of this machine are to do without a shell, or an injected worker has no image.
     pub fn flyte_runner(&self) -> Result<Runner, Failure> {
-        flyte_runner(self.target.flyte_images, self.is_on_aws(), self.is_embedded())
+        if self.target.flyte_images() == Some(FlyteImages::Inject) && self.target.flyte_injection().is_none() {
+            return Err(Failure::input(
+                "worker_image is not set, but flyte_images is inject: set it to the image that container/Dockerfile makes, where \
+                 your tasks can pull it",
+            ));
+        }
+        flyte_runner(self.target.flyte_images(), self.is_on_aws(), self.is_embedded())
     }
 
     /// Where AWS's console shows what all jobs write; none where the jobs do not run on AWS.
@@ -370,7 +376,10 @@ impl Session {
 fn flyte_runner(images: Option<FlyteImages>, is_aws: bool, is_embedded: bool) -> Result<Runner, Failure> {
     let default = if is_aws { FlyteImages::Stock } else { FlyteImages::Worker };
     match (images.unwrap_or(default), is_embedded) {
-        (FlyteImages::Worker, _) => Ok(Runner::Worker),
+        (FlyteImages::Worker, _) | (FlyteImages::Inject, false) => Ok(Runner::Worker),
+        (FlyteImages::Inject, true) => Err(Failure::input(
+            "flyte_images is inject: children are processes of this machine, which has the worker; write worker, or leave it out",
+        )),
         (FlyteImages::Stock, false) => Ok(Runner::Stock),
         (FlyteImages::Stock, true) => Ok(Runner::StockProcess),
         (FlyteImages::StockNoShell, false) => Ok(Runner::StockNoShell),
@@ -416,5 +425,7 @@ mod tests {
         assert_eq!(runner(Some(FlyteImages::Stock), false, true), Ok(Runner::StockProcess));
         assert_eq!(runner(Some(FlyteImages::StockNoShell), true, false), Ok(Runner::StockNoShell));
         assert!(runner(Some(FlyteImages::StockNoShell), false, true).unwrap_err().contains("write stock"));
+        assert_eq!(runner(Some(FlyteImages::Inject), true, false), Ok(Runner::Worker));
+        assert!(runner(Some(FlyteImages::Inject), false, true).unwrap_err().contains("write worker"));
     }
 }

@@ -1,4 +1,4 @@
-//! The whole endpoint on this machine: S3, Batch and logs on one port, children as local processes.
+//! The whole endpoint on this machine: S3, Batch and logs on one port, children as local processes or containers.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -10,6 +10,7 @@ use super::batch;
 use super::faults::{Faults, Gate};
 use super::record::Recorder;
 use super::runner::Runner;
+use super::runner::container::{ContainerConfig, ContainerRunner, Engine};
 use super::runner::guardian::{GuardianCommand, MARKER};
 use super::runner::process::{ProcessConfig, ProcessRunner};
 use super::runner::simulated::{Script, SimulatedRunner};
@@ -64,6 +65,8 @@ pub enum RunnerKind {
     /// Processes of this machine.
     #[default]
     Process,
+    /// Containers of this machine.
+    Container(Engine),
     /// Nothing: they only take time.
     None(Script),
 }
@@ -173,15 +176,17 @@ pub async fn start(settings: Settings) -> Result<Local, StartError> {
     let unusable = |cause| StartError::Directory { folder: settings.data.clone(), cause };
     // Locked before anything in the directory is touched.
     let lock = if settings.read_only { None } else { Some(lock(&settings.data)?) };
-    let elsewhere = settings.s3.as_deref();
+    let access = || access(&bound.url(), settings.s3.as_deref());
     let runner: Arc<dyn Runner> = match &settings.runner {
         RunnerKind::None(script) => Arc::new(SimulatedRunner::script(script.clone())),
-        RunnerKind::Process if settings.read_only => {
-            Arc::new(ProcessRunner::new(children(&bound.url(), elsewhere, &settings.data)?))
-        }
+        RunnerKind::Process if settings.read_only => Arc::new(ProcessRunner::new(children(access(), &settings.data)?)),
         RunnerKind::Process => {
             let temporary = temporary_folder(&settings.data).map_err(unusable)?;
-            Arc::new(ProcessRunner::new(children(&bound.url(), elsewhere, &temporary)?))
+            Arc::new(ProcessRunner::new(children(access(), &temporary)?))
+        }
+        RunnerKind::Container(engine) => {
+            let temporary = temporary_folder(&settings.data).map_err(unusable)?;
+            Arc::new(ContainerRunner::new(containers(access(), *engine, temporary)?))
         }
     };
     let mut local = start_with(bound, settings, runner).await?;
@@ -232,11 +237,28 @@ impl Local {
     }
 }
 
-/// What children get: this executable as `batchmap`, the way to the endpoint and to S3 where that is `elsewhere`, and a
-/// folder for temporary files that goes when the endpoint does.
-fn children(url: &str, elsewhere: Option<&str>, temporary: &Path) -> io::Result<ProcessConfig> {
+/// What children get: this executable as `batchmap`, the way to the endpoint, and a folder for temporary files that
+/// goes when the endpoint does.
+fn children(access: Vec<(String, String)>, temporary: &Path) -> io::Result<ProcessConfig> {
     let mark = format!("{:016x}", crate::run::random());
     let temporary = temporary.to_string_lossy();
+    let own = [("TMPDIR", &*temporary), (ENV_PROCESS, "1"), (MARKER, &mark)];
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let environment = access.into_iter().chain(own).collect();
+    let guardian = GuardianCommand::marked(std::env::current_exe()?, &mark);
+    Ok(ProcessConfig { guardian, cwd: std::env::current_dir()?, environment })
+}
+
+/// What containers get: the way to the endpoint. All else is in their image.
+fn containers(environment: Vec<(String, String)>, engine: Engine, scratch: PathBuf) -> io::Result<ContainerConfig> {
+    let session = format!("{:016x}", crate::run::random());
+    let guardian = ContainerConfig::guardian(std::env::current_exe()?, engine, &session);
+    let home = blake3::hash(scratch.as_os_str().as_encoded_bytes()).to_hex()[..16].to_owned();
+    Ok(ContainerConfig { engine, guardian, session, home, scratch, environment })
+}
+
+/// The way to the endpoint, and to S3 where that is `elsewhere`, for children of any kind.
+fn access(url: &str, elsewhere: Option<&str>) -> Vec<(String, String)> {
     let environment = [
         ("AWS_ENDPOINT_URL", url),
         ("AWS_ACCESS_KEY_ID", CHILD_KEY),
@@ -245,15 +267,9 @@ fn children(url: &str, elsewhere: Option<&str>, temporary: &Path) -> io::Result<
         ("AWS_DEFAULT_REGION", REGION),
         // The endpoint is near and has no instance behind it: nothing should look for one.
         ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("TMPDIR", &temporary),
-        (ENV_PROCESS, "1"),
-        (MARKER, &mark),
     ];
     let s3 = elsewhere.map(|url| ("AWS_ENDPOINT_URL_S3", url));
-    let environment = environment.into_iter().chain(s3);
-    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let guardian = GuardianCommand::marked(std::env::current_exe()?, &mark);
-    Ok(ProcessConfig { guardian, cwd: std::env::current_dir()?, environment })
+    environment.into_iter().chain(s3).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// An empty folder for children's temporary files: what killed ones of an earlier life left is not theirs to find.

@@ -9,7 +9,7 @@ use aws_sdk_batch::types;
 
 use super::counts::{Call, Counts};
 use super::fault::Fault;
-use super::{jobs, places};
+use super::{jobs, places, task};
 use crate::aws::about;
 use crate::aws::batch::{
     Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
@@ -71,7 +71,8 @@ impl Batch for SdkBatch {
             .job_queue(&request.queue)
             .job_definition(&request.definition)
             .set_array_properties(array)
-            .container_overrides(jobs::overrides(request))
+            .set_container_overrides(jobs::overrides(request))
+            .set_ecs_properties_override(task::overrides(request))
             .retry_strategy(jobs::retry_strategy(request))
             .set_timeout(timeout)
             .set_tags((!request.tags.is_empty()).then(|| request.tags.clone().into_iter().collect()))
@@ -173,7 +174,8 @@ impl Batch for SdkBatch {
             .job_definition_name(&definition.name)
             .r#type(types::JobDefinitionType::Container)
             .platform_capabilities(types::PlatformCapability::from(definition.platform.as_str()))
-            .container_properties(jobs::container(definition))
+            .set_container_properties(jobs::container(definition))
+            .set_ecs_properties(task::properties(definition))
             .customize()
             .interceptor(call.clone());
         let resource = about::definition(&definition.name);

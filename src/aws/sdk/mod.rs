@@ -14,7 +14,9 @@ mod pace;
 mod patience;
 mod places;
 mod reach;
+pub mod roots;
 mod store;
+mod task;
 mod transfer;
 
 use std::sync::Arc;
@@ -164,6 +166,9 @@ async fn standard(target: &Target) -> aws_config::SdkConfig {
     }
     if let Some((access, secret)) = &target.credentials {
         loader = loader.credentials_provider(static_keys(access.clone(), secret.clone()));
+    }
+    if let Some(client) = roots::client() {
+        loader = loader.http_client(client);
     }
     if plain_and_keyed() {
         // A child on the embedded endpoint: nothing that it asks for needs TLS, and the chain would read the system's

@@ -14,14 +14,15 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::setsid;
 
+use super::container::{self, Engine};
 use super::session;
 
 /// The variable that every child of an endpoint carries, with a value of that endpoint's own.
 pub const MARKER: &str = "BATCHMAP_ENDPOINT";
 
 /// The whole of `batchmap guardian`: reads registrations from standard input until it ends, then kills what is left,
-/// and whatever carries `mark` as its [`MARKER`].
-pub fn guardian_main(mark: Option<&str>) {
+/// and whatever carries `mark` as its [`MARKER`]; and removes that endpoint's containers, if an engine ran them.
+pub fn guardian_main(mark: Option<&str>, engine: Option<Engine>) {
     // Out of the terminal's reach: a Ctrl-C meant for the driver must not end this before the driver.
     let _ = setsid();
     for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE] {
@@ -31,7 +32,11 @@ pub fn guardian_main(mark: Option<&str>) {
     let sessions = read_registrations(io::stdin().lock());
     session::kill_all(&sessions);
     if let Some(mark) = mark {
+        // The engine's clients first: they would make containers yet.
         session::kill_marked(&format!("{MARKER}={mark}"));
+        if let Some(engine) = engine {
+            container::clear(engine, mark);
+        }
     }
 }
 

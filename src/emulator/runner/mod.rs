@@ -1,5 +1,6 @@
-//! What runs children: local processes, or a simulation. A container runner has its place behind the same trait.
+//! What runs children: local processes, containers, or a simulation.
 
+pub mod container;
 pub mod guardian;
 pub mod process;
 mod session;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Refusal;
 use super::api::{
     ContainerOverrides, ContainerProperties, EcsPropertiesOverride, KeyValue, RegisterJobDefinition,
     ResourceRequirement, SecretName, SubmitJob, TaskContainerOverrides,
 };
+use super::{Refusal, Settings};
 
 /// The name AWS gives the one container of a definition with `containerProperties`.
 const DEFAULT: &str = "default";
@@ -32,6 +32,9 @@ pub(super) struct Container {
     pub(super) essential: bool,
     /// The containers of its task that it waits for, and their conditions.
     pub(super) depends_on: Vec<(String, String)>,
+    /// What only a container runner can give it.
+    #[serde(default)]
+    pub(super) settings: Settings,
 }
 
 impl Container {
@@ -113,12 +116,17 @@ pub(super) fn of_job(
 pub(super) fn of_definition(definition: &RegisterJobDefinition) -> Vec<Container> {
     match (&definition.ecs_properties, &definition.container_properties) {
         (Some(properties), _) => {
-            let task = properties.get("taskProperties").and_then(|tasks| tasks.get(0));
-            let task = task.and_then(|task| Task::deserialize(task).ok()).unwrap_or_default();
-            task.containers.into_iter().map(of_task_container).collect()
+            let whole = &properties["taskProperties"][0];
+            let task = Task::deserialize(whole).unwrap_or_default();
+            let settings = (0..).map(|place: usize| Settings::of(&whole["containers"][place], &whole["volumes"]));
+            task.containers.into_iter().zip(settings).map(of_task_container).collect()
         }
         (None, Some(properties)) => {
-            vec![of_container(ContainerProperties::deserialize(properties).unwrap_or_default())]
+            let settings = Settings::of(properties, &serde_json::Value::Null);
+            vec![Container {
+                settings,
+                ..of_container(ContainerProperties::deserialize(properties).unwrap_or_default())
+            }]
         }
         (None, None) => Vec::new(),
     }
@@ -136,6 +144,7 @@ fn of_container(defined: ContainerProperties) -> Container {
         memory: defined.memory,
         essential: true,
         depends_on: Vec::new(),
+        settings: Settings::default(),
     }
 }
 
@@ -181,7 +190,7 @@ fn change_task(containers: &mut [Container], overrides: &EcsPropertiesOverride) 
     Ok(())
 }
 
-fn of_task_container(defined: TaskContainer) -> Container {
+fn of_task_container((defined, settings): (TaskContainer, Settings)) -> Container {
     let depends_on = defined.depends_on.into_iter().map(|other| (other.container_name, other.condition)).collect();
     Container {
         name: defined.name.filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT.to_owned()),
@@ -194,6 +203,7 @@ fn of_task_container(defined: TaskContainer) -> Container {
         memory: None,
         essential: defined.essential.unwrap_or(true),
         depends_on,
+        settings,
     }
 }
 

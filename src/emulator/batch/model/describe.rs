@@ -93,7 +93,7 @@ impl Model {
         json!({"taskArn": ids::task_arn(&ids::task_id(&job.id, index, number)), "containers": containers})
     }
 
-    /// What an attempt left of the container at `place`; one attempt has one exit code.
+    /// What an attempt left of the container at `place`. Where that is not known of each, what it left as a whole.
     fn attempt_container(
         &self,
         job: &Job,
@@ -102,12 +102,16 @@ impl Model {
         number: u32,
         attempt: &Attempt,
     ) -> AttemptContainer {
+        let parts = job.parts.get(&index).and_then(|attempts| attempts.get(&number));
+        let part = parts.and_then(|parts| parts.get(place));
         // A container that never ran has no stream; its task there was.
-        let ran = attempt.started_at > 0;
+        let ran = attempt.started_at > 0 && part.is_none_or(|part| part.ran);
+        let (exit_code, reason) =
+            part.map_or((attempt.exit_code, attempt.reason), |part| (part.exit_code, part.reason));
         let name = job.containers.get(place).map_or("default", |container| container.name.as_str());
         AttemptContainer {
-            exit_code: attempt.exit_code,
-            reason: self.texts.owned(attempt.reason),
+            exit_code,
+            reason: self.texts.owned(reason),
             log_stream_name: ran.then(|| ids::log_stream(&job.definition.0, name, &job.id, index, number)),
             task_arn: (number > 0).then(|| ids::task_arn(&ids::task_id(&job.id, index, number))),
         }

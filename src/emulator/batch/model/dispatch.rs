@@ -131,6 +131,7 @@ impl Model {
                     .map(|pair| (pair.name.clone(), pair.value.clone()))
                     .chain(own.clone())
                     .collect(),
+                secrets: container.secrets.clone(),
                 resources: container.requirements(),
                 log_stream: ids::log_stream(
                     &job.definition.0,
@@ -141,6 +142,7 @@ impl Model {
                 ),
                 essential: container.essential,
                 depends_on: container.depends_on.clone(),
+                settings: container.settings.clone(),
             })
             .collect();
         let first = containers.first().cloned().unwrap_or_default();
@@ -154,9 +156,10 @@ impl Model {
             image: first.image,
             command: first.command,
             environment: first.environment,
-            secrets: job.containers.first().map(|container| container.secrets.clone()).unwrap_or_default(),
+            secrets: first.secrets,
             resources: first.resources,
             log_stream: first.log_stream,
+            settings: first.settings,
             containers,
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::ResourceRequirement;
 use super::job::AttemptKey;
+pub use super::settings::Settings;
 
 /// Something to carry out.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,8 +36,31 @@ pub struct Start {
     pub resources: Vec<ResourceRequirement>,
     /// The stream its output goes to, in the group `/aws/batch/job`.
     pub log_stream: String,
+    /// What only a container can be given.
+    pub settings: Settings,
     /// All containers of a task with several; the fields above then tell of the first. Empty for a task with one.
     pub containers: Vec<TaskContainer>,
+}
+
+impl Start {
+    /// Its containers, in their definition's order: those of a task with several, or the only one.
+    pub fn into_containers(self) -> Vec<TaskContainer> {
+        if !self.containers.is_empty() {
+            return self.containers;
+        }
+        vec![TaskContainer {
+            name: String::new(),
+            image: self.image,
+            command: self.command,
+            environment: self.environment,
+            secrets: self.secrets,
+            resources: self.resources,
+            log_stream: self.log_stream,
+            settings: self.settings,
+            essential: true,
+            depends_on: Vec::new(),
+        }]
+    }
 }
 
 /// A container of a task with several.
@@ -50,10 +74,14 @@ pub struct TaskContainer {
     pub command: Vec<String>,
     /// The job's variables, then Batch's own; a later one of the same name wins.
     pub environment: Vec<(String, String)>,
+    /// The variables whose values are secrets, as of [`Start`].
+    pub secrets: Vec<String>,
     /// With overrides applied.
     pub resources: Vec<ResourceRequirement>,
     /// The stream its output goes to.
     pub log_stream: String,
+    /// What only a container can be given; the task's volumes among it.
+    pub settings: Settings,
     /// Whether its end is the end of the task.
     pub essential: bool,
     /// The containers it waits for, each with `START`, `COMPLETE` or `SUCCESS`.
@@ -80,6 +108,13 @@ pub enum End {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// It is a task of several containers, and they did.
+    Task {
+        /// The place of the container whose end was the task's: an essential one.
+        by: usize,
+        /// How each ended, in the definition's order.
+        containers: Vec<ContainerEnd>,
+    },
     /// It never ran.
     StartFailed {
         /// Such as `CannotStartContainerError: ...`.
@@ -92,6 +127,19 @@ pub enum End {
         /// Such as `Host EC2 (instance i-...) terminated.`
         status_reason: String,
     },
+}
+
+/// How a container of a task with several ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerEnd {
+    /// Whether its command ever ran.
+    pub ran: bool,
+    /// Absent when it never ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Its trouble, such as `OutOfMemoryError: ...` or `CannotStartContainerError: ...`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl End {

@@ -1,7 +1,7 @@
 //! How attempts go: started, ended, timed out, lost; and what becomes of their job.
 
-use super::effect::{Effect, End, Stop};
-use super::job::{AttemptKey, Status};
+use super::effect::{ContainerEnd, Effect, End, Stop};
+use super::job::{AttemptKey, Part, Status};
 use super::retry::{self, Ending};
 use super::{Deadline, Model};
 
@@ -13,6 +13,9 @@ const START_FAILED: &str = "Task failed to start";
 const TIMED_OUT: &str = "Job attempt duration exceeded timeout";
 /// Every instance here is this one: the machine itself.
 const HOST_LOST: &str = "Host EC2 (instance i-0000000000000000) terminated.";
+
+/// What a report that names no container of the task tells of it.
+const NEVER_RAN: ContainerEnd = ContainerEnd { ran: false, exit_code: None, reason: None };
 
 impl Model {
     /// Whether `attempt` is the one under way of its child.
@@ -61,6 +64,11 @@ impl Model {
         let (status_reason, exit_code, reason) = match end {
             End::Exited { exit_code, reason } => (EXITED, Some(*exit_code), reason.as_deref()),
             End::StartFailed { reason } => (START_FAILED, None, Some(reason.as_str())),
+            End::Task { by, containers } => {
+                let decisive = containers.get(*by).unwrap_or(&NEVER_RAN);
+                let status_reason = if decisive.ran { EXITED } else { START_FAILED };
+                (status_reason, decisive.exit_code, decisive.reason.as_deref())
+            }
             End::HostLost => (HOST_LOST, None, None),
             End::Lost { status_reason } => (status_reason.as_str(), None, None),
         };
@@ -70,6 +78,15 @@ impl Model {
         record.last.exit_code = exit_code;
         record.last.reason = self.texts.intern(reason);
         record.last.status_reason = self.texts.intern(status_reason);
+        if let End::Task { containers, .. } = end {
+            let parts = containers.iter().map(|part| Part {
+                ran: part.ran,
+                exit_code: part.exit_code,
+                reason: self.texts.intern(part.reason.as_deref().unwrap_or_default()),
+            });
+            let parts = parts.collect();
+            job.parts.entry(attempt.child).or_default().insert(attempt.attempt, parts);
+        }
 
         let stopped = record.terminated || record.timed_out || job.cancelled || job.terminated;
         let ending = Ending { status_reason, reason, exit_code };

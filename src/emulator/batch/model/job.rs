@@ -108,6 +108,29 @@ impl From<Attempt> for AttemptRow {
     }
 }
 
+/// What an attempt left of a container of a task with several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "PartRow", into = "PartRow")]
+pub(super) struct Part {
+    pub(super) ran: bool,
+    pub(super) exit_code: Option<i32>,
+    pub(super) reason: Text,
+}
+
+type PartRow = (bool, Option<i32>, Text);
+
+impl From<PartRow> for Part {
+    fn from((ran, exit_code, reason): PartRow) -> Self {
+        Part { ran, exit_code, reason }
+    }
+}
+
+impl From<Part> for PartRow {
+    fn from(part: Part) -> Self {
+        (part.ran, part.exit_code, part.reason)
+    }
+}
+
 /// A child of an array, or the one child that a plain job is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "ChildRow", into = "ChildRow")]
@@ -209,6 +232,9 @@ pub(super) struct Job {
     pub(super) counts: [u32; 7],
     /// Ended attempts of retried children, without the last.
     pub(super) earlier: BTreeMap<u32, Vec<Attempt>>,
+    /// What ended attempts left of their containers, by child and attempt: of tasks with several that ran as such.
+    #[serde(default)]
+    pub(super) parts: BTreeMap<u32, BTreeMap<u32, Vec<Part>>>,
     /// The first child that may never have been dispatched, of a job whose children all became RUNNABLE at once.
     pub(super) next_fresh: u32,
 }

@@ -32,6 +32,7 @@ mod requirements;
 mod retain;
 mod retry;
 mod room;
+mod settings;
 mod snapshot;
 mod stop;
 mod submit;
@@ -47,10 +48,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 pub use self::drill::Drill;
-pub use self::effect::{Effect, End, Start, Stop, TaskContainer};
+pub use self::effect::{ContainerEnd, Effect, End, Start, Stop, TaskContainer};
 pub use self::job::{AttemptKey, Status};
 pub use self::places::{INTERRUPTIBLE, MAIN};
 pub use self::reply::Reply;
+pub use self::settings::{Device, HostPath, LinuxParameters, MountPoint, Settings, Tmpfs, Ulimit, Volume};
 
 use self::api::{DeregisterJobDefinition, PlaceChange, RegisterJobDefinition, StopJob, StopJobs, SubmitJob};
 use self::definition::Revisions;

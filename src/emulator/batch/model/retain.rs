@@ -1,5 +1,7 @@
 //! How long jobs are remembered.
 
+use std::collections::BTreeMap;
+
 use super::Model;
 
 /// Seven days after its end a job is forgotten: AWS keeps it at least that long, and nobody may count on more.
@@ -21,7 +23,8 @@ impl Model {
             if let Some(job) = self.jobs.remove(&key) {
                 self.by_id.remove(&job.id);
                 let attempts = job.children.len() + job.earlier.values().map(Vec::len).sum::<usize>();
-                self.texts.released(3 * attempts as u64);
+                let parts: usize = job.parts.values().flat_map(BTreeMap::values).map(Vec::len).sum();
+                self.texts.released(3 * attempts as u64 + parts as u64);
             }
         }
     }
@@ -40,6 +43,9 @@ impl Model {
             for attempt in last.chain(job.earlier.values_mut().flatten()) {
                 renewal.keep(&mut attempt.reason);
                 renewal.keep(&mut attempt.status_reason);
+            }
+            for part in job.parts.values_mut().flat_map(BTreeMap::values_mut).flatten() {
+                renewal.keep(&mut part.reason);
             }
         }
         for blocked in self.queues.values_mut().filter_map(|queue| queue.line.blocked.as_mut()) {

@@ -113,6 +113,7 @@ impl Model {
             moves: 0,
             counts: [0; 7],
             earlier: BTreeMap::new(),
+            parts: BTreeMap::new(),
             next_fresh: 0,
         })
     }

@@ -7,7 +7,7 @@ use super::super::check::check_name;
 use super::super::places::page::check_range;
 use super::super::places::tags;
 use super::super::requirements::{check_definition, is_fargate};
-use super::super::{Refusal, retry};
+use super::super::{Refusal, Settings, retry};
 use super::shape::{Container, read};
 use super::{other, task};
 
@@ -22,6 +22,7 @@ pub(super) fn check(request: &RegisterJobDefinition) -> Result<(), Refusal> {
     if let Some(properties) = &request.container_properties {
         let field = "containerProperties";
         read::<Container>(field, properties)?.check(field, &[])?;
+        read::<Settings>(field, properties)?;
     }
     if let Some(properties) = &request.ecs_properties {
         task::check("ecsProperties", properties)?;

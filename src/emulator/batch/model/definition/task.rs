@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::Refusal;
+use super::super::{self as model, Refusal, Settings};
 use super::shape::{Container, EphemeralStorage, Volume, read};
 
 const MAX_CONTAINERS: usize = 10;
@@ -24,8 +24,8 @@ struct Task {
 }
 
 /// Checks `ecsProperties` of a definition or of a range of nodes.
-pub(super) fn check(field: &str, properties: &Value) -> Result<(), Refusal> {
-    let properties: Properties = read(field, properties)?;
+pub(super) fn check(field: &str, given: &Value) -> Result<(), Refusal> {
+    let properties: Properties = read(field, given)?;
     let field = format!("{field}.taskProperties");
     let [task] = properties.task_properties.as_slice() else {
         return Err(Refusal(format!("{field} must hold one task, but holds {}", properties.task_properties.len())));
@@ -33,6 +33,10 @@ pub(super) fn check(field: &str, properties: &Value) -> Result<(), Refusal> {
     if let Some(storage) = &task.ephemeral_storage {
         storage.check(&field)?;
     }
+    for (place, container) in given["taskProperties"][0]["containers"].as_array().into_iter().flatten().enumerate() {
+        read::<Settings>(&format!("{field}.containers[{place}]"), container)?;
+    }
+    read::<Option<Vec<model::Volume>>>(&format!("{field}.volumes"), &given["taskProperties"][0]["volumes"])?;
     let field = format!("{field}.containers");
     let containers = &task.containers;
     if !(1..=MAX_CONTAINERS).contains(&containers.len()) {
