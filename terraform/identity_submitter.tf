@@ -18,6 +18,8 @@ locals {
           "batch:DescribeJobQueues",
           "batch:DescribeJobs",
           "batch:ListJobs",
+          # For `batchmap doctor`, which looks whether the log group is there.
+          "logs:DescribeLogGroups",
         ]
         Resource = ["*"]
       },
@@ -79,13 +81,6 @@ locals {
         Effect   = "Allow"
         Action   = ["logs:GetLogEvents"]
         Resource = ["${local.log_group_arn}:log-stream:*"]
-      },
-      {
-        # `batchmap doctor` looks whether the group is there. AWS asks for all of a region's groups, whichever is meant.
-        Sid      = "FindLogGroup"
-        Effect   = "Allow"
-        Action   = ["logs:DescribeLogGroups"]
-        Resource = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:*"]
       },
     ], local.kms_statements, local.read_bucket_statements)
   }

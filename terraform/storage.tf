@@ -116,6 +116,10 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       noncurrent_version_expiration {
         noncurrent_days = 7
       }
+      # What is left of an object whose versions have all gone.
+      expiration {
+        expired_object_delete_marker = true
+      }
     }
   }
 

@@ -9,6 +9,7 @@ mod skip;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ impl Bed {
         Some(Bed { emulator, podman, data })
     }
 
-    fn start(podman: &Podman, data: &std::path::Path) -> Emulator {
+    fn start(podman: &Podman, data: &Path) -> Emulator {
         let setting = Setting::default().args(["--runner", "podman", "--slots", "8"]).data(&data.join("data"));
         let setting = setting.env("TEST_SECRET", "s3cr3t");
         podman.env().iter().fold(setting, |setting, (name, value)| setting.env(name, value)).start()
@@ -121,10 +122,17 @@ impl Bed {
         (text(&job["status"]).to_owned(), container["exitCode"].as_i64(), reason, lines)
     }
 
-    /// The containers of this bed that there are.
+    /// The containers and volumes of this bed that there are.
     fn left(&self) -> Vec<String> {
-        self.podman.containers().into_iter().filter(|name| name.starts_with("batchmap-")).collect()
+        left(&self.podman, self.data.path())
     }
+}
+
+/// The containers and volumes of emulators over a directory.
+fn left(podman: &Podman, data: &Path) -> Vec<String> {
+    let folder = data.canonicalize().unwrap().join("data/tmp");
+    let home = blake3::hash(folder.as_os_str().as_encoded_bytes()).to_hex();
+    podman.left(&format!("batchmap.home={}", &home[..16]))
 }
 
 fn extend(object: &mut Value, more: Value) {
@@ -222,20 +230,14 @@ fn containers_run_as_their_definition_says() {
         let line = format!("{child} 1 a b {} s3cr3t", bed.emulator.url());
         assert_eq!(outcome(&format!("{index}:{child}")), ok(&[&line]));
     }
-    let lines = failed(&unknown, None, "CannotPullContainerError: ");
+    let lines = failed(&unknown, None, "CannotPullContainerError: localhost/batchmap-test:none not found");
     assert!(lines.is_empty(), "what never ran has no log: {lines:?}");
     assert_eq!(text(&bed.describe(&unknown)["statusReason"]), "Task failed to start");
     failed(&absent, None, "CannotStartContainerError: ");
     failed(&gpu, None, "CannotStartContainerError: the job asks for 1 GPU");
+    let said = |lines: Vec<String>| lines.into_iter().filter(|line| !line.starts_with("touch")).collect::<Vec<_>>();
     let (status, _, _, lines) = outcome(&frozen);
-    let said: Vec<&String> = lines.iter().filter(|line| !line.starts_with("touch")).collect();
-    assert_eq!(
-        (status.as_str(), said),
-        (
-            "SUCCEEDED",
-            vec!["refused", "refused", "written"].iter().map(|s| s.to_string()).collect::<Vec<_>>().iter().collect()
-        )
-    );
+    assert_eq!((status.as_str(), said(lines).join(" ").as_str()), ("SUCCEEDED", "refused refused written"));
     failed(&hungry, Some(137), "OutOfMemoryError: Container killed due to memory usage");
     if std::path::Path::new("/sys/fs/cgroup/memory").is_dir()
         || std::path::Path::new("/sys/fs/cgroup/memory.stat").exists()
@@ -243,8 +245,168 @@ fn containers_run_as_their_definition_says() {
         failed(&parent, Some(3), "OutOfMemoryError: Container killed due to memory usage");
     }
     let (status, _, _, lines) = outcome(&mounted);
-    let said: Vec<&str> = lines.iter().map(String::as_str).filter(|line| !line.starts_with("touch")).collect();
-    assert_eq!((status.as_str(), said), ("SUCCEEDED", vec!["from the host", "refused", "kept"]));
+    assert_eq!((status.as_str(), said(lines).join(", ").as_str()), ("SUCCEEDED", "from the host, refused, kept"));
     assert_eq!(bed.left(), [""; 0], "nothing is left of what has ended");
-    assert!(bed.podman.volumes().is_empty());
+}
+
+/// What an attempt left of the containers of its task, by name.
+fn parts(job: &Value) -> Value {
+    let attempt = &job["attempts"].as_array().unwrap().last().unwrap()["taskProperties"][0]["containers"];
+    let now = &job["ecsProperties"]["taskProperties"][0]["containers"];
+    let mut parts = json!({});
+    for (left, detail) in attempt.as_array().unwrap().iter().zip(now.as_array().unwrap()) {
+        for field in ["exitCode", "reason", "logStreamName"] {
+            assert_eq!(left[field], detail[field], "the attempt and the job tell the same of its last");
+        }
+        parts[text(&left["name"])] = left.clone();
+    }
+    parts
+}
+
+#[test]
+fn containers_of_a_task_wait_for_one_another() {
+    let Some(bed) = Bed::new() else { return };
+    let shared = |path: &str| json!([{"sourceVolume": "shared", "containerPath": path}]);
+    let after = |name: &str, condition: &str| json!([{"containerName": name, "condition": condition}]);
+    let init = part(
+        "init",
+        "echo made > /out/file; echo init-log",
+        json!({"essential": false, "mountPoints": shared("/out")}),
+    );
+    let main = part(
+        "main",
+        "cat /in/file; echo $WHO",
+        json!({"mountPoints": shared("/in"), "dependsOn": after("init", "SUCCESS"), "user": "1234"}),
+    );
+    let volumes = json!([{"name": "shared", "host": {}}]);
+    let task = json!({"containers": [main, init], "volumes": volumes});
+    let change = json!([{"name": "main", "environment": [{"name": "WHO", "value": "me"}]}]);
+    let change = json!({"ecsPropertiesOverride": {"taskProperties": [{"containers": change}]}});
+    let mut array = change.clone();
+    array["arrayProperties"] = json!({"size": 2});
+    let injected = bed.task("injected", task, array);
+
+    let bad = part("init", "echo no >&2; exit 5", json!({"essential": false}));
+    let main = |condition: &str| part("main", "exit 4", json!({"dependsOn": after("init", condition)}));
+    let never = bed.task("never", json!({"containers": [bad, main("SUCCESS")]}), json!({}));
+    let anyway = bed.task("anyway", json!({"containers": [bad, main("COMPLETE")]}), json!({}));
+
+    // The side car is stopped when the essential one ends; the other way round it may end by itself.
+    let side = part(
+        "side",
+        "trap 'echo stopped; exit 9' TERM; touch /s/up; while :; do sleep 0.1; done",
+        json!({"essential": false, "mountPoints": shared("/s")}),
+    );
+    let short = part("short", "exit 1", json!({"essential": false}));
+    let main = part(
+        "main",
+        "while ! [ -e /s/up ]; do sleep 0.1; done",
+        json!({"mountPoints": shared("/s"), "dependsOn": after("side", "START")}),
+    );
+    let stopped = bed.task("stopped", json!({"containers": [side, short, main], "volumes": volumes}), json!({}));
+    let gone = part("gone", "true", json!({"essential": false, "image": "localhost/batchmap-test:none"}));
+    let main = part("main", "true", json!({"dependsOn": after("gone", "START")}));
+    let unpulled = bed.task("unpulled", json!({"containers": [gone, main]}), json!({}));
+
+    bed.ended(&injected);
+    for child in 0..2 {
+        let job = bed.ended(&format!("{injected}:{child}"));
+        let parts = parts(&job);
+        assert_eq!(text(&job["status"]), "SUCCEEDED", "{job:#}");
+        assert_eq!(bed.lines(&parts["main"]["logStreamName"]), ["made", "me"]);
+        assert_eq!(bed.lines(&parts["init"]["logStreamName"]), ["init-log"]);
+        assert!(text(&parts["init"]["logStreamName"]).starts_with("injected/init/"));
+    }
+    let job = bed.ended(&never);
+    let left = parts(&job);
+    assert_eq!((text(&job["status"]), text(&job["statusReason"])), ("FAILED", "Task failed to start"));
+    assert_eq!((&left["init"]["exitCode"], &left["main"]["exitCode"]), (&json!(5), &Value::Null));
+    let reason = "CannotStartContainerError: the container init that it waits for exited with code 5";
+    assert_eq!((text(&left["main"]["reason"]), &left["main"]["logStreamName"]), (reason, &Value::Null));
+    assert_eq!(bed.lines(&left["init"]["logStreamName"]), ["no"]);
+    let left = parts(&bed.ended(&anyway));
+    assert_eq!((&left["init"]["exitCode"], &left["main"]["exitCode"]), (&json!(5), &json!(4)));
+    let job = bed.ended(&stopped);
+    let left = parts(&job);
+    assert_eq!(text(&job["status"]), "SUCCEEDED", "{job:#}");
+    let codes = ["side", "short", "main"].map(|name| left[name]["exitCode"].as_i64());
+    assert_eq!(codes, [Some(9), Some(1), Some(0)]);
+    assert_eq!(bed.lines(&left["side"]["logStreamName"]), ["stopped"]);
+    let left = parts(&bed.ended(&unpulled));
+    assert!(text(&left["gone"]["reason"]).starts_with("CannotPullContainerError: "), "{left}");
+    assert!(text(&left["main"]["reason"]).contains("the container gone that it waits for did not start: CannotPull"));
+    assert_eq!(bed.left(), [""; 0]);
+}
+
+#[test]
+fn what_is_terminated_ends() {
+    let Some(bed) = Bed::new() else { return };
+    let loops = "while :; do sleep 0.1; done";
+    let polite = bed.job(
+        "polite",
+        json!({"command": sh(&format!("trap 'echo bye; exit 3' TERM; echo up; {loops}"))}),
+        json!({}),
+    );
+    let lost = bed.job("lost", json!({"command": sh(&format!("echo up; {loops}"))}), json!({}));
+    let side = part("side", loops, json!({"essential": false, "stopTimeout": 1}));
+    let main = part("main", &format!("trap 'exit 143' TERM; {loops}"), json!({}));
+    let task = bed.task("both", json!({"containers": [side, main]}), json!({}));
+    for id in [&polite, &lost, &task] {
+        bed.until(id, |job| text(&job["status"]) == "RUNNING");
+    }
+    for id in [&polite, &task] {
+        bed.ask("/v1/terminatejob", None, &json!({"jobId": id, "reason": "enough"}));
+    }
+    bed.ask("/.batchmap/faults/lose-hosts", None, &json!({"jobs": [lost]}));
+    let job = bed.ended(&polite);
+    assert_eq!(
+        (text(&job["status"]), text(&job["statusReason"]), job["isTerminated"].as_bool()),
+        ("FAILED", "enough", Some(true))
+    );
+    assert_eq!(job["container"]["reason"], Value::Null, "it was no want of memory");
+    assert_eq!(bed.outcome(&polite).3, ["up", "bye"]);
+    let job = bed.ended(&lost);
+    assert!(text(&job["statusReason"]).starts_with("Host EC2 (instance i-"), "{job:#}");
+    let left = parts(&bed.ended(&task));
+    // The side car does not hear its SIGTERM: a second later it is killed.
+    assert_eq!((&left["main"]["exitCode"], &left["side"]["exitCode"]), (&json!(143), &json!(137)));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !bed.left().is_empty() {
+        assert!(Instant::now() < deadline, "{:?}", bed.left());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn nothing_outlives_the_emulator() {
+    let Some(bed) = Bed::new() else { return };
+    let Bed { mut emulator, podman, mut data } = bed;
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let bed = Bed { emulator, podman: Arc::clone(&podman), data };
+        let body = json!({"command": sh("while :; do sleep 0.1; done"),
+            "volumes": [{"name": "v"}], "mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]});
+        let id = bed.job("endless", body, json!({"arrayProperties": {"size": 3}}));
+        bed.until(&format!("{id}:2"), |job| text(&job["status"]) == "RUNNING");
+        assert_eq!(bed.left().len(), 6, "three containers, and their volumes");
+        bed.emulator.end(signal);
+        data = bed.data;
+        // The guardian needs a moment; a SIGTERM waits for it.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !left(&podman, data.path()).is_empty() {
+            assert!(signal == Signal::SIGKILL && Instant::now() < deadline, "some are left");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        emulator = Bed::start(&podman, data.path());
+    }
+    drop(emulator);
+}
+
+#[test]
+fn a_machine_without_the_engine_is_told_so() {
+    let data = tempfile::tempdir().unwrap();
+    let setting = Setting::default().args(["--runner", "podman"]).env("PATH", "/nowhere");
+    let output = setting.command(&data.path().join("data")).output().unwrap();
+    let log = std::fs::read_to_string(data.path().join("emulator.log")).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{log}");
+    assert!(log.contains("cannot run podman") && log.contains("another --runner"), "{log}");
 }

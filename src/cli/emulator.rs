@@ -35,6 +35,11 @@ SHARE is a number from 0 to 1. TIME is such as 2s, or 100ms..5s, which is drawn 
 The first four take .operations=SubmitJob,PutObject,s3; the last four take .queues=NAME,NAME.
 POST /.batchmap/faults/lose-hosts takes the hosts of all running attempts away at once.
 
+Containers (--runner podman, docker): real images, from the local store first, on the host's network, with their
+definition's command, user, memory, vCPUs (at most the machine's), volumes, ulimits, linuxParameters, and all containers of
+ecsProperties in the order of their dependsOn. What runs out of memory says so. No GPU, no EFS; log drivers and roles have
+no effect. privileged is passed on. podman is called with this process's environment (CONTAINERS_CONF and the like).
+
 Simulated children (--runner none), each NAME set by --simulate NAME=VALUE or in its file:
   distribution         fixed, uniform, exponential, lognormal or pareto [default: fixed]
   mean                 how long children take [default: 1s]; min and max instead for uniform

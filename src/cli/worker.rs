@@ -52,7 +52,7 @@ pub fn run(args: WorkerArgs) -> Result<Exit, Failure> {
         .map_err(|error| Failure::internal(format!("cannot start: {error}")))?;
     let code = runtime.block_on(worker::run(Arguments::from_process(command), async |bucket: &str| {
         let target = sdk::Target { bucket: bucket.to_owned(), ..sdk::Target::default() };
-        Ok(sdk::connect(&target).await.store)
+        Ok(sdk::connect_store(&target).await)
     }));
     runtime.shutdown_background();
     std::process::exit(code)

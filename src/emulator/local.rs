@@ -145,13 +145,16 @@ pub enum StartError {
         /// The system's reason.
         cause: io::Error,
     },
+    /// What is to run containers cannot.
+    #[error("{0}")]
+    Engine(io::Error),
     /// What the directory holds cannot be taken up, or the machine lacks something else.
     #[error(transparent)]
     State(#[from] io::Error),
 }
 
 impl StartError {
-    /// Whether another address or directory would do.
+    /// Whether another address, directory or runner would do.
     pub fn is_callers(&self) -> bool {
         !matches!(self, StartError::State(_))
     }
@@ -185,6 +188,7 @@ pub async fn start(settings: Settings) -> Result<Local, StartError> {
             Arc::new(ProcessRunner::new(children(access(), &temporary)?))
         }
         RunnerKind::Container(engine) => {
+            engine.check().map_err(StartError::Engine)?;
             let temporary = temporary_folder(&settings.data).map_err(unusable)?;
             Arc::new(ContainerRunner::new(containers(access(), *engine, temporary)?))
         }

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
+use super::memory;
 use super::pass::{Kept, Pass};
 use super::present::Invocation;
 
@@ -39,6 +40,8 @@ pub(super) struct Ended {
     pub stdout: Option<Kept>,
     /// The last that it printed to standard error.
     pub stderr: Kept,
+    /// Whether something of this container was killed for lack of memory meanwhile.
+    pub starved: bool,
 }
 
 impl Ended {
@@ -122,6 +125,7 @@ pub(super) async fn run(
     // Nobody in between where nothing is to be kept.
     command.stdout(if keep.is_some() { Stdio::piped() } else { Stdio::inherit() });
     die_with_this_process(&mut command);
+    let killed = memory::kills();
     let mut child = command.spawn()?;
     let group = Group::of(&child);
     let stdout =
@@ -135,7 +139,8 @@ pub(super) async fn run(
         tokio::join!(stdout, stderr)
     };
     let (stdout, stderr) = drained.await;
-    Ok(Ended { status, timed_out, signal, stdout, stderr: stderr.unwrap_or_else(|| Kept::last(TAIL)) })
+    let starved = memory::kills() > killed;
+    Ok(Ended { status, timed_out, signal, stdout, stderr: stderr.unwrap_or_else(|| Kept::last(TAIL)), starved })
 }
 
 /// Waits for the main process, passing signals on and watching the clock.

@@ -20,6 +20,7 @@ mod failure;
 mod fetch;
 mod flyte;
 mod install;
+mod memory;
 mod outputs;
 mod pass;
 mod present;
@@ -281,6 +282,11 @@ fn judge(ended: &Ended, workspace: &Workspace, limit: Option<Duration>, retry_ti
     match (ended.status.code(), ended.signal) {
         (Some(0), _) => Ok(()),
         (_, Some(signal)) => Err(Failure::terminated(signal, exit)),
+        _ if ended.starved => {
+            let message =
+                format!("{}: it used more memory {}; raise resources.mem", ending(ended.status), memory::limit());
+            Err(Failure::memory(with_tail(message, ended), exit))
+        }
         (Some(EXIT_RECOVERABLE), None) => Err(Failure::recoverable(with_tail(ending(ended.status), ended), exit)),
         _ => Err(Failure::command(with_tail(ending(ended.status), ended), exit)),
     }
@@ -296,7 +302,8 @@ fn ending(status: ExitStatus) -> String {
     match (status.code(), signal) {
         (Some(code), _) => format!("the command exited with code {code}"),
         (None, Some((_, Ok(Signal::SIGKILL)))) => {
-            "the command was killed by SIGKILL; most often that is for lack of memory".to_owned()
+            "the command was killed by SIGKILL; most often that is for lack of memory: then raise resources.mem"
+                .to_owned()
         }
         (None, Some((_, Ok(signal)))) => format!("the command was ended by {signal}"),
         (None, Some((number, Err(_)))) => format!("the command was ended by signal {number}"),

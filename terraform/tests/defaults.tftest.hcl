@@ -84,7 +84,7 @@ run "policies_name_what_they_are_about" {
     condition = { for role, policy in output.policies : role => flatten([
       for statement in jsondecode(policy).Statement : statement.Action if contains(flatten([statement.Resource]), "*")
       ]) } == {
-      submitter = ["batch:DescribeComputeEnvironments", "batch:DescribeJobDefinitions", "batch:DescribeJobQueues", "batch:DescribeJobs", "batch:ListJobs"]
+      submitter = ["batch:DescribeComputeEnvironments", "batch:DescribeJobDefinitions", "batch:DescribeJobQueues", "batch:DescribeJobs", "batch:ListJobs", "logs:DescribeLogGroups"]
       job       = []
       execution = ["ecr:GetAuthorizationToken"]
       instance  = ["ecs:DiscoverPollEndpoint"]

@@ -113,14 +113,13 @@ impl Podman {
         told(&output)
     }
 
-    /// The names of all containers, ended ones too.
-    pub fn containers(&self) -> Vec<String> {
-        self.run(&["ps", "-a", "--format", "{{.Names}}"]).lines().map(str::to_owned).collect()
-    }
-
-    /// The names of all volumes.
-    pub fn volumes(&self) -> Vec<String> {
-        self.run(&["volume", "ls", "-q"]).lines().map(str::to_owned).collect()
+    /// The names of containers, ended ones too, and volumes that have this label; all when it is empty.
+    pub fn left(&self, label: &str) -> Vec<String> {
+        let filter = format!("--filter=label={label}");
+        let filter: &[&str] = if label.is_empty() { &[] } else { &[&filter] };
+        let containers = self.run(&[&["ps", "--all", "--format={{.Names}}"], filter].concat());
+        let volumes = self.run(&[&["volume", "ls", "--quiet"], filter].concat());
+        containers.lines().chain(volumes.lines()).map(str::to_owned).collect()
     }
 
     /// Makes an image of a directory's files.

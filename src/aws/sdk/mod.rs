@@ -107,21 +107,11 @@ impl Clients {
 /// Makes the three ports. Sends nothing to the target; with no `endpoint` it may read the AWS configuration files and,
 /// when nothing else names a region, ask the instance it runs on.
 pub async fn connect(target: &Target) -> Clients {
-    let shared = match &target.endpoint {
-        Some(endpoint) => explicit(target, endpoint),
-        None => standard(target).await,
-    };
-    let shared = without_tls(shared);
+    let shared = shared(target).await;
     let counts = Counts::default();
     let region = shared.region().map(|region| region.as_ref().to_owned());
-    // A bucket's own host name cannot be resolved on an endpoint that is no AWS; the path always can.
-    let path_style = shared.endpoint_url().is_some() || endpoint_in_environment();
     let control = TimeoutConfig::builder().operation_attempt_timeout(CONTROL_ATTEMPT).build();
-    let store = aws_sdk_s3::config::Builder::from(&shared)
-        .force_path_style(path_style)
-        .timeout_config(TimeoutConfig::builder().read_timeout(STORE_READ).build())
-        .retry_partition(partition("batchmap-s3"))
-        .build();
+    let store = s3(&shared);
     // The SDK's retries are off: they would keep throttled answers from the pacer.
     let pacer = pace::pacer(&shared);
     let batch = aws_sdk_batch::config::Builder::from(&shared)
@@ -142,6 +132,30 @@ pub async fn connect(target: &Target) -> Clients {
         counts,
         region,
     }
+}
+
+/// The first of them alone: all that a worker needs. Its program then holds no other.
+pub async fn connect_store(target: &Target) -> Arc<dyn Store> {
+    let store = s3(&shared(target).await);
+    Arc::new(store::SdkStore::new(store, &target.bucket, Counts::default().for_service("s3")))
+}
+
+/// What the three have in common.
+async fn shared(target: &Target) -> aws_config::SdkConfig {
+    without_tls(match &target.endpoint {
+        Some(endpoint) => explicit(target, endpoint),
+        None => standard(target).await,
+    })
+}
+
+fn s3(shared: &aws_config::SdkConfig) -> aws_sdk_s3::Config {
+    // A bucket's own host name cannot be resolved on an endpoint that is no AWS; the path always can.
+    let path_style = shared.endpoint_url().is_some() || endpoint_in_environment();
+    aws_sdk_s3::config::Builder::from(shared)
+        .force_path_style(path_style)
+        .timeout_config(TimeoutConfig::builder().read_timeout(STORE_READ).build())
+        .retry_partition(partition("batchmap-s3"))
+        .build()
 }
 
 /// A configuration that reads neither files nor the network: all it needs is given.

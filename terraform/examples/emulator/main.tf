@@ -35,6 +35,12 @@ variable "fair_share" {
   default     = false
 }
 
+variable "versioning" {
+  description = "Whether the bucket keeps earlier versions."
+  type        = bool
+  default     = false
+}
+
 variable "endpoint" {
   description = "One endpoint for all of Batch, S3 and Logs, written into batchmap.toml; where there are several, the environment names them."
   type        = string
@@ -51,6 +57,7 @@ module "batchmap" {
   name       = var.name
   platform   = var.platform
   encryption = var.encryption
+  versioning = var.versioning
   fair_share = var.fair_share ? { weights = { batchmap = 1, nightly = 10 } } : null
   endpoint   = var.endpoint
 

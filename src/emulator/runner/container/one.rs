@@ -2,7 +2,7 @@
 
 use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -20,6 +20,11 @@ use crate::emulator::batch::clock::now_ms;
 use crate::emulator::batch::model::{ContainerEnd, TaskContainer};
 use crate::emulator::logs::{GROUP, LogWriter};
 
+/// Where podman writes the process id, in the container's folder.
+const PIDFILE: &str = "pid";
+/// What podman's monitor leaves in the folder it was called in, when the kernel has killed for want of memory. podman
+/// itself looks for it elsewhere.
+const OOM_NOTE: &str = "oom";
 /// How often to look whether it has begun: a look costs next to nothing, and a start some hundred milliseconds.
 const LOOK: Duration = Duration::from_millis(25);
 /// How often a signal is sent to what cannot take it yet.
@@ -66,21 +71,23 @@ impl One<'_> {
                 return end::unpulled(&why);
             }
         }
-        let pidfile = self.shared.config.scratch.join(format!("{}.pid", self.name));
-        let client = match self.begin(pidfile.clone()) {
+        let folder = self.shared.config.scratch.join(&self.name);
+        let client = match self.begin(&folder) {
             Ok(client) => client,
             Err(why) => return end::never(&why),
         };
-        let ended = self.follow(client, &pidfile, &mut began).await;
-        let _ = std::fs::remove_file(&pidfile);
+        let ended = self.follow(client, &folder, &mut began).await;
+        let _ = std::fs::remove_dir_all(&folder);
         if !ended.ran {
             self.shared.images.doubt(&image);
         }
         ended
     }
 
-    fn begin(&self, pidfile: PathBuf) -> Result<Client, String> {
+    /// Starts the engine's `run` in a folder of its own.
+    fn begin(&self, folder: &Path) -> Result<Client, String> {
         let shared = self.shared;
+        let pidfile = folder.join(PIDFILE);
         let frame = Frame {
             engine: shared.cli.engine,
             name: &self.name,
@@ -95,21 +102,19 @@ impl One<'_> {
         if *self.quit.borrow() != Quit::Not {
             return Err("the job was stopped before its command began".to_owned());
         }
+        std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
         let broken = |error: io::Error| format!("cannot run {}: {error}", shared.cli.engine.program());
         let (output, writer) = io::pipe().map_err(broken)?;
         let mut command = shared.cli.command();
+        // The container's monitor may leave a file where it is called: nowhere else than here.
+        command.current_dir(folder);
         command.args(args).stdout(writer.try_clone().map_err(broken)?).stderr(writer).kill_on_drop(true);
         let process = command.spawn().map_err(broken)?;
         let output = Output::of(output).map_err(broken)?;
         Ok(Client { process, output, watch: None, began: false, signalling: None })
     }
 
-    async fn follow(
-        &mut self,
-        mut client: Client,
-        pidfile: &std::path::Path,
-        began: &mut impl FnMut(),
-    ) -> ContainerEnd {
+    async fn follow(&mut self, mut client: Client, folder: &Path, began: &mut impl FnMut()) -> ContainerEnd {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let patience = tokio::time::sleep(PATIENCE);
@@ -120,7 +125,7 @@ impl One<'_> {
                 status = client.process.wait() => break status,
                 () = client.output.copy() => {}
                 _ = look.tick(), if !client.began => {
-                    if let Some(pid) = self.shared.cli.pid(&self.name, pidfile).await {
+                    if let Some(pid) = self.shared.cli.pid(&self.name, &folder.join(PIDFILE)).await {
                         client.watch = Watch::begin(pid);
                         self.open(&mut client, began);
                         self.signal(&mut client);
@@ -145,7 +150,7 @@ impl One<'_> {
             signalling.abort();
         }
         client.output.drain();
-        self.close(client, status, began).await
+        self.close(client, status, folder, began).await
     }
 
     /// The container is over, or its client is: finds out how, and removes it.
@@ -153,6 +158,7 @@ impl One<'_> {
         &self,
         mut client: Client,
         status: io::Result<ExitStatus>,
+        folder: &Path,
         began: &mut impl FnMut(),
     ) -> ContainerEnd {
         let cli = &self.shared.cli;
@@ -162,10 +168,11 @@ impl One<'_> {
             _ => cli.inspect(&self.name).await.as_deref().and_then(State::parse),
         };
         cli.remove(&self.name).await;
-        let out_of_memory = match client.watch.take() {
-            Some(watch) if code != Some(0) => watch.struck().await,
-            _ => false,
-        };
+        let out_of_memory = folder.join(OOM_NOTE).exists()
+            || match client.watch.take() {
+                Some(watch) if code != Some(0) => watch.struck().await,
+                _ => false,
+            };
         let over = Over { client: code, state, printed: &client.output.tail, out_of_memory, quit: *self.quit.borrow() };
         let ended = over.judge();
         if ended.ran && !client.began {
