@@ -52,7 +52,7 @@ locals {
         Sid      = "Register"
         Effect   = "Allow"
         Action   = ["batch:RegisterJobDefinition"]
-        Resource = [local.definitions_arn, "${local.definitions_arn}:*"]
+        Resource = [local.definitions_arn]
       },
       {
         Sid       = "GiveJobsTheirRoles"
