@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
-use batchmap::aws::batch::{Batch, BatchError, Definition, Fence, JobStatus, RetryRule, SubmitRequest};
+use batchmap::aws::batch::{Batch, BatchError, Definition, Fence, Injection, JobStatus, RetryRule, SubmitRequest};
 use batchmap::aws::logs::LogsError;
 use batchmap::aws::pooled::Pooled;
-use batchmap::aws::sdk::Answered;
+use batchmap::aws::sdk::{Answered, Target, connect};
+use batchmap::emulator::batch::ask;
+use batchmap::emulator::batch::model::Input;
 use batchmap::emulator::server::Endpoint;
 use batchmap::run::definition::ensure;
 use serde_json::{Value, json};
@@ -69,6 +71,7 @@ fn request(size: u32) -> SubmitRequest {
         size,
         command: vec!["python3".into(), "x.py".into()],
         environment: BTreeMap::from([("A".into(), "1".into())]),
+        container: None,
         attempts: 2,
         retry_rules: vec![rule(Some("75"), None, true), rule(None, Some("*"), false)],
         timeout_seconds: Some(90),
@@ -102,6 +105,17 @@ async fn an_array_is_submitted_with_its_size_and_one_child_without() {
     assert_eq!(batch.submit(&marked).await.as_deref(), Ok("id"));
     (expected["propagateTags"], expected["schedulingPriorityOverride"]) = (json!(true), json!(7));
     assert_eq!(canned.asked()[2], expected);
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn whose_share_of_the_queue_is_said_with_every_submission() {
+    let canned = Canned::start("/v1/submitjob", 200, json!({"jobId": "id", "jobName": "n"})).await;
+    let (endpoint, share_identifier) = (Some(canned.endpoint.url()), Some("teamA".to_owned()));
+    let target = Target { endpoint, share_identifier, bucket: support::BUCKET.to_owned(), ..Target::default() };
+    let batch = connect(&target).await.batch;
+    assert_eq!(batch.submit(&request(2)).await.as_deref(), Ok("id"));
+    assert_eq!(canned.asked()[0]["shareIdentifier"], json!("teamA"));
     canned.endpoint.stop().await;
 }
 
@@ -277,6 +291,99 @@ async fn a_definition_is_registered_for_its_platform() {
 }
 
 #[tokio::test]
+async fn where_the_worker_is_injected_a_container_that_ends_first_brings_it() {
+    let canned = Canned::answering([
+        ("/v1/registerjobdefinition", 200, json!({"jobDefinitionArn": "arn"})),
+        ("/v1/submitjob", 200, json!({"jobId": "id"})),
+    ])
+    .await;
+    let batch = clients(&canned.endpoint.url()).await.batch;
+    let injection = |readonly_root| Some(Injection { image: "w:1".into(), readonly_root });
+    let ec2 = Definition { injection: injection(false), ..definition() };
+    let fargate = Definition { platform: "FARGATE".into(), injection: injection(true), arm64: true, ..definition() };
+    assert_eq!(batch.register(&ec2).await.as_deref(), Ok("arn"));
+    assert_eq!(batch.register(&fargate).await.as_deref(), Ok("arn"));
+    let overriding = SubmitRequest { container: Some("main".into()), ..request(1) };
+    assert_eq!(batch.submit(&overriding).await.as_deref(), Ok("id"));
+    let asked = canned.asked();
+    assert_eq!(asked[0]["containerProperties"], Value::Null);
+    let log = json!({"logDriver": "awslogs", "options": {"awslogs-group": "group"}});
+    let mount =
+        |volume: &str, path: &str, read: bool| json!({"sourceVolume": volume, "containerPath": path, "readOnly": read});
+    let task = json!({
+        "containers": [
+            {
+                "name": "batchmap-init", "image": "w:1", "essential": false, "user": "0", "readonlyRootFilesystem": true,
+                "command": ["worker", "--install", "/opt/batchmap/bin", "--scratch", "/opt/batchmap/tmp"],
+                "mountPoints": [mount("batchmap-bin", "/opt/batchmap/bin", false), mount("batchmap-tmp", "/opt/batchmap/tmp", false)],
+                "resourceRequirements": [{"type": "MEMORY", "value": "64"}], "logConfiguration": log,
+            },
+            {
+                "name": "main", "image": "image", "essential": true, "command": ["true"],
+                "dependsOn": [{"containerName": "batchmap-init", "condition": "SUCCESS"}],
+                "mountPoints": [mount("batchmap-bin", "/opt/batchmap/bin", true), mount("batchmap-tmp", "/opt/batchmap/tmp", false)],
+                "resourceRequirements": [
+                    {"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}, {"type": "GPU", "value": "1"},
+                ],
+                "secrets": [{"name": "TOKEN", "valueFrom": "arn:secret"}], "logConfiguration": log,
+            },
+        ],
+        "volumes": [{"name": "batchmap-bin", "host": {}}, {"name": "batchmap-tmp", "host": {}}],
+        "taskRoleArn": "role",
+    });
+    assert_eq!(asked[0]["ecsProperties"], json!({ "taskProperties": [task] }));
+    let task = &asked[1]["ecsProperties"]["taskProperties"][0];
+    let (init, main) = (&task["containers"][0], &task["containers"][1]);
+    assert_eq!(init["resourceRequirements"], Value::Null, "the task's size is the other one's");
+    assert_eq!(main["readonlyRootFilesystem"], json!(true));
+    assert_eq!(main["mountPoints"][1], mount("batchmap-tmp", "/tmp", false));
+    assert_eq!(task["networkConfiguration"], json!({"assignPublicIp": "ENABLED"}));
+    assert_eq!(task["runtimePlatform"]["cpuArchitecture"], json!("ARM64"));
+    assert_eq!(asked[2]["containerOverrides"], Value::Null);
+    let own = json!({"name": "main", "command": ["python3", "x.py"], "environment": [{"name": "A", "value": "1"}]});
+    assert_eq!(asked[2]["ecsPropertiesOverride"], json!({"taskProperties": [{"containers": [own]}]}));
+    // The endpoint's own port asks its model for the same.
+    for (definition, asked) in [(&ec2, &asked[0]), (&fargate, &asked[1])] {
+        let Input::Register(request) = ask::register(definition) else { panic!("a registration") };
+        assert_eq!(&serde_json::to_value(request).expect("JSON"), asked);
+    }
+    let Input::Submit(request) = ask::submit(&overriding) else { panic!("a submission") };
+    assert_eq!(
+        serde_json::to_value(request).expect("JSON")["ecsPropertiesOverride"],
+        asked[2]["ecsPropertiesOverride"]
+    );
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn where_the_first_container_fails_it_tells_why_the_second_never_ran() {
+    let attempt =
+        |init: Value| json!({"statusReason": "s", "taskProperties": [{"containers": [init, {"name": "main"}]}]});
+    let job = |id: &str, init: Value| {
+        let containers =
+            json!([{"name": "batchmap-init", "image": "w", "essential": false}, {"name": "main", "image": "i"}]);
+        json!({"jobId": id, "jobName": "n", "jobQueue": "q", "jobDefinition": "d", "startedAt": 0, "status": "FAILED",
+               "container": {}, "attempts": [attempt(init)], "ecsProperties": {"taskProperties": [{"containers": containers}]}})
+    };
+    let name = "batchmap-init";
+    let jobs = json!({"jobs": [
+        job("a", json!({"name": name, "exitCode": 76, "logStreamName": "first"})),
+        job("b", json!({"name": name, "reason": "CannotPullContainerError: manifest unknown"})),
+        job("c", json!({"name": name, "exitCode": 0})),
+    ]});
+    let canned = Canned::start("/v1/describejobs", 200, jobs).await;
+    let jobs = clients(&canned.endpoint.url()).await.batch.describe(&["a".to_owned()]).await.expect("jobs");
+    let told: Vec<_> = jobs.iter().map(|job| job.attempts[0].reason.as_deref()).collect();
+    let first = "CannotStartContainerError: container batchmap-init, which comes first: ";
+    assert_eq!(told[0], Some(&*format!("{first}ended with exit code 76")));
+    assert_eq!(told[1], Some(&*format!("{first}CannotPullContainerError: manifest unknown")));
+    assert_eq!(told[2], None);
+    assert!(jobs.iter().all(|job| job.attempts[0].exit_code.is_none()));
+    assert_eq!(jobs[0].log_stream.as_deref(), Some("first"));
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
 async fn the_newest_definition_is_found() {
     let found = |revision: i32| json!({"jobDefinitionName": "n", "jobDefinitionArn": format!("arn:{revision}"), "revision": revision, "type": "container"});
     let answer = json!({"jobDefinitions": [found(2), found(10), found(9)]});
@@ -320,6 +427,7 @@ fn definition() -> Definition {
         secrets: BTreeMap::from([("TOKEN".into(), "arn:secret".into())]),
         shared_memory_mib: 0,
         arm64: false,
+        injection: None,
     }
 }
 

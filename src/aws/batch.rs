@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::about;
+pub use crate::map::inject::Injection;
 pub use crate::map::status::JobStatus;
 pub use crate::map::stuck::{EnvironmentDetail, QueueDetail};
 
@@ -27,6 +28,8 @@ pub struct SubmitRequest {
     pub command: Vec<String>,
     /// Added to the definition's environment.
     pub environment: BTreeMap<String, String>,
+    /// The container that both are for, of a definition with an [`Injection`]; absent where there is only one.
+    pub container: Option<String>,
     /// How often Batch itself may start a child, 1..=10.
     pub attempts: u32,
     /// Which ends of an attempt Batch retries by itself, first match first; the last rule matches everything.
@@ -84,6 +87,8 @@ pub struct Definition {
     pub shared_memory_mib: u32,
     /// Whether the image is one for ARM, on Fargate only; a queue of EC2 machines has the one or the other.
     pub arm64: bool,
+    /// How the worker gets beside the image: the task then has two containers. Absent where there is only one.
+    pub injection: Option<Injection>,
 }
 
 /// One attempt of a job, as DescribeJobs tells it.
@@ -97,6 +102,23 @@ pub struct AttemptDetail {
     pub status_reason: Option<String>,
     /// The CloudWatch stream of its output.
     pub log_stream: Option<String>,
+}
+
+impl AttemptDetail {
+    /// Whether nothing is told of its container.
+    pub(crate) fn never_ran(&self) -> bool {
+        self.exit_code.is_none() && self.reason.as_ref().is_none_or(String::is_empty)
+    }
+}
+
+/// Why a container never ran that waited for `other`, which was to end with 0: what is told of that one. Nothing where it
+/// did its work, or nothing is told.
+pub(crate) fn waited_in_vain(other: &str, exit_code: Option<i32>, reason: Option<&str>) -> Option<String> {
+    let ended = exit_code.filter(|code| *code != 0).map(|code| format!("ended with exit code {code}"));
+    let told = reason.filter(|reason| !reason.is_empty()).map(str::to_owned);
+    let both: Vec<String> = ended.into_iter().chain(told).collect();
+    (!both.is_empty())
+        .then(|| format!("CannotStartContainerError: container {other}, which comes first: {}", both.join(": ")))
 }
 
 /// A job, as DescribeJobs tells it.

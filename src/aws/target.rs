@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::map::inject::Injection;
 use crate::map::resources::Platform;
 use crate::map::spec::{Fault, Faults};
 
@@ -18,8 +19,12 @@ pub const SETTINGS: &[&str] = &[
     "image",
     "log_group",
     "assign_public_ip",
+    "share_identifier",
     "endpoint",
     "flyte_images",
+    "worker",
+    "worker_image",
+    "readonly_root",
 ];
 
 /// The settings that the embedded endpoint heeds too: any other one says that AWS is meant.
@@ -49,6 +54,33 @@ pub enum FlyteImages {
     StockNoShell,
     /// batchmap as well.
     Worker,
+    /// flytekit alone: batchmap is put beside them.
+    Inject,
+}
+
+/// What [`FlyteImages`] are called, for faults.
+pub const FLYTE_IMAGES: &str = "write stock, stock-no-shell, worker or inject";
+
+/// Where the worker of a task is, that is not Flyte's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Worker {
+    /// In the task's image.
+    #[default]
+    Image,
+    /// Put beside it by a container that comes first.
+    Inject,
+}
+
+impl std::str::FromStr for Worker {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "image" => Ok(Worker::Image),
+            "inject" => Ok(Worker::Inject),
+            _ => Err(()),
+        }
+    }
 }
 
 impl std::str::FromStr for FlyteImages {
@@ -59,6 +91,7 @@ impl std::str::FromStr for FlyteImages {
             "stock" => Ok(FlyteImages::Stock),
             "stock-no-shell" => Ok(FlyteImages::StockNoShell),
             "worker" => Ok(FlyteImages::Worker),
+            "inject" => Ok(FlyteImages::Inject),
             _ => Err(()),
         }
     }
@@ -105,10 +138,18 @@ pub struct AwsTarget {
     pub log_group: Option<String>,
     /// Give children a public address: on Fargate in a subnet without NAT.
     pub assign_public_ip: bool,
+    /// Whose share of a fair-share queue the jobs take; such a queue demands one, and others refuse it.
+    pub share_identifier: Option<String>,
     /// What the images of Flyte's tasks hold; when absent, flytekit and a shell on AWS, and the worker as well elsewhere.
     pub flyte_images: Option<FlyteImages>,
     /// The address of an endpoint instead of AWS's; `AWS_ENDPOINT_URL` and the like hold when absent.
     pub endpoint: Option<String>,
+    /// Where the worker of tasks is that are not Flyte's.
+    pub worker: Worker,
+    /// The image that holds the worker, where it is injected.
+    pub worker_image: Option<String>,
+    /// Whether tasks into which it is injected may write to their volumes alone.
+    pub readonly_root: bool,
 }
 
 impl Target {
@@ -166,10 +207,15 @@ impl Target {
             image: get("image"),
             log_group: get("log_group"),
             assign_public_ip: get("assign_public_ip").is_some_and(|text| text == "true"),
+            share_identifier: get("share_identifier"),
             flyte_images: get("flyte_images").and_then(|text| text.parse().ok()),
             endpoint: get("endpoint"),
+            worker: get("worker").and_then(|text| text.parse().ok()).unwrap_or_default(),
+            worker_image: get("worker_image"),
+            readonly_root: get("readonly_root").is_some_and(|text| text == "true"),
         };
         target.check_platform(settings, &mut faults);
+        target.check_worker(settings, &mut faults);
         faults.or(Target::Aws(target))
     }
 }
@@ -194,8 +240,57 @@ impl AwsTarget {
             image,
             log_group: None,
             assign_public_ip: false,
+            share_identifier: None,
             flyte_images: None,
             endpoint: None,
+            worker: Worker::Image,
+            worker_image: None,
+            readonly_root: false,
+        }
+    }
+
+    /// How the worker gets beside the images of tasks that are not Flyte's.
+    pub fn injection(&self) -> Option<Injection> {
+        if self.worker == Worker::Inject { self.injected() } else { None }
+    }
+
+    /// The same of Flyte's tasks.
+    pub fn flyte_injection(&self) -> Option<Injection> {
+        if self.flyte_images() == Some(FlyteImages::Inject) { self.injected() } else { None }
+    }
+
+    /// What the images of Flyte's tasks hold, as far as it is said: where the worker is injected into other tasks, it is
+    /// into Flyte's too.
+    pub fn flyte_images(&self) -> Option<FlyteImages> {
+        self.flyte_images.or((self.worker == Worker::Inject).then_some(FlyteImages::Inject))
+    }
+
+    fn injected(&self) -> Option<Injection> {
+        Some(Injection { image: self.worker_image.clone()?, readonly_root: self.readonly_root })
+    }
+
+    /// What injecting needs, and what is of use with it alone.
+    fn check_worker(&self, settings: &BTreeMap<&'static str, Setting>, faults: &mut Faults) {
+        let injects = [
+            ("worker", self.worker == Worker::Inject),
+            ("flyte_images", self.flyte_images == Some(FlyteImages::Inject)),
+        ];
+        let injects: Vec<&str> = injects.into_iter().filter_map(|(name, is)| is.then_some(name)).collect();
+        match (injects.first(), &self.worker_image) {
+            (Some(name), None) => {
+                let origin = settings.get(name).map_or(*name, |setting| &setting.origin);
+                faults.0.push(Fault::missing(
+                    "worker_image",
+                    format!("is not set, but {origin} is inject"),
+                    "set it to the image that container/Dockerfile makes, where your tasks can pull it",
+                ));
+            }
+            (None, _) if self.readonly_root => {
+                let origin = settings.get("readonly_root").map_or("readonly_root", |setting| &setting.origin);
+                let problem = "goes with worker = \"inject\", which gives tasks a /tmp that they may write to";
+                faults.0.push(Fault::text(origin, "true", problem, "set worker to inject, or remove it"));
+            }
+            _ => {}
         }
     }
 
@@ -240,12 +335,16 @@ fn check(name: &str, value: &str) -> Result<(), (String, String)> {
             wrong("is no ARN of a role", "give it as arn:aws:iam::ACCOUNT:role/NAME")
         }
         "platform" if value.parse::<Platform>().is_err() => wrong("is no platform", "write EC2 or FARGATE"),
-        "assign_public_ip" if !matches!(value, "true" | "false") => {
+        "assign_public_ip" | "readonly_root" if !matches!(value, "true" | "false") => {
             wrong("is neither true nor false", "write one of them")
         }
+        "share_identifier" if value.len() > 255 || !value.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+            wrong("is no share identifier", "give up to 255 letters and digits")
+        }
         "endpoint" if !is_endpoint(value) => wrong("is no address of an endpoint", "give it as http://HOST:PORT"),
-        "flyte_images" if value.parse::<FlyteImages>().is_err() => {
-            wrong("is not known", "write stock, stock-no-shell or worker")
+        "flyte_images" if value.parse::<FlyteImages>().is_err() => wrong("is not known", FLYTE_IMAGES),
+        "worker" if value.parse::<Worker>().is_err() => {
+            wrong("is not known", "write image (it is in the task's image) or inject")
         }
         "prefix" if value.starts_with("s3://") => wrong("holds a bucket", "give the bucket as bucket"),
         _ => Ok(()),
@@ -299,7 +398,7 @@ mod tests {
         let (prefix, image, flyte_images) = ("team/a".into(), Some("x:1".into()), Some(FlyteImages::Stock));
         assert_eq!(some, Ok(Target::Embedded { prefix, image, flyte_images }));
         let wrong = target(&[("flyte_images", "none")]).unwrap_err();
-        assert!(wrong.contains("stock-no-shell or worker"), "{wrong}");
+        assert!(wrong.contains("stock-no-shell, worker or inject"), "{wrong}");
     }
 
     #[test]
@@ -362,6 +461,29 @@ mod tests {
     }
 
     #[test]
+    fn an_injected_worker_has_an_image() {
+        let with =
+            |more: &[(&'static str, &'static str)]| target(&[&[("bucket", "bbb"), ("queue", "q")], more].concat());
+        let refused = with(&[("worker", "inject")]).unwrap_err();
+        assert!(refused.starts_with("worker_image: is not set, but --worker is inject; set it to"), "{refused}");
+        let refused = with(&[("flyte_images", "inject")]).unwrap_err();
+        assert!(refused.starts_with("worker_image: is not set, but --flyte_images is inject"), "{refused}");
+        let refused = with(&[("worker", "sidecar")]).unwrap_err();
+        assert!(refused.contains("--worker is \"sidecar\": is not known; write image"), "{refused}");
+        let refused = with(&[("readonly_root", "true"), ("worker_image", "w:1")]).unwrap_err();
+        assert!(refused.starts_with("--readonly_root is true: goes with worker = \"inject\""), "{refused}");
+        let injecting = with(&[("worker", "inject"), ("worker_image", "w:1"), ("readonly_root", "true")]);
+        let Ok(Target::Aws(target)) = injecting else { panic!("{injecting:?}") };
+        let injection = Injection { image: "w:1".to_owned(), readonly_root: true };
+        assert_eq!(target.injection(), Some(injection.clone()));
+        assert_eq!(target.flyte_injection(), Some(injection));
+        let stock = AwsTarget { flyte_images: Some(FlyteImages::Stock), ..target };
+        assert_eq!(stock.flyte_injection(), None);
+        let Ok(Target::Aws(target)) = with(&[("worker_image", "w:1")]) else { panic!("an image alone is no fault") };
+        assert_eq!(target.injection(), None);
+    }
+
+    #[test]
     fn all_faults_at_once() {
         let message = target(&[
             ("bucket", "s3://my-bucket"),
@@ -369,11 +491,12 @@ mod tests {
             ("job_role", "admin"),
             ("platform", "EKS"),
             ("assign_public_ip", "yes"),
+            ("share_identifier", "team-a"),
             ("endpoint", "localhost:4566"),
             ("region", "eu west"),
         ])
         .unwrap_err();
-        assert_eq!(message.lines().count(), 7, "{message}");
+        assert_eq!(message.lines().count(), 8, "{message}");
         assert!(message.contains("--bucket is \"s3://my-bucket\": is no name of a bucket; give 3 to 63"), "{message}");
         let ec2 = target(&[("bucket", "bbb"), ("queue", "q"), ("assign_public_ip", "true")]).unwrap_err();
         assert!(ec2.starts_with("--assign_public_ip is true: only Fargate"), "{ec2}");

@@ -23,6 +23,8 @@ use crate::map::spec::{Fault, Faults, nearest, suggest};
 pub const FILE: &str = "batchmap.toml";
 /// The table that `batchmap serve` alone reads.
 const SERVE: &str = "serve";
+/// The settings that are true or false.
+const SWITCHES: [&str; 2] = ["assign_public_ip", "readonly_root"];
 /// What a setting's environment variable begins with.
 const ENVIRONMENT: &str = "BATCHMAP_";
 
@@ -62,6 +64,18 @@ pub struct TargetArgs {
     /// Give children a public address: on Fargate without NAT
     #[arg(long, value_name = "BOOL", help_heading = "Target", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub assign_public_ip: Option<String>,
+    /// Whose share of the queue the jobs take: for queues with a fair-share policy
+    #[arg(long, value_name = "IDENTIFIER", help_heading = "Target")]
+    pub share_identifier: Option<String>,
+    /// Where the worker of a task is: image (in the task's own) or inject (put beside it) [default: image]
+    #[arg(long, value_name = "WHERE", help_heading = "Target")]
+    pub worker: Option<String>,
+    /// The image that holds the worker, to inject it from
+    #[arg(long, value_name = "IMAGE", help_heading = "Target")]
+    pub worker_image: Option<String>,
+    /// Give tasks a read-only root file system and a /tmp of their own; goes with an injected worker
+    #[arg(long, value_name = "BOOL", help_heading = "Target", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub readonly_root: Option<String>,
     /// Address of an endpoint that speaks AWS Batch and S3, like `batchmap emulator` [default: AWS]
     #[arg(long, value_name = "URL", help_heading = "Target")]
     pub endpoint: Option<String>,
@@ -96,7 +110,15 @@ impl TargetArgs {
         faults.or(table.and_then(|mut table| Some((file, table.remove(name)?))))
     }
 
-    fn read(&self, target: ToTarget) -> Result<Target, Faults> {
+    /// The settings themselves, each with where it was given, for who shows them.
+    ///
+    /// # Errors
+    /// What is wrong with their form.
+    pub fn settings(&self) -> Result<BTreeMap<&'static str, Setting>, Faults> {
+        self.read(|settings| Ok(settings.clone()))
+    }
+
+    fn read<T>(&self, target: ToTarget<T>) -> Result<T, Faults> {
         let folder = std::env::current_dir().map_err(|error| {
             Fault::missing("the current folder", format!("cannot be told: {error}"), "go to another")
         })?;
@@ -116,6 +138,10 @@ impl TargetArgs {
             ("platform", &self.platform),
             ("log_group", &self.log_group),
             ("assign_public_ip", &self.assign_public_ip),
+            ("share_identifier", &self.share_identifier),
+            ("worker", &self.worker),
+            ("worker_image", &self.worker_image),
+            ("readonly_root", &self.readonly_root),
             ("endpoint", &self.endpoint),
         ];
         flags.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
@@ -134,15 +160,15 @@ pub fn resolve(
     settle(args, folder, environment, Target::from_settings)
 }
 
-/// What makes a target of settings.
-type ToTarget = fn(&BTreeMap<&'static str, Setting>) -> Result<Target, Faults>;
+/// What is made of settings: a target, most often.
+type ToTarget<T> = fn(&BTreeMap<&'static str, Setting>) -> Result<T, Faults>;
 
-fn settle(
+fn settle<T>(
     args: &TargetArgs,
     folder: &Path,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-    target: ToTarget,
-) -> Result<Target, Faults> {
+    target: ToTarget<T>,
+) -> Result<T, Faults> {
     let mut faults = Faults::default();
     let mut settings = BTreeMap::new();
     // A relative --config is found from the same folder as everything else.
@@ -207,9 +233,9 @@ fn read_file(file: &Path, settings: &mut BTreeMap<&'static str, Setting>, faults
         };
         let value = match value {
             toml::Value::String(text) => text.clone(),
-            toml::Value::Boolean(switch) if *name == "assign_public_ip" => switch.to_string(),
+            toml::Value::Boolean(switch) if SWITCHES.contains(name) => switch.to_string(),
             other => {
-                let expected = if *name == "assign_public_ip" { "true or false" } else { "a string" };
+                let expected = if SWITCHES.contains(name) { "true or false" } else { "a string" };
                 let fix = "write name = \"value\"";
                 faults.0.push(Fault::text(origin, &other.to_string(), format!("is not {expected}"), fix));
                 continue;
@@ -297,8 +323,10 @@ mod tests {
         let values = |name: &str| match name {
             "platform" => "FARGATE",
             "job_role" | "execution_role" => "arn:aws:iam::000000000000:role/r",
-            "assign_public_ip" => "true",
+            "assign_public_ip" | "readonly_root" => "true",
+            "share_identifier" => "batchmap",
             "flyte_images" => "stock",
+            "worker" => "inject",
             "endpoint" => "http://127.0.0.1:1",
             _ => "some-value",
         };

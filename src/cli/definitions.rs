@@ -31,7 +31,7 @@ impl Definitions {
         given: &Resources,
         options: &BatchOptions,
     ) -> Result<(Definition, Vec<String>), String> {
-        let target = &self.target;
+        let (target, injection) = (&self.target, options.injection.as_ref());
         self.check(options)?;
         let requirements = resources::requirements(given, self.platform).map_err(|error| error.to_string())?;
         let mut notes: Vec<String> = requirements.note.into_iter().collect();
@@ -47,11 +47,11 @@ impl Definitions {
             // An endpoint named by hand is an emulator: whether it needs an image is its affair.
             (None, false) if target.is_emulated() => NO_IMAGE.to_owned(),
             (None, false) => {
-                return Err(
-                    "image is missing: on AWS children run in containers; give --image, BATCHMAP_IMAGE, `image` \
-                            in batchmap.toml or in the specification, with batchmap in it"
-                        .to_owned(),
-                );
+                let with = if injection.is_some() { "" } else { ", with batchmap in it" };
+                return Err(format!(
+                    "image is missing: on AWS children run in containers; give --image, BATCHMAP_IMAGE, `image` in \
+                     batchmap.toml or in the specification{with}"
+                ));
             }
         };
         let definition = Definition {
@@ -68,6 +68,8 @@ impl Definitions {
             secrets: options.secrets.clone(),
             shared_memory_mib: options.shared_memory_mib,
             arm64: options.arm64,
+            // Processes of this machine have the worker already.
+            injection: injection.filter(|_| !self.embedded).cloned(),
         };
         Ok((definition, notes))
     }
@@ -118,6 +120,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::map::inject::Injection;
 
     const ARN: &str = "arn:aws:ssm:eu-central-1:000000000000:parameter/token";
 
@@ -141,6 +144,22 @@ mod tests {
         assert_eq!(fargate.make(None, &given, &wanting(None)).unwrap().0.platform, "FARGATE");
         let gpus = Resources { gpus: 1, ..given };
         assert!(fargate.make(None, &gpus, &wanting(None)).unwrap_err().contains("gpu"));
+    }
+
+    #[test]
+    fn a_worker_is_injected_where_children_are_containers() {
+        let injection = Some(Injection { image: "w:1".to_owned(), readonly_root: true });
+        let options = BatchOptions { injection: injection.clone(), ..BatchOptions::default() };
+        let (aws, given) = (definitions(Platform::Ec2, None), Resources::default());
+        assert_eq!(aws.make(None, &given, &options).unwrap().0.injection, injection);
+        let here = Definitions { embedded: true, ..aws };
+        assert_eq!(here.make(None, &given, &options).unwrap().0.injection, None);
+        let target = AwsTarget { image: None, ..here.target };
+        let nameless = Definitions { target, embedded: false, ..here };
+        let refused = |options| nameless.make(None, &given, options).unwrap_err();
+        let none = BatchOptions::default();
+        assert!(refused(&none).ends_with("with batchmap in it"));
+        assert!(refused(&options).ends_with("in the specification"));
     }
 
     #[test]

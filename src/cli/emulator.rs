@@ -87,6 +87,9 @@ pub struct EmulatorArgs {
     /// The seed of every choice that faults and simulated children make [default: drawn, and printed]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(0..))]
     seed: Option<u64>,
+    /// Record which IAM action batchmap and its children ask of which resource, each once, to this file as JSON lines
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// An address with its port; `localhost` is one by its name.
@@ -182,7 +185,20 @@ fn settings(args: &EmulatorArgs) -> Result<Settings, Failure> {
         s3: args.s3_endpoint.clone(),
         faults: faults(args)?,
         seed,
+        record: recordable(args.record.as_deref())?,
     })
+}
+
+/// The file of --record, once it is sure that it can be written.
+fn recordable(file: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    let Some(file) = file else { return Ok(None) };
+    match std::fs::File::options().append(true).create(true).open(file) {
+        Ok(_) => Ok(Some(file.to_owned())),
+        Err(error) => Err(Failure::input(format!(
+            "--record is {}: cannot be written: {error}; give a file in a directory that this user can write",
+            file.display()
+        ))),
+    }
 }
 
 fn runner(args: &EmulatorArgs, seed: u64) -> Result<RunnerKind, Failure> {

@@ -21,6 +21,7 @@ macro_rules! note {
 mod abort;
 pub mod config;
 mod definitions;
+mod doctor;
 mod emulator;
 mod exit;
 mod finish;
@@ -56,6 +57,8 @@ pub use exit::{Exit, Failure};
 /// What is logged unless said otherwise. The S3 server's crate calls an ordinary 404 or 412 an error; the client that
 /// gets it knows better.
 const USUAL: &str = "warn,s3s=off";
+/// The same in a worker, which writes to its child's log: what it does as well.
+const WORKERS: &str = "batchmap=info,warn";
 
 /// Flyte map tasks on AWS Batch array jobs, with no Kubernetes.
 #[derive(Debug, Parser)]
@@ -95,6 +98,8 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Remove old executions and their files.
     Gc(gc::GcArgs),
+    /// Check an account, or an endpoint in its place, step by step: what is wrong, and what to do.
+    Doctor(doctor::DoctorArgs),
     /// Print the JSON Schema of a task's specification.
     Schema,
     /// Serve AWS Batch, S3 and CloudWatch Logs on this machine.
@@ -105,6 +110,14 @@ enum Command {
     Token(token::TokenArgs),
     /// Run one subtask: what a child's container starts.
     Worker(worker::WorkerArgs),
+    /// What the job of `doctor` runs.
+    #[command(hide = true)]
+    Probe {
+        /// Printed first.
+        element: String,
+        /// Printed after it.
+        bound: String,
+    },
     /// Kill local children when the process that started them dies.
     #[command(hide = true)]
     Guardian {
@@ -116,18 +129,51 @@ enum Command {
     },
 }
 
+/// The program that an image holds beside a task's own: the worker, in a third of the size.
+#[derive(Debug, Parser)]
+#[command(
+    name = "batchmap",
+    version,
+    after_help = "This program is the worker alone: container/README.md tells of it."
+)]
+struct WorkerArguments {
+    /// What is logged to standard error: error, warn, info, debug, trace, or a filter like batchmap=debug.
+    #[arg(long, global = true, env = "BATCHMAP_LOG", value_name = "FILTER", default_value = WORKERS)]
+    log: String,
+    #[command(subcommand)]
+    command: WorkerCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum WorkerCommand {
+    /// Run one subtask: what a child's container starts.
+    Worker(worker::WorkerArgs),
+}
+
+/// Runs the program of the worker alone. It takes what the whole one takes for it.
+pub fn worker_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match WorkerArguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return unparsed(&error),
+    };
+    let WorkerCommand::Worker(args) = arguments.command;
+    ended(start_logging(&arguments.log).and_then(|()| worker::run(args)))
+}
+
+/// Help and version are no errors, and go to standard output; clap knows which is which.
+fn unparsed(error: &clap::Error) -> ExitCode {
+    let exit = if error.use_stderr() { Exit::BadInput } else { Exit::Ok };
+    let _ = error.print();
+    exit.into()
+}
+
 /// Runs the program: parses the arguments, carries the command out, and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are no errors, and go to standard output; clap knows which is which.
-            let exit = if error.use_stderr() { Exit::BadInput } else { Exit::Ok };
-            let _ = error.print();
-            return exit.into();
-        }
+        Err(error) => return unparsed(&error),
     };
-    let usual = if matches!(arguments.command, Command::Worker(_)) { "batchmap=info,warn" } else { USUAL };
+    let usual = if matches!(arguments.command, Command::Worker(_)) { WORKERS } else { USUAL };
     if let Err(failure) = start_logging(arguments.log.as_deref().unwrap_or(usual)) {
         return ended(Err(failure));
     }
@@ -140,6 +186,10 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
         Command::Worker(args) => worker::run(args),
         Command::Guardian { mark, containers } => emulator::guardian(mark.as_deref(), containers.as_deref()),
         Command::Schema => Ok(print_schema()),
+        Command::Probe { element, bound } => {
+            out!("{element} {bound}");
+            Ok(Exit::Ok)
+        }
         Command::Token(args) => token::run(&args),
         Command::Run(args) => block_on(run::run(args)),
         Command::Plan(args) => block_on(plan::run(args)),
@@ -153,6 +203,7 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
         Command::RetryFailed(args) => block_on(recover::retry_failed(args)),
         Command::Logs(args) => block_on(logs::run(args)),
         Command::Gc(args) => block_on(gc::run(args)),
+        Command::Doctor(args) => block_on(doctor::run(args)),
         Command::Emulator(args) => block_on(emulator::run(args)),
         Command::Serve(args) => block_on(serve::run(args)),
     }

@@ -8,6 +8,7 @@ use super::status::Form;
 use super::words::{children, count};
 use super::{Exit, Failure};
 use crate::map::execution::Action;
+use crate::map::inject;
 use crate::map::plan::rolling_group;
 use crate::map::task::ConcurrencyMode;
 use crate::run::launch;
@@ -51,6 +52,7 @@ pub async fn run(args: PlanArgs) -> Result<Exit, Failure> {
     let a_pack = if record.cache.is_some() { 3 } else { 2 };
     let puts = a_pack * record.pack_starts.len() as u64 + staged.files + 1;
     let calls = at_once.len() as u64 + later;
+    let injected = inject::of_record(&record).map(|injection| injection.image);
     match args.format {
         Form::Json => out!(
             "{:#}",
@@ -58,7 +60,7 @@ pub async fn run(args: PlanArgs) -> Result<Exit, Failure> {
                 "subtasks": record.size, "min_successes": terms.min_successes, "concurrency": terms.concurrency,
                 "packs": record.pack_starts.len(), "bytes": staged.pack_bytes, "arrays_at_once": at_once,
                 "submit_calls_at_most": calls, "files": staged.files, "file_bytes": staged.file_bytes,
-                "staging_puts": puts,
+                "staging_puts": puts, "worker_image": injected,
             })
         ),
         Form::Text => {
@@ -70,6 +72,9 @@ pub async fn run(args: PlanArgs) -> Result<Exit, Failure> {
             out!("at once: {} with {}", count(at_once.len() as u64, "array"), children(submitted));
             if left > 0 {
                 out!("later: {}, as places come free", children(left));
+            }
+            if let Some(image) = injected {
+                out!("worker: put beside the task's image, from {image}");
             }
             out!("SubmitJob calls: at most {calls}, retries aside");
             if record.cache.is_some() {

@@ -9,6 +9,7 @@ use super::finish::ShowArgs;
 use super::session::Session;
 use super::{Exit, Failure, inspect, queues, run};
 use crate::idl::record::TaskRecord;
+use crate::map::inject;
 use crate::map::layout::Root;
 use crate::map::ranges::Ranges;
 use crate::map::spec;
@@ -106,7 +107,7 @@ async fn recover_and_drive(session: &Session, args: &RecoverArgs, changes: &Chan
     let root = session.root(&launch::new_id(now_ms()));
     let Recovered { record, reused, .. } = &recovered;
     let bucket = session.ports.store.bucket();
-    launch::check_limits(bucket, &root, &record.command, record.mapped.len())
+    launch::check_limits(bucket, &root, &record.command, record.mapped.len(), inject::of_record(record).is_some())
         .map_err(|error| Failure::input(error.to_string()))?;
     if record.size > reused.values().map(Ranges::len).sum() {
         queues::check(session, record.policy.is_some_and(|policy| policy.interruptible)).await?;
@@ -124,10 +125,11 @@ async fn recover_and_drive(session: &Session, args: &RecoverArgs, changes: &Chan
 
 /// What of a record's options a job definition follows from.
 fn batch_options(record: &TaskRecord) -> BatchOptions {
+    let injection = inject::of_record(record);
     let stored = record.batch.clone().unwrap_or_default();
     let platform = stored.platform.parse().ok();
     let (secrets, shared_memory_mib, arm64) = (stored.secrets, stored.shared_memory_mib, stored.arm64);
-    BatchOptions { platform, secrets, shared_memory_mib, arm64, ..BatchOptions::default() }
+    BatchOptions { platform, secrets, shared_memory_mib, arm64, injection, ..BatchOptions::default() }
 }
 
 impl Changes {

@@ -1,6 +1,7 @@
 //! `batchmap run`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::config::TargetArgs;
 use super::definitions::Definitions;
@@ -12,6 +13,7 @@ use crate::aws::batch::Definition;
 use crate::aws::store::{LOCAL_FILE, StoreError};
 use crate::idl::record::TaskRecord;
 use crate::map::event::Source;
+use crate::map::inject::TMP_DIR;
 use crate::map::layout::Root;
 use crate::map::ranges::Ranges;
 use crate::map::spec::Faults;
@@ -114,7 +116,7 @@ pub async fn begin_and_drive(
 /// When the task or the configuration is wrong.
 pub async fn prepare(input: &RunInput, access: Access) -> Result<Prepared, Failure> {
     // Both are looked at before either is complained about.
-    let (task, target) = match (input.task.task(), input.target.target()) {
+    let (mut task, target) = match (input.task.task(), input.target.target()) {
         (Ok(task), Ok(target)) => (task, target),
         (task, target) => {
             let faults = [task.err(), target.err()].into_iter().flatten().flat_map(|faults| faults.0).collect();
@@ -122,6 +124,7 @@ pub async fn prepare(input: &RunInput, access: Access) -> Result<Prepared, Failu
         }
     };
     let session = Session::open_target(target, access).await?;
+    task.batch.injection = session.target.injection();
     if task.policy.interruptible && session.target.interruptible_queue.is_none() {
         let queue = &session.target.queue;
         note!("note: no interruptible_queue is configured: interruptible subtasks run on {queue} like all others");
@@ -131,7 +134,8 @@ pub async fn prepare(input: &RunInput, access: Access) -> Result<Prepared, Failu
         .and_then(|()| job_definition(task.image.as_deref(), &task.resources, &task.batch, &session));
     let definition = definition.and_then(|definition| {
         let bucket = session.ports.store.bucket();
-        launch::check_limits(bucket, &root, &task.command, task.mapped().len())
+        let injected = task.batch.injection.is_some();
+        launch::check_limits(bucket, &root, &task.command, task.mapped().len(), injected)
             .map_err(|error| Failure::input(error.to_string()))?;
         Ok(definition)
     });
@@ -163,12 +167,19 @@ pub async fn stage(prepared: &Prepared, dry_run: bool) -> Result<Staged, Failure
 /// write one another's files.
 fn own_directories(task: &MapTask, session: &Session) -> Result<(), Failure> {
     let given = [("input_dir", &task.input_dir), ("output_dir", &task.output_dir)];
-    match given.into_iter().find_map(|(name, folder)| Some((name, folder.as_ref()?))) {
+    let readonly = task.batch.injection.as_ref().is_some_and(|injection| injection.readonly_root);
+    let beyond = |folder: &str| session.is_embedded() || readonly && !Path::new(folder).starts_with(TMP_DIR);
+    let found = given.into_iter().find_map(|(name, folder)| Some((name, folder.as_deref().filter(|it| beyond(it))?)));
+    match found {
         Some((name, folder)) if session.is_embedded() => Err(Failure::input(format!(
             "{name} is {folder:?}: children that are processes of this machine would share it; leave it out, and use \
              $BATCHMAP_INPUT_DIR and $BATCHMAP_OUTPUT_DIR, which are each child's own"
         ))),
-        _ => Ok(()),
+        Some((name, folder)) => Err(Failure::input(format!(
+            "{name} is {folder:?}: with readonly_root children can write below {TMP_DIR} alone; give a folder there, or leave \
+             it out, and use $BATCHMAP_INPUT_DIR and $BATCHMAP_OUTPUT_DIR"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use super::definitions::Definitions;
 use super::session::{Access, Session};
 use super::{Exit, Failure};
 use crate::aws::pooled::Pooled;
-use crate::aws::target::{AwsTarget, FlyteImages, Target};
+use crate::aws::target::{AwsTarget, FLYTE_IMAGES, FlyteImages, Target};
 use crate::map::flyte::Outline;
 use crate::map::layout::flyte::FlyteRoot;
 use crate::map::task::Runner;
@@ -69,8 +69,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "COUNT")]
     max_nodes: Option<NonZeroUsize>,
     /// What the images of tasks hold: `stock` is flytekit and a shell, `stock-no-shell` flytekit alone, `worker` batchmap
-    /// as well [default: stock on AWS, worker elsewhere]
-    #[arg(long, value_name = "WHAT", value_parser = |text: &str| text.parse::<FlyteImages>().map_err(|()| "write stock, stock-no-shell or worker"))]
+    /// as well; `inject` is flytekit alone, with batchmap put beside it from worker_image [default: inject where worker is,
+    /// else stock on AWS, worker elsewhere]
+    #[arg(long, value_name = "WHAT", value_parser = |text: &str| text.parse::<FlyteImages>().map_err(|()| FLYTE_IMAGES))]
     flyte_images: Option<FlyteImages>,
     #[command(flatten)]
     access: AccessArgs,
@@ -200,6 +201,7 @@ fn host(session: &Session, runner: Runner, max_parallelism: i32, max_nodes: Opti
         },
         definitions: Arc::new(make),
         runner,
+        injection: session.target.flyte_injection(),
         patience: session.patience,
         lease: match (session.is_embedded(), session.target.is_emulated()) {
             // The embedded endpoint's folder is locked: no other server can be at work on it.

@@ -10,6 +10,7 @@ use super::Failure;
 use super::config::TargetArgs;
 use super::logs::DEFAULT_GROUP;
 use super::signals::Signals;
+use crate::aws::account::Account;
 use crate::aws::logs::console_group;
 use crate::aws::sdk::{self, Clients};
 use crate::aws::target::{AwsTarget, FlyteImages, Target};
@@ -133,6 +134,7 @@ impl Session {
             endpoint: target.endpoint.clone(),
             credentials: None,
             bucket: target.bucket.clone(),
+            share_identifier: target.share_identifier.clone(),
         })
         .await;
         if clients.region.is_none() {
@@ -248,9 +250,15 @@ impl Session {
     /// Who runs the commands of Flyte's tasks.
     ///
     /// # Errors
-    /// Where processes of this machine are to do without a shell.
+    /// Where processes of this machine are to do without a shell, or an injected worker has no image.
     pub fn flyte_runner(&self) -> Result<Runner, Failure> {
-        flyte_runner(self.target.flyte_images, self.is_on_aws(), self.is_embedded())
+        if self.target.flyte_images() == Some(FlyteImages::Inject) && self.target.flyte_injection().is_none() {
+            return Err(Failure::input(
+                "worker_image is not set, but flyte_images is inject: set it to the image that container/Dockerfile makes, where \
+                 your tasks can pull it",
+            ));
+        }
+        flyte_runner(self.target.flyte_images(), self.is_on_aws(), self.is_embedded())
     }
 
     /// Where AWS's console shows what all jobs write; none where the jobs do not run on AWS.
@@ -262,6 +270,16 @@ impl Session {
     /// The log group that is configured.
     pub fn log_group(&self) -> Option<&str> {
         self.target.log_group.as_deref()
+    }
+
+    /// The account, for who looks at it.
+    pub fn account(&self) -> Arc<dyn Account> {
+        self.clients.account.clone()
+    }
+
+    /// The region in use.
+    pub fn region(&self) -> Option<&str> {
+        self.clients.region.as_deref()
     }
 
     /// The stores of other buckets, for inputs that lie there.
@@ -358,7 +376,10 @@ impl Session {
 fn flyte_runner(images: Option<FlyteImages>, is_aws: bool, is_embedded: bool) -> Result<Runner, Failure> {
     let default = if is_aws { FlyteImages::Stock } else { FlyteImages::Worker };
     match (images.unwrap_or(default), is_embedded) {
-        (FlyteImages::Worker, _) => Ok(Runner::Worker),
+        (FlyteImages::Worker, _) | (FlyteImages::Inject, false) => Ok(Runner::Worker),
+        (FlyteImages::Inject, true) => Err(Failure::input(
+            "flyte_images is inject: children are processes of this machine, which has the worker; write worker, or leave it out",
+        )),
         (FlyteImages::Stock, false) => Ok(Runner::Stock),
         (FlyteImages::Stock, true) => Ok(Runner::StockProcess),
         (FlyteImages::StockNoShell, false) => Ok(Runner::StockNoShell),
@@ -377,7 +398,8 @@ fn own(prefix: String, image: Option<String>) -> AwsTarget {
 async fn connect(url: &str, target: &AwsTarget) -> Clients {
     let credentials = Some((local::ACCESS_KEY.to_owned(), local::SECRET_KEY.to_owned()));
     let (region, bucket) = (target.region.clone(), target.bucket.clone());
-    sdk::connect(&sdk::Target { region, endpoint: Some(url.to_owned()), credentials, bucket }).await
+    let (endpoint, share_identifier) = (Some(url.to_owned()), target.share_identifier.clone());
+    sdk::connect(&sdk::Target { region, endpoint, credentials, bucket, share_identifier }).await
 }
 
 fn in_use(error: FolderError) -> Failure {
@@ -403,5 +425,7 @@ mod tests {
         assert_eq!(runner(Some(FlyteImages::Stock), false, true), Ok(Runner::StockProcess));
         assert_eq!(runner(Some(FlyteImages::StockNoShell), true, false), Ok(Runner::StockNoShell));
         assert!(runner(Some(FlyteImages::StockNoShell), false, true).unwrap_err().contains("write stock"));
+        assert_eq!(runner(Some(FlyteImages::Inject), true, false), Ok(Runner::Worker));
+        assert!(runner(Some(FlyteImages::Inject), false, true).unwrap_err().contains("write worker"));
     }
 }

@@ -1,9 +1,11 @@
 //! `batchmap worker`.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure};
 use crate::aws::sdk;
+use crate::map::exit::EXIT_SYSTEM;
 use crate::worker::{self, WorkerArgs as Arguments};
 
 /// Arguments of `batchmap worker`.
@@ -13,6 +15,12 @@ Its setting is in the environment that the driver gives the job: BATCHMAP_EXECUT
 BATCHMAP_WIDTH; AWS Batch adds AWS_BATCH_JOB_ARRAY_INDEX and AWS_BATCH_JOB_ATTEMPT. It exits with the command's own code,
 124 after a timeout, and 76 when it failed itself.")]
 pub struct WorkerArgs {
+    /// Only put this program into a folder, for whoever shares it, and end
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    install: Option<PathBuf>,
+    /// With --install, let every user write to this folder
+    #[arg(long, value_name = "DIR", requires = "install")]
+    scratch: Option<PathBuf>,
     /// The command, its templates unrendered; the one in the execution's record when absent.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -23,6 +31,9 @@ pub struct WorkerArgs {
 /// # Errors
 /// When the command is not valid UTF-8, or no runtime can be had.
 pub fn run(args: WorkerArgs) -> Result<Exit, Failure> {
+    if let Some(folder) = &args.install {
+        return install(folder, args.scratch.as_deref());
+    }
     let mut command = Vec::with_capacity(args.command.len());
     for argument in args.command {
         match argument.into_string() {
@@ -41,8 +52,23 @@ pub fn run(args: WorkerArgs) -> Result<Exit, Failure> {
         .map_err(|error| Failure::internal(format!("cannot start: {error}")))?;
     let code = runtime.block_on(worker::run(Arguments::from_process(command), async |bucket: &str| {
         let target = sdk::Target { bucket: bucket.to_owned(), ..sdk::Target::default() };
-        Ok(sdk::connect(&target).await.store)
+        Ok(sdk::connect_store(&target).await)
     }));
     runtime.shutdown_background();
     std::process::exit(code)
+}
+
+/// What the container does that brings the worker for another one.
+fn install(folder: &Path, scratch: Option<&Path>) -> Result<Exit, Failure> {
+    match worker::install(folder, scratch, sdk::roots::system().as_deref()) {
+        Ok(program) => {
+            note!("{} is there", program.display());
+            Ok(Exit::Ok)
+        }
+        Err(problem) => {
+            note!("error: {problem}");
+            // As with every failure of the worker's own: it is not the task's.
+            std::process::exit(EXIT_SYSTEM)
+        }
+    }
 }

@@ -10,6 +10,7 @@ pub mod execution;
 pub mod exit;
 pub mod flyte;
 pub mod index;
+pub mod inject;
 pub mod layout;
 pub mod pack;
 pub mod plan;

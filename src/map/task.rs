@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::inject::Injection;
 use super::ratio::Ratio;
 use super::resources::Platform;
 use crate::idl::core::{Literal, LiteralType};
@@ -117,6 +118,8 @@ pub struct BatchOptions {
     pub shared_memory_mib: u32,
     /// Whether the image is one for ARM.
     pub arm64: bool,
+    /// How the worker gets beside the image; absent where it is in the image, or none is used.
+    pub injection: Option<Injection>,
 }
 
 impl MapTask {

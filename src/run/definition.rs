@@ -26,9 +26,10 @@ pub async fn ensure(batch: &dyn Batch, mut definition: Definition) -> Result<Str
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::aws::batch::Injection;
 
     fn definition() -> Definition {
         Definition {
@@ -45,6 +46,7 @@ mod tests {
             secrets: BTreeMap::new(),
             shared_memory_mib: 0,
             arm64: false,
+            injection: None,
         }
     }
 
@@ -54,5 +56,11 @@ mod tests {
         assert_eq!(name(&renamed), name(&definition()));
         let larger = Definition { memory_mib: 4096, ..definition() };
         assert_ne!(name(&larger), name(&definition()));
+        let injecting = |image: &str, readonly_root| {
+            let injection = Some(Injection { image: image.to_owned(), readonly_root });
+            name(&Definition { injection, ..definition() })
+        };
+        let names = [name(&definition()), injecting("w:1", false), injecting("w:2", false), injecting("w:1", true)];
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 4);
     }
 }

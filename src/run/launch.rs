@@ -335,7 +335,13 @@ fn template(ports: &Ports, root: &Root, names: &Names) -> Template {
 ///
 /// # Errors
 /// When it would be over AWS's limits.
-pub fn check_limits(bucket: &str, root: &Root, command: &[String], mapped: usize) -> Result<(), TooLarge> {
+pub fn check_limits(
+    bucket: &str,
+    root: &Root,
+    command: &[String],
+    mapped: usize,
+    injected: bool,
+) -> Result<(), TooLarge> {
     let template = Template {
         bucket: bucket.to_owned(),
         root: root.clone(),
@@ -346,7 +352,9 @@ pub fn check_limits(bucket: &str, root: &Root, command: &[String], mapped: usize
     };
     // Whatever can be run can be recovered: the submissions of that name the execution that holds the packs.
     let (command, mapped, inputs_of) = (command.to_vec(), vec![String::new(); mapped], root.id().to_owned());
-    let record = TaskRecord { command, mapped, inputs_of, ..TaskRecord::default() };
+    let injection = injected.then(record::Injection::default);
+    let batch = Some(record::BatchOptions { injection, ..record::BatchOptions::default() });
+    let record = TaskRecord { command, mapped, inputs_of, batch, ..TaskRecord::default() };
     longest(&template, &record, |far| far.range_from(OriginalIndex(u64::MAX - 1), 1))
 }
 

@@ -67,6 +67,8 @@ pub struct Case<'a> {
     pub retry_timeouts: bool,
     /// What is particular where the children have no worker.
     pub stock: Option<Stock>,
+    /// Whether the children are tasks of several containers: listings tell nothing of those.
+    pub task: bool,
     /// Whether to wait for a listing that shows fewer failures than Batch counts: what it leaves out would be taken for
     /// successes.
     pub patient: bool,
@@ -126,6 +128,9 @@ impl Case<'_> {
         reports.retain(|index, _| !self.array.judged_early(*index));
         if !complete {
             self.describe_unlisted(ports, &mut reports).await?;
+        }
+        if self.task {
+            self.describe_untold(ports, &mut reports).await?;
         }
         let traces = match &self.stock {
             Some(stock) => self.left(ports, stock, &reports).await?,

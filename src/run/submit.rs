@@ -7,6 +7,7 @@ use crate::idl::record::TaskRecord;
 use crate::map::event::Queue;
 use crate::map::execution::Array;
 use crate::map::flyte::stock::{self, Rendered, SHORTEST_TIMEOUT_SECONDS};
+use crate::map::inject;
 use crate::map::layout::{self, Root};
 use crate::map::plan::Packs;
 use crate::map::policy::{REPEATED_REASON, REPEATED_STATUS};
@@ -97,6 +98,7 @@ impl Template {
             size: array.members.len(),
             command,
             environment,
+            container: inject::of_record(record).map(|_| inject::MAIN.to_owned()),
             attempts: array.attempts,
             retry_rules: retry_rules(),
             timeout_seconds: timeout_seconds(record),
@@ -108,7 +110,8 @@ impl Template {
 
     /// The worker's command, and how it finds its element.
     fn for_worker(&self, number: u32, array: &Array, record: &TaskRecord, packs: &Packs) -> Rendered {
-        let mut command: Vec<String> = ["batchmap", "worker", "--"].map(str::to_owned).into();
+        let program = inject::program(inject::of_record(record).is_some());
+        let mut command: Vec<String> = [&*program, "worker", "--"].map(str::to_owned).into();
         if record.flyte.is_some() {
             // The worker finds it in the record: Batch takes no empty argument, and flytekit's may have one.
             command.pop();
@@ -162,8 +165,12 @@ fn timeout_seconds(record: &TaskRecord) -> Option<u32> {
 pub fn check(request: &SubmitRequest) -> Result<(), TooLarge> {
     let environment: Vec<_> =
         request.environment.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})).collect();
-    let overrides = serde_json::json!({"command": request.command, "environment": environment}).to_string();
-    let size = overrides.chars().count();
+    let mut overrides = serde_json::json!({"command": request.command, "environment": environment});
+    if let Some(name) = &request.container {
+        overrides["name"] = name.as_str().into();
+        overrides = serde_json::json!({ "containerOverrides": [overrides] });
+    }
+    let size = overrides.to_string().chars().count();
     if size > MAX_OVERRIDES {
         return Err(TooLarge::Overrides { size });
     }
@@ -242,6 +249,28 @@ mod tests {
         assert_eq!(request.command, ["batchmap", "worker"]);
         assert_eq!((request.propagate_tags, request.scheduling_priority), (true, Some(3)));
         assert_eq!((request.tags["team"].as_str(), request.tags["batchmap:execution"].as_str()), ("a", "id"));
+    }
+
+    #[test]
+    fn an_injected_worker_is_started_by_its_path_in_the_tasks_own_container() {
+        use crate::idl::record::{BatchOptions, Injection};
+        let options = BatchOptions { injection: Some(Injection::default()), ..BatchOptions::default() };
+        let injected = TaskRecord { command: vec!["true".to_owned()], batch: Some(options), ..TaskRecord::default() };
+        let request = request(&injected);
+        assert_eq!(request.command, ["/opt/batchmap/bin/batchmap", "worker", "--", "true"]);
+        assert_eq!(request.container.as_deref(), Some("main"));
+        // The limit counts what is around the overrides as well.
+        let longest = |injected| {
+            let fits = |count| {
+                let command = vec!["x".repeat(count)];
+                launch::check_limits("b", &Root::new("p", "id"), &command, 1, injected).is_ok()
+            };
+            (7_000..8_192).rev().find(|count| fits(*count)).unwrap()
+        };
+        assert_eq!(
+            longest(false) - longest(true),
+            "/opt/batchmap/bin/".len() + r#"{"containerOverrides":[,"name":"main"]}"#.len()
+        );
     }
 
     #[test]

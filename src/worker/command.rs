@@ -12,11 +12,15 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
+use super::memory;
 use super::pass::{Kept, Pass};
 use super::present::Invocation;
 
 /// From SIGTERM to SIGKILL when the time is up: time to clean up, and well within the 30 seconds that Batch itself gives.
 const GRACE: Duration = Duration::from_secs(10);
+/// The name of this program.
+const OWN_NAME: &str = "batchmap";
+
 /// How long output is still read once the whole process group is gone: only a process that left the group can hold the
 /// pipe open, and it is not waited for.
 pub(super) const DRAIN: Duration = Duration::from_secs(2);
@@ -36,6 +40,8 @@ pub(super) struct Ended {
     pub stdout: Option<Kept>,
     /// The last that it printed to standard error.
     pub stderr: Kept,
+    /// Whether something of this container was killed for lack of memory meanwhile.
+    pub starved: bool,
 }
 
 impl Ended {
@@ -108,7 +114,9 @@ pub(super) async fn run(
     signals: &mut Signals,
 ) -> io::Result<Ended> {
     let (program, arguments) = invocation.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut command = Command::new(program);
+    // By this name a command means this very program, wherever in the image that is: `doctor` relies on nothing else.
+    let own = (program == OWN_NAME).then(|| std::env::current_exe().ok()).flatten();
+    let mut command = Command::new(own.as_deref().map_or(program.as_ref(), |own| own.as_os_str()));
     command.args(arguments).env_clear().envs(&invocation.environment);
     if let Some(directory) = &invocation.directory {
         command.current_dir(directory);
@@ -117,6 +125,7 @@ pub(super) async fn run(
     // Nobody in between where nothing is to be kept.
     command.stdout(if keep.is_some() { Stdio::piped() } else { Stdio::inherit() });
     die_with_this_process(&mut command);
+    let killed = memory::kills();
     let mut child = command.spawn()?;
     let group = Group::of(&child);
     let stdout =
@@ -130,7 +139,8 @@ pub(super) async fn run(
         tokio::join!(stdout, stderr)
     };
     let (stdout, stderr) = drained.await;
-    Ok(Ended { status, timed_out, signal, stdout, stderr: stderr.unwrap_or_else(|| Kept::last(TAIL)) })
+    let starved = memory::kills() > killed;
+    Ok(Ended { status, timed_out, signal, stdout, stderr: stderr.unwrap_or_else(|| Kept::last(TAIL)), starved })
 }
 
 /// Waits for the main process, passing signals on and watching the clock.

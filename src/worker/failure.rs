@@ -61,6 +61,11 @@ impl Failure {
         Failure::user("USER:ExitCode", message, exit)
     }
 
+    /// The command, or something that it started, was killed for lack of memory.
+    pub(super) fn memory(message: String, exit: i32) -> Self {
+        Failure::user("USER:OutOfMemory", message, exit)
+    }
+
     /// The command took too long; the task says whether that is worth another attempt.
     pub(super) fn timeout(message: String, recoverable: bool) -> Self {
         Failure { recoverable, ..Failure::user("USER:Timeout", message, EXIT_TIMEOUT) }

@@ -19,6 +19,8 @@ mod copilot;
 mod failure;
 mod fetch;
 mod flyte;
+mod install;
+mod memory;
 mod outputs;
 mod pass;
 mod present;
@@ -26,10 +28,10 @@ mod setting;
 mod workspace;
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -41,6 +43,7 @@ use self::checkpoint::{Found, Saver, Wanted};
 use self::command::{Ended, Signals};
 use self::failure::Failure;
 use self::fetch::Fetched;
+pub use self::install::install;
 use self::present::{Invocation, Told};
 use self::setting::Setting;
 use self::workspace::Workspace;
@@ -52,6 +55,7 @@ use crate::map::exit::{
     EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OUTPUT, EXIT_RECOVERABLE, EXIT_SIGNAL, EXIT_SYSTEM, RECOVERABLE_FILE,
 };
 use crate::map::index::OriginalIndex;
+use crate::map::inject::{SCRATCH_DIR, TMP_DIR};
 
 /// Bytes of a command's last words that an error message shows at most.
 const LAST_WORDS: usize = 2 << 10;
@@ -201,10 +205,9 @@ impl Child {
 
     async fn prepare<C: Connect>(&mut self, args: WorkerArgs, connect: &C) -> Result<Prepared, Failure> {
         let fetched = fetch::fetch(self.store.as_ref(), &self.setting, &mut self.index).await?;
-        let parent = args.environment.get(OsStr::new("TMPDIR")).filter(|path| !path.is_empty());
-        let parent = parent.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-        let flyte = flyte::kind(&fetched.record)?;
         let mut environment = args.environment;
+        let parent = workspace::temporary_parent(&mut environment, [TMP_DIR, SCRATCH_DIR].map(Path::new));
+        let flyte = flyte::kind(&fetched.record)?;
         let workspace = if flyte.is_some() && flyte::is_process(&environment) {
             let (workspace, temporary) = Workspace::apart(&fetched.record, &parent)?;
             environment.insert("TMPDIR".into(), temporary.into());
@@ -279,6 +282,11 @@ fn judge(ended: &Ended, workspace: &Workspace, limit: Option<Duration>, retry_ti
     match (ended.status.code(), ended.signal) {
         (Some(0), _) => Ok(()),
         (_, Some(signal)) => Err(Failure::terminated(signal, exit)),
+        _ if ended.starved => {
+            let message =
+                format!("{}: it used more memory {}; raise resources.mem", ending(ended.status), memory::limit());
+            Err(Failure::memory(with_tail(message, ended), exit))
+        }
         (Some(EXIT_RECOVERABLE), None) => Err(Failure::recoverable(with_tail(ending(ended.status), ended), exit)),
         _ => Err(Failure::command(with_tail(ending(ended.status), ended), exit)),
     }
@@ -294,7 +302,8 @@ fn ending(status: ExitStatus) -> String {
     match (status.code(), signal) {
         (Some(code), _) => format!("the command exited with code {code}"),
         (None, Some((_, Ok(Signal::SIGKILL)))) => {
-            "the command was killed by SIGKILL; most often that is for lack of memory".to_owned()
+            "the command was killed by SIGKILL; most often that is for lack of memory: then raise resources.mem"
+                .to_owned()
         }
         (None, Some((_, Ok(signal)))) => format!("the command was ended by {signal}"),
         (None, Some((number, Err(_)))) => format!("the command was ended by signal {number}"),

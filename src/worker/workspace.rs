@@ -1,9 +1,13 @@
 //! The directories of one attempt.
 
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
 
 use super::copilot::ERROR_FILE;
 use super::failure::Failure;
@@ -62,6 +66,22 @@ impl Workspace {
         fs::create_dir_all(&path).map_err(|error| cannot_make(&path, &error))?;
         Ok(path)
     }
+}
+
+/// Where temporary directories are made: in `TMPDIR`, or else in the first of `places` that this user may write to. Of any
+/// but the first of those, which every program knows, the command is told as well.
+pub(super) fn temporary_parent(environment: &mut BTreeMap<OsString, OsString>, places: [&Path; 2]) -> PathBuf {
+    const TMPDIR: &str = "TMPDIR";
+    if let Some(given) = environment.get(OsStr::new(TMPDIR)).filter(|path| !path.is_empty()) {
+        return PathBuf::from(given);
+    }
+    let [usual, other] = places;
+    let writable = |path: &Path| access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+    if !writable(usual) && writable(other) {
+        environment.insert(TMPDIR.into(), other.into());
+        return other.to_owned();
+    }
+    usual.to_owned()
 }
 
 /// A directory that goes with this.
@@ -144,6 +164,21 @@ mod tests {
         let record = TaskRecord { output_dir: output_dir.to_string_lossy().into_owned(), ..TaskRecord::default() };
         drop(Workspace::make(&record, parent.path()).unwrap());
         assert!(output_dir.join("other").exists() && !output_dir.join(RECOVERABLE_FILE).exists());
+    }
+
+    #[test]
+    fn an_image_without_a_tmp_uses_the_injected_one() {
+        let place = tempfile::tempdir().unwrap();
+        let (there, absent) = (place.path(), place.path().join("absent"));
+        let parent = |given: &str, places| {
+            let mut environment = BTreeMap::from([("TMPDIR".into(), given.into())]);
+            let parent = temporary_parent(&mut environment, places);
+            (parent, environment.remove(OsStr::new("TMPDIR")).unwrap())
+        };
+        assert_eq!(parent("/given", [there, there]), (PathBuf::from("/given"), "/given".into()));
+        assert_eq!(parent("", [there, Path::new("/")]), (there.to_owned(), "".into()));
+        assert_eq!(parent("", [&absent, there]), (there.to_owned(), there.into()));
+        assert_eq!(parent("", [&absent, &absent]), (absent.clone(), "".into()), "and making it there says why not");
     }
 
     #[test]

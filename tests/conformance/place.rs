@@ -60,6 +60,7 @@ pub fn small() -> Definition {
         secrets: BTreeMap::new(),
         shared_memory_mib: 0,
         arm64: false,
+        injection: None,
     }
 }
 
@@ -117,6 +118,7 @@ impl Place {
             size,
             command: ["sh", "-c", script].map(str::to_owned).to_vec(),
             environment: BTreeMap::new(),
+            container: None,
             attempts: 1,
             retry_rules: Vec::new(),
             timeout_seconds: None,

@@ -23,6 +23,7 @@ fn submission(number: u32) -> SubmitRequest {
         size: 1,
         command: vec!["true".to_owned()],
         environment: BTreeMap::new(),
+        container: None,
         attempts: 1,
         retry_rules: Vec::new(),
         timeout_seconds: None,

@@ -98,6 +98,7 @@ impl World {
             server: server.to_owned(),
             queues: Queues { default: "q".to_owned(), interruptible: None },
             definitions: Arc::new(|_| Ok(definition())),
+            injection: None,
             patience: Patience {
                 pace: Pace { shortest: Duration::from_millis(5), longest: Duration::from_millis(20) },
                 lag: Duration::ZERO,
@@ -150,6 +151,7 @@ pub fn definition() -> Definition {
         secrets: Default::default(),
         shared_memory_mib: 0,
         arm64: false,
+        injection: None,
     }
 }
 

@@ -18,5 +18,6 @@ pub fn small(name: &str) -> Definition {
         secrets: Default::default(),
         shared_memory_mib: 0,
         arm64: false,
+        injection: None,
     }
 }

@@ -9,7 +9,7 @@ use aws_sdk_batch::types;
 
 use super::counts::{Call, Counts};
 use super::fault::Fault;
-use super::{jobs, places};
+use super::{jobs, places, task};
 use crate::aws::about;
 use crate::aws::batch::{
     Batch, BatchError, Definition, EnvironmentDetail, JobDetail, JobPage, JobStatus, QueueDetail, SubmitRequest,
@@ -30,11 +30,13 @@ const NAMED_PAGE: i32 = 100;
 pub(super) struct SdkBatch {
     client: aws_sdk_batch::Client,
     counts: Counts,
+    /// Of the configuration, as the queue is: the same for all that is submitted.
+    share_identifier: Option<String>,
 }
 
 impl SdkBatch {
-    pub(super) fn new(config: aws_sdk_batch::Config, counts: Counts) -> Self {
-        SdkBatch { client: aws_sdk_batch::Client::from_conf(config), counts }
+    pub(super) fn new(config: aws_sdk_batch::Config, counts: Counts, share_identifier: Option<String>) -> Self {
+        SdkBatch { client: aws_sdk_batch::Client::from_conf(config), counts, share_identifier }
     }
 }
 
@@ -69,11 +71,13 @@ impl Batch for SdkBatch {
             .job_queue(&request.queue)
             .job_definition(&request.definition)
             .set_array_properties(array)
-            .container_overrides(jobs::overrides(request))
+            .set_container_overrides(jobs::overrides(request))
+            .set_ecs_properties_override(task::overrides(request))
             .retry_strategy(jobs::retry_strategy(request))
             .set_timeout(timeout)
             .set_tags((!request.tags.is_empty()).then(|| request.tags.clone().into_iter().collect()))
             .set_propagate_tags(request.propagate_tags.then_some(true))
+            .set_share_identifier(self.share_identifier.clone())
             .set_scheduling_priority_override(request.scheduling_priority.and_then(|it| i32::try_from(it).ok()))
             .customize()
             .config_override(bounded)
@@ -170,7 +174,8 @@ impl Batch for SdkBatch {
             .job_definition_name(&definition.name)
             .r#type(types::JobDefinitionType::Container)
             .platform_capabilities(types::PlatformCapability::from(definition.platform.as_str()))
-            .container_properties(jobs::container(definition))
+            .set_container_properties(jobs::container(definition))
+            .set_ecs_properties(task::properties(definition))
             .customize()
             .interceptor(call.clone());
         let resource = about::definition(&definition.name);

@@ -2,6 +2,7 @@
 
 use aws_sdk_batch::types::{self, KeyValuePair, ResourceRequirement, ResourceType, RetryAction};
 
+use super::task;
 use crate::aws::batch::{
     AttemptDetail, BatchError, Definition, JobDetail, JobPage, JobStatus, JobSummary, PLACEHOLDER, RetryRule,
     SubmitRequest,
@@ -56,20 +57,18 @@ pub(super) fn detail(job: types::JobDetail, operation: &'static str) -> Result<J
         .iter()
         .filter_map(|(name, count)| Some((status_named(name)?, u32::try_from(*count).unwrap_or_default())))
         .collect();
-    // The essential container is the one whose end is the job's end; others (one that injects the worker, say) are not.
     let tasks = job.ecs_properties.and_then(|ecs| ecs.task_properties).unwrap_or_default();
-    let mut containers = tasks.iter().flat_map(|task| task.containers());
-    let main = containers.clone().find(|c| c.essential() != Some(false)).or_else(|| containers.next());
+    let main = task::main(&tasks);
     let attempts: Vec<AttemptDetail> = job
         .attempts
         .unwrap_or_default()
         .into_iter()
         .map(|ended| attempt(ended, main.and_then(types::TaskContainerDetails::name)))
         .collect();
-    // A job of tasks may have an empty `container` beside them.
+    // Of a task, `container` is absent or empty.
     let current = match main {
         Some(container) => container.log_stream_name.clone(),
-        None => job.container.as_ref().and_then(|container| container.log_stream_name.clone()),
+        None => job.container.and_then(|container| container.log_stream_name),
     };
     let log_stream = current.or_else(|| attempts.iter().rev().find_map(|attempt| attempt.log_stream.clone()));
     Ok(JobDetail {
@@ -88,27 +87,13 @@ pub(super) fn detail(job: types::JobDetail, operation: &'static str) -> Result<J
 /// An attempt: its `container`, or of a job by `ecsProperties` the container called `main`.
 fn attempt(ended: types::AttemptDetail, main: Option<&str>) -> AttemptDetail {
     let status_reason = ended.status_reason;
-    let tasks = ended.task_properties.unwrap_or_default();
-    let mut containers = tasks.iter().flat_map(|task| task.containers());
-    if let Some(container) =
-        containers.clone().find(|c| main.is_some() && c.name() == main).or_else(|| containers.next())
-    {
-        return AttemptDetail {
-            exit_code: container.exit_code,
-            reason: container.reason.clone(),
-            status_reason,
-            log_stream: container.log_stream_name.clone(),
-        };
-    }
-    match ended.container {
-        Some(container) => AttemptDetail {
-            exit_code: container.exit_code,
-            reason: container.reason,
-            status_reason,
-            log_stream: container.log_stream_name,
-        },
-        None => AttemptDetail { status_reason, ..AttemptDetail::default() },
-    }
+    let of_task = task::attempt(&ended.task_properties.unwrap_or_default(), main);
+    let left = of_task.or_else(|| {
+        let container = ended.container?;
+        let (exit_code, reason, log_stream) = (container.exit_code, container.reason, container.log_stream_name);
+        Some(AttemptDetail { exit_code, reason, log_stream, ..AttemptDetail::default() })
+    });
+    AttemptDetail { status_reason, ..left.unwrap_or_default() }
 }
 
 /// A page of ListJobs.
@@ -134,16 +119,20 @@ pub(super) fn page(
     Ok(JobPage { jobs: jobs.collect::<Result<_, BatchError>>()?, next: next.filter(|token| !token.is_empty()) })
 }
 
-/// Command and environment of a submission.
-pub(super) fn overrides(request: &SubmitRequest) -> types::ContainerOverrides {
-    let environment = request.environment.iter().map(|(name, value)| {
-        // No SDK builder of this shape can fail.
-        KeyValuePair::builder().name(name).value(value).build()
-    });
-    types::ContainerOverrides::builder()
+/// Command and environment of a submission, where its definition has one container.
+pub(super) fn overrides(request: &SubmitRequest) -> Option<types::ContainerOverrides> {
+    let overrides = types::ContainerOverrides::builder()
         .set_command(Some(request.command.clone()))
-        .set_environment((!request.environment.is_empty()).then(|| environment.collect()))
-        .build()
+        .set_environment(environment(request))
+        .build();
+    request.container.is_none().then_some(overrides)
+}
+
+/// The variables of a submission.
+pub(super) fn environment(request: &SubmitRequest) -> Option<Vec<KeyValuePair>> {
+    // No SDK builder of this shape can fail.
+    let pair = |(name, value): (&String, &String)| KeyValuePair::builder().name(name).value(value).build();
+    (!request.environment.is_empty()).then(|| request.environment.iter().map(pair).collect())
 }
 
 /// Attempts and `evaluateOnExit` of a submission.
@@ -169,47 +158,55 @@ pub(super) fn timeout(seconds: u32) -> types::JobTimeout {
     types::JobTimeout::builder().attempt_duration_seconds(i32::try_from(seconds).unwrap_or(i32::MAX)).build()
 }
 
-/// What a definition runs.
-pub(super) fn container(definition: &Definition) -> types::ContainerProperties {
-    let fargate = definition.platform == "FARGATE";
-    let network = fargate.then(|| {
-        let ip =
-            if definition.assign_public_ip { types::AssignPublicIp::Enabled } else { types::AssignPublicIp::Disabled };
-        types::NetworkConfiguration::builder().assign_public_ip(ip).build()
-    });
-    let log = definition.log_group.as_ref().map(|group| {
-        types::LogConfiguration::builder().log_driver(types::LogDriver::Awslogs).options("awslogs-group", group).build()
-    });
-    types::ContainerProperties::builder()
+/// What a definition runs, where it has one container.
+pub(super) fn container(definition: &Definition) -> Option<types::ContainerProperties> {
+    if definition.injection.is_some() {
+        return None;
+    }
+    let container = types::ContainerProperties::builder()
         .image(&definition.image)
         .command(PLACEHOLDER)
         .set_resource_requirements(Some(requirements(definition)))
         .set_job_role_arn(definition.job_role.clone())
         .set_execution_role_arn(definition.execution_role.clone())
-        .set_log_configuration(log)
-        .set_network_configuration(network)
+        .set_log_configuration(log(definition))
+        .set_network_configuration(network(definition))
         .set_secrets(secrets(definition))
         .set_linux_parameters(linux(definition))
         .set_runtime_platform(runtime(definition))
-        .build()
+        .build();
+    Some(container)
 }
 
-fn linux(definition: &Definition) -> Option<types::LinuxParameters> {
+/// The address that a child gets, on Fargate.
+pub(super) fn network(definition: &Definition) -> Option<types::NetworkConfiguration> {
+    let ip = if definition.assign_public_ip { types::AssignPublicIp::Enabled } else { types::AssignPublicIp::Disabled };
+    (definition.platform == "FARGATE").then(|| types::NetworkConfiguration::builder().assign_public_ip(ip).build())
+}
+
+/// Where a container's output goes, if not to Batch's own group.
+pub(super) fn log(definition: &Definition) -> Option<types::LogConfiguration> {
+    definition.log_group.as_ref().map(|group| {
+        types::LogConfiguration::builder().log_driver(types::LogDriver::Awslogs).options("awslogs-group", group).build()
+    })
+}
+
+pub(super) fn linux(definition: &Definition) -> Option<types::LinuxParameters> {
     let size = i32::try_from(definition.shared_memory_mib).unwrap_or(i32::MAX);
     (size > 0).then(|| types::LinuxParameters::builder().shared_memory_size(size).build())
 }
 
-fn runtime(definition: &Definition) -> Option<types::RuntimePlatform> {
+pub(super) fn runtime(definition: &Definition) -> Option<types::RuntimePlatform> {
     let arm = || types::RuntimePlatform::builder().operating_system_family("LINUX").cpu_architecture("ARM64").build();
     definition.arm64.then(arm)
 }
 
-fn secrets(definition: &Definition) -> Option<Vec<types::Secret>> {
+pub(super) fn secrets(definition: &Definition) -> Option<Vec<types::Secret>> {
     let secret = |(name, arn): (&String, &String)| types::Secret::builder().name(name).value_from(arn).build();
     (!definition.secrets.is_empty()).then(|| definition.secrets.iter().map(secret).collect())
 }
 
-fn requirements(definition: &Definition) -> Vec<ResourceRequirement> {
+pub(super) fn requirements(definition: &Definition) -> Vec<ResourceRequirement> {
     let mut all =
         vec![(ResourceType::Vcpu, definition.vcpus.clone()), (ResourceType::Memory, definition.memory_mib.to_string())];
     if definition.gpus > 0 {

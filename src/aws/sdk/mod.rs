@@ -3,6 +3,7 @@
 //! Everything that names an SDK type lives here and under `emulator/`. [`connect`] makes the three adapters over one
 //! [`Target`]; they share one [`Counts`], which says how many requests of each API operation were sent.
 
+mod account;
 mod batch;
 mod counts;
 mod date;
@@ -13,20 +14,23 @@ mod pace;
 mod patience;
 mod places;
 mod reach;
+pub mod roots;
 mod store;
+mod task;
 mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion};
 use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
 
 pub use counts::{Answered, Counts};
 
+use super::account::Account;
 use super::batch::Batch;
 use super::logs::Logs;
 use super::pacing::Paced;
@@ -51,6 +55,9 @@ const STORE_READ: Duration = Duration::from_secs(120);
 /// hundred, after which every throttled request fails: too few for a driver that has a thousand in flight.
 const RETRY_TOKENS: usize = 20_000;
 
+/// The name by which requests say whose they are, in their user agent: `app/batchmap`.
+pub const APP_NAME: &str = "batchmap";
+
 /// The region of an endpoint given by its URL when none is named: the endpoint does not care, the signature needs one.
 const DEFAULT_REGION: &str = "us-east-1";
 
@@ -67,6 +74,8 @@ pub struct Target {
     pub credentials: Option<(String, String)>,
     /// The bucket of the [`Store`].
     pub bucket: String,
+    /// Whose share of a fair-share queue submissions take.
+    pub share_identifier: Option<String>,
 }
 
 /// The three ports on one target.
@@ -78,6 +87,8 @@ pub struct Clients {
     pub batch: Arc<dyn Batch>,
     /// CloudWatch Logs.
     pub logs: Arc<dyn Logs>,
+    /// Who calls, and what is there.
+    pub account: Arc<dyn Account>,
     /// The configuration of further stores.
     s3: aws_sdk_s3::Config,
     /// Requests sent by all three.
@@ -96,39 +107,55 @@ impl Clients {
 /// Makes the three ports. Sends nothing to the target; with no `endpoint` it may read the AWS configuration files and,
 /// when nothing else names a region, ask the instance it runs on.
 pub async fn connect(target: &Target) -> Clients {
-    let shared = match &target.endpoint {
-        Some(endpoint) => explicit(target, endpoint),
-        None => standard(target).await,
-    };
-    let shared = without_tls(shared);
+    let shared = shared(target).await;
     let counts = Counts::default();
     let region = shared.region().map(|region| region.as_ref().to_owned());
-    // A bucket's own host name cannot be resolved on an endpoint that is no AWS; the path always can.
-    let path_style = shared.endpoint_url().is_some() || endpoint_in_environment();
     let control = TimeoutConfig::builder().operation_attempt_timeout(CONTROL_ATTEMPT).build();
-    let store = aws_sdk_s3::config::Builder::from(&shared)
-        .force_path_style(path_style)
-        .timeout_config(TimeoutConfig::builder().read_timeout(STORE_READ).build())
-        .retry_partition(partition("batchmap-s3"))
-        .build();
+    let store = s3(&shared);
     // The SDK's retries are off: they would keep throttled answers from the pacer.
     let pacer = pace::pacer(&shared);
     let batch = aws_sdk_batch::config::Builder::from(&shared)
         .retry_config(RetryConfig::disabled())
         .timeout_config(control.clone())
         .build();
+    let batch = batch::SdkBatch::new(batch, counts.for_service("batch"), target.share_identifier.clone());
     let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&shared)
         .retry_classifier(patience::Status429)
         .timeout_config(control)
         .build();
     Clients {
         store: Arc::new(store::SdkStore::new(store.clone(), &target.bucket, counts.for_service("s3"))),
+        account: Arc::new(account::SdkAccount::new(&shared, &store, &logs, &counts)),
         s3: store,
-        batch: Arc::new(Paced::new(Arc::new(batch::SdkBatch::new(batch, counts.for_service("batch"))), pacer)),
+        batch: Arc::new(Paced::new(Arc::new(batch), pacer)),
         logs: Arc::new(logs::SdkLogs::new(logs, counts.for_service("logs"))),
         counts,
         region,
     }
+}
+
+/// The first of them alone: all that a worker needs. Its program then holds no other.
+pub async fn connect_store(target: &Target) -> Arc<dyn Store> {
+    let store = s3(&shared(target).await);
+    Arc::new(store::SdkStore::new(store, &target.bucket, Counts::default().for_service("s3")))
+}
+
+/// What the three have in common.
+async fn shared(target: &Target) -> aws_config::SdkConfig {
+    without_tls(match &target.endpoint {
+        Some(endpoint) => explicit(target, endpoint),
+        None => standard(target).await,
+    })
+}
+
+fn s3(shared: &aws_config::SdkConfig) -> aws_sdk_s3::Config {
+    // A bucket's own host name cannot be resolved on an endpoint that is no AWS; the path always can.
+    let path_style = shared.endpoint_url().is_some() || endpoint_in_environment();
+    aws_sdk_s3::config::Builder::from(shared)
+        .force_path_style(path_style)
+        .timeout_config(TimeoutConfig::builder().read_timeout(STORE_READ).build())
+        .retry_partition(partition("batchmap-s3"))
+        .build()
 }
 
 /// A configuration that reads neither files nor the network: all it needs is given.
@@ -137,6 +164,7 @@ fn explicit(target: &Target, endpoint: &str) -> aws_config::SdkConfig {
     let region = target.region.clone().unwrap_or_else(|| DEFAULT_REGION.to_owned());
     aws_config::SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
+        .app_name(app_name())
         .region(Region::new(region))
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(static_keys(access, secret)))
@@ -146,12 +174,15 @@ fn explicit(target: &Target, endpoint: &str) -> aws_config::SdkConfig {
 
 /// The standard chain: environment, configuration files, the container's or instance's role.
 async fn standard(target: &Target) -> aws_config::SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).app_name(app_name());
     if let Some(region) = &target.region {
         loader = loader.region(Region::new(region.clone()));
     }
     if let Some((access, secret)) = &target.credentials {
         loader = loader.credentials_provider(static_keys(access.clone(), secret.clone()));
+    }
+    if let Some(client) = roots::client() {
+        loader = loader.http_client(client);
     }
     if plain_and_keyed() {
         // A child on the embedded endpoint: nothing that it asks for needs TLS, and the chain would read the system's
@@ -180,6 +211,11 @@ fn without_tls(shared: aws_config::SdkConfig) -> aws_config::SdkConfig {
         return shared;
     }
     shared.into_builder().http_client(aws_smithy_http_client::Builder::new().build_http()).build()
+}
+
+/// AWS shows it in its own logs as well.
+fn app_name() -> AppName {
+    AppName::new(APP_NAME).expect("letters only")
 }
 
 fn static_keys(access: String, secret: String) -> Credentials {

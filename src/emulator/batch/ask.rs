@@ -1,6 +1,8 @@
 //! The port's questions in the model's terms, and the model's answers in the port's: what [`super::port`] does around its
 //! service, and a simulation around a model of its own.
 
+mod task;
+
 use serde_json::{Value, json};
 
 use super::model::api::{
@@ -173,11 +175,9 @@ fn environment(told: &Value) -> EnvironmentDetail {
 fn submission(request: &SubmitRequest) -> SubmitJob {
     let array = ArrayProperties { size: Some(i64::from(request.size)) };
     let environment = request.environment.iter();
-    let overrides = ContainerOverrides {
-        command: Some(request.command.clone()),
-        environment: environment.map(|(name, value)| KeyValue { name: name.clone(), value: value.clone() }).collect(),
-        ..ContainerOverrides::default()
-    };
+    let environment: Vec<KeyValue> =
+        environment.map(|(name, value)| KeyValue { name: name.clone(), value: value.clone() }).collect();
+    let command = Some(request.command.clone());
     let retry = RetryStrategy {
         attempts: Some(i64::from(request.attempts)),
         evaluate_on_exit: request.retry_rules.iter().map(rule).collect(),
@@ -189,7 +189,12 @@ fn submission(request: &SubmitRequest) -> SubmitJob {
         job_definition: request.definition.clone(),
         // An array of one is refused by Batch: it is a plain job.
         array_properties: (request.size != 1).then_some(array),
-        container_overrides: Some(overrides),
+        ecs_properties_override: task::overrides(request, environment.clone()),
+        container_overrides: request.container.is_none().then(|| ContainerOverrides {
+            command,
+            environment,
+            ..ContainerOverrides::default()
+        }),
         retry_strategy: Some(retry),
         timeout: request.timeout_seconds.map(timeout),
         tags: request.tags.clone(),
@@ -209,6 +214,19 @@ fn rule(rule: &RetryRule) -> EvaluateOnExit {
 }
 
 fn registration(definition: &Definition) -> RegisterJobDefinition {
+    let ecs_properties = task::properties(definition);
+    RegisterJobDefinition {
+        job_definition_name: definition.name.clone(),
+        kind: "container".to_owned(),
+        platform_capabilities: vec![definition.platform.clone()],
+        container_properties: ecs_properties.is_none().then(|| container(definition)),
+        ecs_properties,
+        ..RegisterJobDefinition::default()
+    }
+}
+
+/// What a definition runs, where it has one container.
+fn container(definition: &Definition) -> Value {
     let mut container = json!({
         "image": definition.image,
         "command": [PLACEHOLDER],
@@ -221,25 +239,34 @@ fn registration(definition: &Definition) -> RegisterJobDefinition {
     };
     set("jobRoleArn", definition.job_role.as_ref().map(|role| json!(role)));
     set("executionRoleArn", definition.execution_role.as_ref().map(|role| json!(role)));
-    let log = |group: &String| json!({"logDriver": "awslogs", "options": {"awslogs-group": group}});
-    set("logConfiguration", definition.log_group.as_ref().map(log));
-    let address = if definition.assign_public_ip { "ENABLED" } else { "DISABLED" };
-    let network = json!({ "assignPublicIp": address });
-    set("networkConfiguration", (definition.platform == "FARGATE").then_some(network));
-    let secret = |(name, arn)| json!({"name": name, "valueFrom": arn});
-    let secrets: Vec<Value> = definition.secrets.iter().map(secret).collect();
-    set("secrets", (!secrets.is_empty()).then_some(json!(secrets)));
-    let shared = definition.shared_memory_mib;
-    set("linuxParameters", (shared > 0).then(|| json!({"sharedMemorySize": shared})));
+    set("logConfiguration", log(definition));
+    set("networkConfiguration", address(definition));
+    set("secrets", secrets(definition));
+    set("linuxParameters", parameters(definition));
     let arm = || json!({"operatingSystemFamily": "LINUX", "cpuArchitecture": "ARM64"});
     set("runtimePlatform", definition.arm64.then(arm));
-    RegisterJobDefinition {
-        job_definition_name: definition.name.clone(),
-        kind: "container".to_owned(),
-        platform_capabilities: vec![definition.platform.clone()],
-        container_properties: Some(container),
-        ..RegisterJobDefinition::default()
-    }
+    container
+}
+
+fn log(definition: &Definition) -> Option<Value> {
+    let log = |group: &String| json!({"logDriver": "awslogs", "options": {"awslogs-group": group}});
+    definition.log_group.as_ref().map(log)
+}
+
+fn address(definition: &Definition) -> Option<Value> {
+    let address = if definition.assign_public_ip { "ENABLED" } else { "DISABLED" };
+    (definition.platform == "FARGATE").then(|| json!({ "assignPublicIp": address }))
+}
+
+fn secrets(definition: &Definition) -> Option<Value> {
+    let secret = |(name, arn)| json!({"name": name, "valueFrom": arn});
+    let secrets: Vec<Value> = definition.secrets.iter().map(secret).collect();
+    (!secrets.is_empty()).then_some(json!(secrets))
+}
+
+fn parameters(definition: &Definition) -> Option<Value> {
+    let shared = definition.shared_memory_mib;
+    (shared > 0).then(|| json!({"sharedMemorySize": shared}))
 }
 
 fn requirements(definition: &Definition) -> Vec<Value> {
@@ -254,9 +281,13 @@ fn requirements(definition: &Definition) -> Vec<Value> {
 }
 
 fn detail(job: reply::JobDetail) -> JobDetail {
-    let main = job.ecs_properties.as_ref().and_then(main_container);
-    let attempts: Vec<AttemptDetail> = job.attempts.into_iter().map(|ended| attempt(ended, main.as_ref())).collect();
-    let current = main.as_ref().and_then(|main| main["logStreamName"].as_str()).map(str::to_owned);
+    let main = job.ecs_properties.as_ref().and_then(task::essential);
+    let name = main.and_then(|container| container["name"].as_str());
+    let attempts: Vec<AttemptDetail> = job.attempts.into_iter().map(|ended| attempt(ended, name)).collect();
+    let current = match main {
+        Some(container) => container["logStreamName"].as_str().map(str::to_owned),
+        None => job.container.last.log_stream_name,
+    };
     let last = attempts.iter().rev().find_map(|attempt| attempt.log_stream.clone());
     let summary = job.array_properties.map(|array| array.status_summary).unwrap_or_default();
     JobDetail {
@@ -265,38 +296,23 @@ fn detail(job: reply::JobDetail) -> JobDetail {
         status: port_status(job.status),
         status_reason: job.status_reason,
         summary: summary.into_iter().map(|(status, count)| (port_status(status), count)).collect(),
-        log_stream: current.or(job.container.last.log_stream_name).or(last),
+        log_stream: current.or(last),
         attempts,
         cancelled: job.is_cancelled,
         terminated: job.is_terminated,
     }
 }
 
-/// Of a job of tasks the container whose end is the job's: the first that is essential.
-fn main_container(properties: &Value) -> Option<Value> {
-    let containers = properties["taskProperties"][0]["containers"].as_array()?;
-    containers.iter().find(|container| container["essential"] != false).or_else(|| containers.first()).cloned()
-}
-
-fn attempt(ended: reply::AttemptDetail, main: Option<&Value>) -> AttemptDetail {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let of_task = ended.task_properties.as_ref().and_then(|tasks| tasks.first()?["containers"].as_array());
-    let named =
-        |containers: &Vec<Value>| containers.iter().find(|one| main.is_some_and(|m| m["name"] == one["name"])).cloned();
-    if let Some(container) = of_task.and_then(named) {
-        return AttemptDetail {
-            exit_code: container["exitCode"].as_i64().and_then(|code| i32::try_from(code).ok()),
-            reason: text(&container["reason"]),
-            status_reason: ended.status_reason,
-            log_stream: text(&container["logStreamName"]),
-        };
-    }
-    AttemptDetail {
+/// An attempt: its `container`, or of a task the container called `main`.
+fn attempt(ended: reply::AttemptDetail, main: Option<&str>) -> AttemptDetail {
+    let of_task = ended.task_properties.and_then(|tasks| task::attempt(&tasks, main));
+    let left = of_task.unwrap_or_else(|| AttemptDetail {
         exit_code: ended.container.exit_code,
         reason: ended.container.reason,
-        status_reason: ended.status_reason,
         log_stream: ended.container.log_stream_name,
-    }
+        ..AttemptDetail::default()
+    });
+    AttemptDetail { status_reason: ended.status_reason, ..left }
 }
 
 fn page(list: reply::JobList) -> JobPage {
@@ -358,6 +374,7 @@ mod tests {
             size: 1,
             command: vec!["true".to_owned()],
             environment: BTreeMap::new(),
+            container: None,
             attempts: 1,
             retry_rules: Vec::new(),
             timeout_seconds: None,
@@ -382,6 +399,7 @@ mod tests {
             secrets: BTreeMap::from([("S".to_owned(), "arn".to_owned())]),
             shared_memory_mib: 64,
             arm64: true,
+            injection: None,
         };
         let container = registration(&definition).container_properties.unwrap();
         assert_eq!(container["secrets"], json!([{"name": "S", "valueFrom": "arn"}]));

@@ -68,7 +68,17 @@ pub(super) fn options(source: &Source, options: &Options, memory_mib: u32, fault
     let shared_memory_mib = shared_memory(source, memory_mib, faults);
     let arm64 = matches!(&source.template.target, Some(Target::Container(container))
         if container.architecture() == Architecture::Arm64);
-    BatchOptions { platform, propagate_tags, scheduling_priority: priority, tags, secrets, shared_memory_mib, arm64 }
+    let injection = options.injection.clone();
+    BatchOptions {
+        platform,
+        propagate_tags,
+        scheduling_priority: priority,
+        tags,
+        secrets,
+        shared_memory_mib,
+        arm64,
+        injection,
+    }
 }
 
 /// What the task would have its pods labelled with.

@@ -19,6 +19,7 @@ use super::task::{BatchOptions, MapTask, Resources, Runner};
 use crate::idl::core::literal::Value;
 use crate::idl::core::node::Target;
 use crate::idl::core::{ArrayNode, Identifier, Literal, LiteralMap, Node, TaskTemplate};
+use crate::map::inject::Injection;
 
 mod batch;
 mod command;
@@ -73,6 +74,8 @@ pub struct Options {
     pub labels: BTreeMap<String, String>,
     /// Who runs commands inside the containers: what the images hold.
     pub runner: Runner,
+    /// How the worker gets beside images that hold none.
+    pub injection: Option<Injection>,
 }
 
 /// Why a task cannot be run with these inputs: always the user's to correct.

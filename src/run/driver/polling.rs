@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::{DriveError, Driver};
 use crate::aws::batch::JobDetail;
 use crate::map::execution::{Look, ended_unjudged};
+use crate::map::inject;
 use crate::run::settle::{Case, Judged, SettleError, Stock};
 use crate::run::{cache, observe};
 
@@ -96,6 +97,7 @@ impl Driver {
             outputs_due: interface.is_some_and(|outputs| !outputs.variables.is_empty()),
             retry_timeouts: self.record.policy.is_some_and(|policy| policy.retry_timeouts),
             stock: Stock::of(&self.record, self.execution.packs(), &array.members),
+            task: inject::of_record(&self.record).is_some(),
             patient,
         };
         case.judge(&self.ports, look).await

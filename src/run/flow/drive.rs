@@ -126,7 +126,7 @@ impl FlowDriver {
         let log = Log::after(host.ports.store.clone(), root.clone(), writer, &records);
         flow.change(Flow::resume);
         let values = Arc::new(Values::new(host.ports.store.clone(), root, record.clone()));
-        let options = Arc::new(super::options::options(&record, host.runner));
+        let options = Arc::new(super::options::options(&record, host.runner, host.injection.clone()));
         let (tasks, controls) = (JoinSet::new(), BTreeMap::new());
         let mut driver =
             FlowDriver { values, options, record, flow, log, tasks, controls, progress, stopping, host, shared };

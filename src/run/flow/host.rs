@@ -24,6 +24,7 @@ use crate::aws::store::StoreError;
 use crate::idl::core::WorkflowExecutionIdentifier;
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::Outline;
+use crate::map::inject::Injection;
 use crate::map::layout::flyte::FlyteRoot;
 use crate::map::task::Runner;
 use crate::map::workflow::FlowOutcome;
@@ -59,6 +60,8 @@ pub struct Host {
     pub definitions: Definitions,
     /// Who runs the commands of tasks that are begun: what their images hold. Those that have begun stay as they are.
     pub runner: Runner,
+    /// How the worker gets beside their images, where it is the runner and is in none of them. As with the runner.
+    pub injection: Option<Injection>,
     /// How drivers wait.
     pub patience: Patience,
     /// How servers share the work.

@@ -2,10 +2,11 @@
 
 use crate::idl::record::FlowRecord;
 use crate::map::flyte::Options;
+use crate::map::inject::Injection;
 use crate::map::task::Runner;
 
 /// The options of an execution, as its specification has them, on a server whose images are run so.
-pub(super) fn options(record: &FlowRecord, runner: Runner) -> Options {
+pub(super) fn options(record: &FlowRecord, runner: Runner, injection: Option<Injection>) -> Options {
     let id = record.id.clone().unwrap_or_default();
     let spec = record.spec.clone().unwrap_or_default();
     let template = record.workflow.as_ref().and_then(|workflow| workflow.primary.as_ref()?.template.as_ref());
@@ -27,5 +28,6 @@ pub(super) fn options(record: &FlowRecord, runner: Runner) -> Options {
         raw_output_prefix: Some(prefix).filter(|prefix| !prefix.is_empty()),
         labels: spec.labels.unwrap_or_default().values,
         runner,
+        injection,
     }
 }

@@ -32,19 +32,29 @@ impl Case<'_> {
             children = children.len(),
             "the listing stays behind: asking for each child"
         );
-        let calls = children.chunks(DESCRIBE_LIMIT).map(|some| async move {
-            let ids: Vec<String> = some.iter().map(|(id, _)| id.clone()).collect();
-            let details = ports.batch.describe(&ids).await?;
-            let mut told: BTreeMap<String, Report> = details
-                .iter()
-                .filter(|detail| detail.status.is_terminal())
-                .map(|detail| (detail.id.clone(), Report::of_job(detail)))
-                .collect();
-            let each = some.iter().map(|(id, index)| (*index, told.remove(id).unwrap_or_default()));
-            Ok::<Vec<_>, SettleError>(each.collect())
-        });
-        let told: Vec<Vec<_>> = futures::stream::iter(calls).buffered(CALLS_AT_ONCE).try_collect().await?;
-        reports.extend(told.into_iter().flatten());
+        let told = described(ports, &children).await?;
+        reports.extend(told.into_iter().map(|(index, report)| (index, report.unwrap_or_default())));
+        Ok(())
+    }
+
+    /// Asks Batch for each child that has failed and of which the listing tells neither code nor reason: it does so of jobs
+    /// with one container alone. Those that were terminated have ended by that.
+    pub(super) async fn describe_untold(
+        &self,
+        ports: &Ports,
+        reports: &mut BTreeMap<OriginalIndex, Report>,
+    ) -> Result<(), SettleError> {
+        let untold = |report: &Report| {
+            let failed = report.status == Some(JobStatus::Failed) && !report.terminated;
+            failed && report.exit_code.is_none() && report.reason.is_empty() && report.starts.is_none()
+        };
+        let children: Vec<(String, OriginalIndex)> = reports
+            .iter()
+            .filter(|(_, report)| untold(report))
+            .filter_map(|(&index, _)| Some((format!("{}:{}", self.job, self.array.members.child(index)?.0), index)))
+            .collect();
+        let told = described(ports, &children).await?;
+        reports.extend(told.into_iter().filter_map(|(index, report)| Some((index, report?))));
         Ok(())
     }
 
@@ -54,6 +64,26 @@ impl Case<'_> {
         let parent = document.worker.split(':').next().unwrap_or_default();
         parent == self.job || !looks_like_a_job(parent)
     }
+}
+
+/// What Batch tells of children by DescribeJobs; nothing of those that it does not show, or shows as going on.
+async fn described(
+    ports: &Ports,
+    children: &[(String, OriginalIndex)],
+) -> Result<Vec<(OriginalIndex, Option<Report>)>, SettleError> {
+    let calls = children.chunks(DESCRIBE_LIMIT).map(|some| async move {
+        let ids: Vec<String> = some.iter().map(|(id, _)| id.clone()).collect();
+        let details = ports.batch.describe(&ids).await?;
+        let mut told: BTreeMap<String, Report> = details
+            .iter()
+            .filter(|detail| detail.status.is_terminal())
+            .map(|detail| (detail.id.clone(), Report::of_job(detail)))
+            .collect();
+        let each = some.iter().map(|(id, index)| (*index, told.remove(id)));
+        Ok::<Vec<_>, SettleError>(each.collect())
+    });
+    let told: Vec<Vec<_>> = futures::stream::iter(calls).buffered(CALLS_AT_ONCE).try_collect().await?;
+    Ok(told.into_iter().flatten().collect())
 }
 
 /// Whether a text has the shape of Batch's ids: 8-4-4-4-12 hexadecimal digits.

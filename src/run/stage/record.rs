@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use crate::idl::core::{LiteralType, TypedInterface, Variable, VariableMap};
 use crate::idl::record::flyte::{Kind as StoredKind, Runner as StoredRunner};
 use crate::idl::record::policy::{Completion as StoredCompletion, ConcurrencyMode as StoredMode};
-use crate::idl::record::{BatchOptions as StoredOptions, Cache, Flyte as StoredFlyte, Policy, Resources, TaskRecord};
+use crate::idl::record::{
+    BatchOptions as StoredOptions, Cache, Flyte as StoredFlyte, Injection as StoredInjection, Policy, Resources,
+    TaskRecord,
+};
 use crate::map::layout::RECORD_VERSION;
 use crate::map::task::{BatchOptions, Completion, ConcurrencyMode, Entrypoint, FlyteKind, MapTask, Runner};
 
@@ -79,6 +82,10 @@ fn batch(options: &BatchOptions) -> Option<StoredOptions> {
         secrets: options.secrets.clone(),
         shared_memory_mib: options.shared_memory_mib,
         arm64: options.arm64,
+        injection: options.injection.as_ref().map(|injection| StoredInjection {
+            image: injection.image.clone(),
+            readonly_root: injection.readonly_root,
+        }),
     })
 }
 

@@ -8,9 +8,10 @@ use crate::idl::make;
 use crate::idl::record::TaskRecord;
 use crate::map::event::Source;
 use crate::map::flyte::{self, Outline, stock};
+use crate::map::inject;
 use crate::map::layout::Root;
 use crate::map::ranges::Ranges;
-use crate::map::task::MapTask;
+use crate::map::task::{BatchOptions, MapTask};
 use crate::run::begin;
 use crate::run::driver::Driver;
 use crate::run::flow::view::ViewError;
@@ -56,6 +57,8 @@ impl Node {
             launch::check_stock(store.bucket(), root, &record)
                 .map_err(|error| NodeError::Task { code: "BadTask", message: error.to_string() })?;
             let MapTask { image, resources, batch, .. } = job.task;
+            // A record that was written before stays as it is, whatever this server would do now.
+            let batch = BatchOptions { injection: inject::of_record(&record), ..batch };
             (Outline { image, resources, batch }, record, reused)
         };
         if record.size == 0 {
