@@ -40,12 +40,17 @@ impl World {
     }
 
     fn knowing(variables: &[&str]) -> Option<World> {
-        let named = |name: &&str| std::env::var_os(name).map(PathBuf::from).ok_or(*name);
-        let archives = variables.iter().map(named).collect::<Result<Vec<_>, _>>();
-        let archives = archives.map_err(|name| {
-            skip::skipped(&format!("containers: {name} names no archive of an image; .ci/container makes it"));
-        });
-        let archives = archives.ok()?;
+        let mut archives = Vec::new();
+        for name in variables {
+            match std::env::var_os(name) {
+                Some(archive) => archives.push(PathBuf::from(archive)),
+                None => {
+                    let why = format!("containers: {name} names no archive of an image; .ci/container makes it");
+                    skip::skipped(&why);
+                    return None;
+                }
+            }
+        }
         let podman = Podman::shared().map_err(|why| skip::skipped(&why)).ok()?;
         for archive in archives {
             podman.run(&["load", "--quiet", "--input", &archive.display().to_string()]);
@@ -59,6 +64,8 @@ impl World {
     /// `batchmap` as a user calls it, on this emulator.
     pub fn batchmap(&self, arguments: &[&str]) -> Ran {
         let mut command = self.emulator.client(env!("CARGO_BIN_EXE_batchmap"));
+        // They look like settings that are misspelt.
+        command.env_remove("BATCHMAP_TEST_WORKER_IMAGE").env_remove("BATCHMAP_TEST_SAMPLE_IMAGE");
         let (first, rest) = arguments.split_first().unwrap();
         command.arg(first).args(["--config", "/dev/null", "--endpoint", self.emulator.url()]).args(rest);
         let Output { status, stdout, stderr } = command.current_dir(self.folder.path()).output().unwrap();
@@ -82,7 +89,7 @@ impl World {
     pub fn scratch_image(&self, name: &str, changes: &[&str]) -> String {
         if self.podman.try_run(&["image", "exists", name]).is_err() {
             let root = tempfile::tempdir().unwrap();
-            let held = format!("{}:/bin/busybox", self.podman.run(&["create", BUSYBOX]).trim());
+            let held = format!("{}:/bin/busybox", self.podman.run(&["create", BUSYBOX, "true"]).trim());
             let binary = root.path().join("busybox");
             self.podman.run(&["cp", &held, &binary.display().to_string()]);
             fs::metadata(&binary).unwrap();

@@ -38,6 +38,7 @@ fn general(key: &str) -> Option<String> {
         let part = match (folder, place) {
             _ if part.is_empty() => "",
             ("executions" | "raw", 0) => "id",
+            ("flyte", 0) => part,
             // Names that clients chose, and files of the user's.
             ("flyte", 1..) | ("raw" | "cache" | "leases", _) => "x",
             _ => word(part),
@@ -123,7 +124,7 @@ mod tests {
         assert_eq!(told("cache/00ff".to_owned()), "{prefix}cache/x");
         assert_eq!(told("executions/".to_owned()), "{prefix}executions/");
         assert_eq!(told("p/flyte/entities/a/b/tasks/c/1".to_owned()), "{prefix}flyte/entities/x");
-        assert_eq!(told("p/flyte/secret".to_owned()), "{prefix}flyte/x");
+        assert_eq!(told("p/flyte/secret".to_owned()), "{prefix}flyte/secret");
     }
 
     #[test]

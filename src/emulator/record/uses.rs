@@ -250,7 +250,8 @@ fn logs(name: &'static str) -> Vec<Asked> {
         "GetLogEvents" => vec![asked("logs:GetLogEvents", format!("{GROUP}:log-stream:stream"))],
         "FilterLogEvents" => vec![asked("logs:FilterLogEvents", GROUP)],
         "DescribeLogStreams" => vec![asked("logs:DescribeLogStreams", GROUP)],
-        "DescribeLogGroups" => vec![asked("logs:DescribeLogGroups", GROUP)],
+        // AWS has no resource for it.
+        "DescribeLogGroups" => vec![asked("logs:DescribeLogGroups", "*")],
         _ => Vec::new(),
     }
 }
