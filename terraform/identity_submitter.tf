@@ -55,11 +55,12 @@ locals {
         Resource = [local.definitions_arn]
       },
       {
-        Sid       = "GiveJobsTheirRoles"
-        Effect    = "Allow"
-        Action    = ["iam:PassRole"]
-        Resource  = [local.job_role_arn, local.execution_role_arn]
-        Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
+        Sid      = "GiveJobsTheirRoles"
+        Effect   = "Allow"
+        Action   = ["iam:PassRole"]
+        Resource = [local.job_role_arn, local.execution_role_arn]
+        # AWS does not say which of the two it asks for. The roles let themselves be taken by the first alone.
+        Condition = { StringEquals = { "iam:PassedToService" = ["ecs-tasks.amazonaws.com", "batch.amazonaws.com"] } }
       },
       {
         Sid      = "Objects"

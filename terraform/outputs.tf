@@ -33,7 +33,7 @@ output "bucket" {
 }
 
 output "queues" {
-  description = "ARNs of the queues: `default`, and `interruptible` if there is one."
+  description = "ARNs of the queues: `default`, and as far as there are `interruptible`, `gpu` and `gpu-interruptible`."
   value       = { for name, queue in aws_batch_job_queue.this : name => queue.arn }
 }
 

@@ -2,15 +2,26 @@
 # is interruptible, and its last start to the first: whether spot's queue overflows to on-demand machines before that is
 # `interruptible_fallback`. AWS Batch takes three environments a queue.
 
+# Machines with GPUs have queues of their own: a job without a GPU would start one as soon as the cheaper environment before
+# it is full.
+
 locals {
   queues = merge(
     { default = {
       priority     = 10
-      environments = compact(["on_demand", local.has_gpu ? "gpu_on_demand" : ""])
+      environments = ["on_demand"]
     } },
     var.interruptible ? { interruptible = {
       priority     = 5
-      environments = compact(["spot", local.has_gpu ? "gpu_spot" : "", var.interruptible_fallback ? "on_demand" : ""])
+      environments = compact(["spot", var.interruptible_fallback ? "on_demand" : ""])
+    } } : {},
+    local.has_gpu ? { gpu = {
+      priority     = 10
+      environments = ["gpu_on_demand"]
+    } } : {},
+    local.has_gpu && var.interruptible ? { gpu-interruptible = {
+      priority     = 5
+      environments = compact(["gpu_spot", var.interruptible_fallback ? "gpu_on_demand" : ""])
     } } : {},
   )
 

@@ -73,12 +73,12 @@ variable "instance_types" {
   validation {
     # Families of NVIDIA GPUs: g4dn, g5, g5g, g6, gr6, p3, p4d, p5, ...
     condition     = alltrue([for type in var.instance_types : !can(regex("^(g|gr|p)[0-9]", type))])
-    error_message = "instance_types: GPU families belong into gpu_instance_types: they get an environment of their own, so that no task without a GPU starts one."
+    error_message = "instance_types: GPU families belong into gpu_instance_types: they get an environment of their own, with queues of its own, so that no task without a GPU starts one."
   }
 }
 
 variable "gpu_instance_types" {
-  description = "EC2 types or families with GPUs, for tasks that ask for them; none when empty."
+  description = "EC2 types or families with GPUs; none when empty. They have queues of their own, NAME-gpu and NAME-gpu-interruptible: `batchmap run --gpu 1 --queue NAME-gpu`."
   type        = list(string)
   default     = []
   nullable    = false

@@ -52,7 +52,7 @@ variable "oidc" {
   }
   validation {
     # Before the first * there must be something that is one's own.
-    condition     = var.oidc == null ? true : alltrue([for subject in var.oidc.subjects : can(regex("^[^*?]*:[^*?/]+", subject)) && !can(regex("^[^:]*:[*?]", subject))])
+    condition     = var.oidc == null ? true : alltrue([for subject in var.oidc.subjects : can(regex("^[^*?]*:[^*?/]+(/|:|$)", subject)) && !can(regex("^[^:]*:[*?]", subject))])
     error_message = "oidc: a subject that begins with a wildcard, or has one right after its first colon, lets strangers in: name at least the owner, as in repo:OWNER/*."
   }
 }

@@ -29,11 +29,12 @@ use crate::run::now_ms;
 const SOON: Duration = Duration::from_secs(60 * 60);
 
 const HELP: &str = "\
-It writes and removes an object and, unless --no-job, runs a map of one element and removes it. A job definition that it
-registers stays, for `run` uses it too.
+It writes and removes an object and, unless --no-job, runs a map of one element and removes it; one that has failed stays, to be
+looked into, until `batchmap gc`. A job definition that it registers stays, for `run` uses it too. Ctrl-C ends the job first.
 
-Exit codes: 0 nothing failed; 1 the probe job did; 2 the configuration names what is not there or takes no jobs; 4 AWS refuses
-or cannot be reached; 5 the machine failed. The first failure decides.";
+Exit codes: 0 nothing failed; 1 the probe job did; 2 the configuration names what is not there or takes no jobs; 3 it was
+interrupted, and the job has ended; 4 AWS refuses or cannot be reached; 5 the machine failed; 6 it was interrupted twice, and the
+job may go on. The first failure decides.";
 
 /// Arguments of `batchmap doctor`.
 #[derive(Debug, clap::Args)]
@@ -73,7 +74,7 @@ pub struct DoctorArgs {
 /// When this machine fails; all else is a finding.
 pub async fn run(args: DoctorArgs) -> Result<Exit, Failure> {
     let mut report = Report::new(args.format);
-    let Some((target, task)) = configuration(&args, &mut report) else { return Ok(report.end()) };
+    let Some((target, mut task)) = configuration(&args, &mut report) else { return Ok(report.end()) };
     let session = match Session::open_target(target, Access::Drive { slots: None }).await {
         Ok(session) => session,
         Err(failure) => {
@@ -82,6 +83,7 @@ pub async fn run(args: DoctorArgs) -> Result<Exit, Failure> {
             return Ok(report.end());
         }
     };
+    task.batch.injection = session.target.injection();
     examine(&args, &session, &task, &mut report).await;
     session.close().await;
     Ok(report.end())

@@ -148,6 +148,20 @@ struct WorkerArguments {
 enum WorkerCommand {
     /// Run one subtask: what a child's container starts.
     Worker(worker::WorkerArgs),
+    /// What `batchmap doctor` has its job run.
+    #[command(hide = true)]
+    Probe {
+        /// The mapped input.
+        element: String,
+        /// The bound one.
+        bound: String,
+    },
+}
+
+/// Prints both inputs: the whole work of the job of `batchmap doctor`.
+fn probe(element: &str, bound: &str) -> Result<Exit, Failure> {
+    out!("{element} {bound}");
+    Ok(Exit::Ok)
 }
 
 /// Runs the program of the worker alone. It takes what the whole one takes for it.
@@ -156,8 +170,10 @@ pub fn worker_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return unparsed(&error),
     };
-    let WorkerCommand::Worker(args) = arguments.command;
-    ended(start_logging(&arguments.log).and_then(|()| worker::run(args)))
+    ended(start_logging(&arguments.log).and_then(|()| match arguments.command {
+        WorkerCommand::Worker(args) => worker::run(args),
+        WorkerCommand::Probe { element, bound } => probe(&element, &bound),
+    }))
 }
 
 /// Help and version are no errors, and go to standard output; clap knows which is which.
@@ -186,10 +202,7 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
         Command::Worker(args) => worker::run(args),
         Command::Guardian { mark, containers } => emulator::guardian(mark.as_deref(), containers.as_deref()),
         Command::Schema => Ok(print_schema()),
-        Command::Probe { element, bound } => {
-            out!("{element} {bound}");
-            Ok(Exit::Ok)
-        }
+        Command::Probe { element, bound } => probe(&element, &bound),
         Command::Token(args) => token::run(&args),
         Command::Run(args) => block_on(run::run(args)),
         Command::Plan(args) => block_on(plan::run(args)),

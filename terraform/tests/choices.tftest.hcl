@@ -63,7 +63,7 @@ run "gpus_and_fallback" {
     error_message = "each its own limit"
   }
   assert {
-    condition     = join(" ", local.queues.default.environments) == "on_demand gpu_on_demand" && join(" ", local.queues.interruptible.environments) == "spot gpu_spot on_demand"
+    condition     = join(" ", local.queues.default.environments) == "on_demand" && join(" ", local.queues.interruptible.environments) == "spot on_demand" && join(" ", local.queues.gpu.environments) == "gpu_on_demand" && join(" ", local.queues["gpu-interruptible"].environments) == "gpu_spot gpu_on_demand"
     error_message = "environments in order, three a queue at most"
   }
   assert {

@@ -174,6 +174,14 @@ run "refusals_2" {
   ]
 }
 
+run "an_owner_that_others_may_begin_with" {
+  command = plan
+  variables {
+    oidc = { provider_arn = "arn:aws:iam::000000000000:oidc-provider/ci.example", subjects = ["repo:acme*"] }
+  }
+  expect_failures = [var.oidc]
+}
+
 run "refusals_3" {
   command = plan
   variables {

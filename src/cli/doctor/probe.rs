@@ -48,7 +48,7 @@ pub(super) async fn definition(session: &Session, task: &MapTask, report: &mut R
             let fix = match &error {
                 error if error.is_denied() => {
                     "allow batch:RegisterJobDefinition and batch:DescribeJobDefinitions, and iam:PassRole on job_role and \
-                     execution_role to ecs-tasks.amazonaws.com"
+                     execution_role to ecs-tasks.amazonaws.com or batch.amazonaws.com"
                 }
                 BatchError::Refused { .. } => "correct what AWS names: the image, the roles, or the size",
                 _ => "see that the address, the network and the credentials are right",
@@ -63,9 +63,9 @@ pub(super) async fn definition(session: &Session, task: &MapTask, report: &mut R
 pub(super) async fn run(session: &Session, task: &MapTask, definition: Definition, report: &mut Report) {
     let root = session.root(&launch::new_id(now_ms()));
     match attempt(session, &root, task, definition, report).await {
-        Ok(true) => removal(session, &root, report).await,
+        Ok(Left::Nothing) => removal(session, &root, report).await,
         // What it left says why.
-        Ok(false) => {}
+        Ok(Left::Reason) => {}
         Err(failure) => {
             let fix = "see what it names; `batchmap status` shows what is left of it, `batchmap abort` ends that";
             report.fail("job", failure.exit, format!("execution {}: {}", root.id(), failure.message), fix);
@@ -73,14 +73,22 @@ pub(super) async fn run(session: &Session, task: &MapTask, definition: Definitio
     }
 }
 
-/// Whether it came to what it must.
+/// What an attempt leaves.
+enum Left {
+    /// Nothing that anybody would look at: all went well, or it was broken off.
+    Nothing,
+    /// The reason why it failed.
+    Reason,
+}
+
+/// Runs the map and looks at what came of it.
 async fn attempt(
     session: &Session,
     root: &Root,
     task: &MapTask,
     definition: Definition,
     report: &mut Report,
-) -> Result<bool, Failure> {
+) -> Result<Left, Failure> {
     let options = StageOptions { dry_run: false, stores: session.stores(), results: session.results(), stdin: None };
     let staged = stage::stage(task, &session.ports.store, root, options).await.map_err(|error| match error {
         StageError::Store(error) => error.into(),
@@ -103,11 +111,11 @@ async fn attempt(
             root.id()
         );
         report.fail("job", finish::exit_of(&decision), why, fix);
-        return Ok(false);
+        return Ok(if matches!(decision, Decision::Aborted { .. }) { Left::Nothing } else { Left::Reason });
     }
     let well = output(session, root, &driver, report).await?;
     log(session, &driver, report).await;
-    Ok(well)
+    Ok(if well { Left::Nothing } else { Left::Reason })
 }
 
 /// Drives to the end; Ctrl-C ends the job first.

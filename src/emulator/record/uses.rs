@@ -217,8 +217,11 @@ fn passed(body: &Value) -> Vec<Asked> {
         ("/ecsProperties/taskProperties/0/executionRoleArn", "{execution_role}"),
     ];
     let given = roles.into_iter().filter(|(pointer, _)| body.pointer(pointer).is_some_and(Value::is_string));
-    let to = || Context::from([("iam:PassedToService".to_owned(), vec!["ecs-tasks.amazonaws.com".to_owned()])]);
-    given.map(|(_, role)| ("iam:PassRole", role.to_owned(), to())).collect()
+    // AWS does not say whether it asks for the service that takes the roles or for the one that they are handed to.
+    let both = ["ecs-tasks.amazonaws.com", "batch.amazonaws.com"];
+    let to = |service: &str| Context::from([("iam:PassedToService".to_owned(), vec![service.to_owned()])]);
+    let asked = |role: &str| both.map(|service| ("iam:PassRole", role.to_owned(), to(service)));
+    given.flat_map(|(_, role)| asked(role)).collect()
 }
 
 /// A queue by its name or ARN: the one or the other of the two that are configured.

@@ -16,6 +16,12 @@ variable "region" {
   default     = "eu-central-1"
 }
 
+variable "image_tag" {
+  description = "Tag of the image of tasks that name none, in the module's repository."
+  type        = string
+  default     = "v1"
+}
+
 provider "aws" {
   region = var.region
 }
@@ -27,7 +33,7 @@ module "batchmap" {
   platform  = "FARGATE"
   max_vcpus = 64
   # Of the image that is pushed to the module's repository: see the README's four commands.
-  image_tag = "v1"
+  image_tag = var.image_tag
 }
 
 output "batchmap_toml" {

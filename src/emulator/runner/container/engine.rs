@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::emulator::runner::guardian::MARKER;
 
+/// The longest that a call which downloads nothing may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The label of whoever runs a container; its value is the endpoint's own.
 pub(super) const SESSION: &str = "batchmap.session";
 /// The label of the directory of state that its endpoint works in.
@@ -121,14 +124,21 @@ impl Cli {
         tokio::process::Command::from(command)
     }
 
+    /// A call that is over soon, or is given up: a service that does not answer must not keep the endpoint from its end.
+    async fn soon(&self, args: &[&str]) -> Result<String, String> {
+        let answer = tokio::time::timeout(PATIENCE, self.call(args)).await;
+        answer.unwrap_or_else(|_| Err(format!("{} {} has not answered in {PATIENCE:?}", self.engine.program(), args[0])))
+    }
+
     /// What a call prints, or what it says is wrong.
     async fn call(&self, args: &[&str]) -> Result<String, String> {
-        let output = self.command().args(args).output().await;
+        // Who does not wait any more wants no answer either.
+        let output = self.command().args(args).kill_on_drop(true).output().await;
         told(&output.map_err(|error| format!("cannot run {}: {error}", self.engine.program()))?)
     }
 
     pub(super) async fn has_image(&self, image: &str) -> bool {
-        self.call(&["image", "inspect", "--format", "{{.Id}}", image]).await.is_ok()
+        self.soon(&["image", "inspect", "--format", "{{.Id}}", image]).await.is_ok()
     }
 
     pub(super) async fn pull(&self, image: &str) -> Result<(), String> {
@@ -140,19 +150,19 @@ impl Cli {
         let mut args = vec!["volume", "create"];
         args.extend(labels.iter().map(String::as_str));
         args.push(name);
-        self.call(&args).await.map(drop)
+        self.soon(&args).await.map(drop)
     }
 
     pub(super) async fn remove_volumes(&self, names: &[String]) {
         let mut args = vec!["volume", "rm", "--force"];
         args.extend(names.iter().map(String::as_str));
-        if let Err(error) = self.call(&args).await {
+        if let Err(error) = self.soon(&args).await {
             tracing::warn!(error, "a volume of a child is left until the endpoint ends");
         }
     }
 
     pub(super) async fn kill(&self, name: &str, signal: &str) -> Result<(), String> {
-        self.call(&["kill", "--signal", signal, name]).await.map(drop)
+        self.soon(&["kill", "--signal", signal, name]).await.map(drop)
     }
 
     /// The process id of its first process; none before it has begun.
@@ -160,7 +170,7 @@ impl Cli {
         let told = match self.engine {
             Engine::Podman => std::fs::read_to_string(pidfile).ok()?,
             Engine::Docker => {
-                self.call(&["inspect", "--type=container", "--format", "{{.State.Pid}}", name]).await.ok()?
+                self.soon(&["inspect", "--type=container", "--format", "{{.State.Pid}}", name]).await.ok()?
             }
         };
         told.trim().parse().ok().filter(|pid| *pid > 0)
@@ -168,14 +178,14 @@ impl Cli {
 
     /// What [`super::end::FORMAT`] asks for; none of a container that is not there.
     pub(super) async fn inspect(&self, name: &str) -> Option<String> {
-        self.call(&["inspect", "--type=container", "--format", super::end::FORMAT, name]).await.ok()
+        self.soon(&["inspect", "--type=container", "--format", super::end::FORMAT, name]).await.ok()
     }
 
     /// Ends a container, if it still runs, and removes what is left of it.
     pub(super) async fn remove(&self, name: &str) {
         let mut why = String::new();
         for _ in 0..3 {
-            match self.call(&[self.engine.removal(), &[name]].concat()).await {
+            match self.soon(&[self.engine.removal(), &[name]].concat()).await {
                 Ok(_) => return,
                 Err(error) if error.to_ascii_lowercase().contains("no such container") => return,
                 Err(error) => why = error,

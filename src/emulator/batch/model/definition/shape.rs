@@ -121,6 +121,10 @@ impl Container {
         if self.image.is_empty() {
             return Err(Refusal(format!("{field}.image must not be empty")));
         }
+        // A name begins with a letter or a digit; what begins so would be taken for a flag by those who run it.
+        if self.image.starts_with('-') {
+            return Err(Refusal(format!("{field}.image '{}' is not the name of an image", self.image)));
+        }
         check_environment(&format!("{field}.environment"), &self.environment)?;
         check_resources(&format!("{field}.resourceRequirements"), &self.resource_requirements)?;
         check_range(&format!("{field}.vcpus"), self.vcpus, 1, i64::from(i32::MAX))?;
