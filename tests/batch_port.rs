@@ -14,7 +14,7 @@ use axum::routing::post;
 use batchmap::aws::batch::{Batch, BatchError, Definition, Fence, Injection, JobStatus, RetryRule, SubmitRequest};
 use batchmap::aws::logs::LogsError;
 use batchmap::aws::pooled::Pooled;
-use batchmap::aws::sdk::Answered;
+use batchmap::aws::sdk::{Answered, Target, connect};
 use batchmap::emulator::batch::ask;
 use batchmap::emulator::batch::model::Input;
 use batchmap::emulator::server::Endpoint;
@@ -105,6 +105,17 @@ async fn an_array_is_submitted_with_its_size_and_one_child_without() {
     assert_eq!(batch.submit(&marked).await.as_deref(), Ok("id"));
     (expected["propagateTags"], expected["schedulingPriorityOverride"]) = (json!(true), json!(7));
     assert_eq!(canned.asked()[2], expected);
+    canned.endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn whose_share_of_the_queue_is_said_with_every_submission() {
+    let canned = Canned::start("/v1/submitjob", 200, json!({"jobId": "id", "jobName": "n"})).await;
+    let (endpoint, share_identifier) = (Some(canned.endpoint.url()), Some("teamA".to_owned()));
+    let target = Target { endpoint, share_identifier, bucket: support::BUCKET.to_owned(), ..Target::default() };
+    let batch = connect(&target).await.batch;
+    assert_eq!(batch.submit(&request(2)).await.as_deref(), Ok("id"));
+    assert_eq!(canned.asked()[0]["shareIdentifier"], json!("teamA"));
     canned.endpoint.stop().await;
 }
 

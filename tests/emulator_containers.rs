@@ -230,7 +230,7 @@ fn containers_run_as_their_definition_says() {
         let line = format!("{child} 1 a b {} s3cr3t", bed.emulator.url());
         assert_eq!(outcome(&format!("{index}:{child}")), ok(&[&line]));
     }
-    let lines = failed(&unknown, None, "CannotPullContainerError: ");
+    let lines = failed(&unknown, None, "CannotPullContainerError: localhost/batchmap-test:none not found");
     assert!(lines.is_empty(), "what never ran has no log: {lines:?}");
     assert_eq!(text(&bed.describe(&unknown)["statusReason"]), "Task failed to start");
     failed(&absent, None, "CannotStartContainerError: ");
@@ -399,4 +399,14 @@ fn nothing_outlives_the_emulator() {
         emulator = Bed::start(&podman, data.path());
     }
     drop(emulator);
+}
+
+#[test]
+fn a_machine_without_the_engine_is_told_so() {
+    let data = tempfile::tempdir().unwrap();
+    let setting = Setting::default().args(["--runner", "podman"]).env("PATH", "/nowhere");
+    let output = setting.command(&data.path().join("data")).output().unwrap();
+    let log = std::fs::read_to_string(data.path().join("emulator.log")).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{log}");
+    assert!(log.contains("cannot run podman") && log.contains("another --runner"), "{log}");
 }

@@ -1,6 +1,7 @@
 //! The ports: AWS Batch, object storage and logs as small traits, and the SDK behind them.
 
 pub(crate) mod about;
+pub mod account;
 pub mod batch;
 pub mod logs;
 pub mod memory;

@@ -19,6 +19,7 @@ pub const SETTINGS: &[&str] = &[
     "image",
     "log_group",
     "assign_public_ip",
+    "share_identifier",
     "endpoint",
     "flyte_images",
     "worker",
@@ -139,6 +140,8 @@ pub struct AwsTarget {
     pub log_group: Option<String>,
     /// Give children a public address: on Fargate in a subnet without NAT.
     pub assign_public_ip: bool,
+    /// Whose share of a fair-share queue the jobs take; such a queue demands one, and others refuse it.
+    pub share_identifier: Option<String>,
     /// What the images of Flyte's tasks hold; when absent, flytekit and a shell on AWS, and the worker as well elsewhere.
     pub flyte_images: Option<FlyteImages>,
     /// The address of an endpoint instead of AWS's; `AWS_ENDPOINT_URL` and the like hold when absent.
@@ -206,6 +209,7 @@ impl Target {
             image: get("image"),
             log_group: get("log_group"),
             assign_public_ip: get("assign_public_ip").is_some_and(|text| text == "true"),
+            share_identifier: get("share_identifier"),
             flyte_images: get("flyte_images").and_then(|text| text.parse().ok()),
             endpoint: get("endpoint"),
             worker: get("worker").and_then(|text| text.parse().ok()).unwrap_or_default(),
@@ -238,6 +242,7 @@ impl AwsTarget {
             image,
             log_group: None,
             assign_public_ip: false,
+            share_identifier: None,
             flyte_images: None,
             endpoint: None,
             worker: Worker::Image,
@@ -334,6 +339,9 @@ fn check(name: &str, value: &str) -> Result<(), (String, String)> {
         "platform" if value.parse::<Platform>().is_err() => wrong("is no platform", "write EC2 or FARGATE"),
         "assign_public_ip" | "readonly_root" if !matches!(value, "true" | "false") => {
             wrong("is neither true nor false", "write one of them")
+        }
+        "share_identifier" if value.len() > 255 || !value.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+            wrong("is no share identifier", "give up to 255 letters and digits")
         }
         "endpoint" if !is_endpoint(value) => wrong("is no address of an endpoint", "give it as http://HOST:PORT"),
         "flyte_images" if value.parse::<FlyteImages>().is_err() => wrong("is not known", FLYTE_IMAGES),
@@ -485,11 +493,12 @@ mod tests {
             ("job_role", "admin"),
             ("platform", "EKS"),
             ("assign_public_ip", "yes"),
+            ("share_identifier", "team-a"),
             ("endpoint", "localhost:4566"),
             ("region", "eu west"),
         ])
         .unwrap_err();
-        assert_eq!(message.lines().count(), 7, "{message}");
+        assert_eq!(message.lines().count(), 8, "{message}");
         assert!(message.contains("--bucket is \"s3://my-bucket\": is no name of a bucket; give 3 to 63"), "{message}");
         let ec2 = target(&[("bucket", "bbb"), ("queue", "q"), ("assign_public_ip", "true")]).unwrap_err();
         assert!(ec2.starts_with("--assign_public_ip is true: only Fargate"), "{ec2}");

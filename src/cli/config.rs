@@ -64,6 +64,9 @@ pub struct TargetArgs {
     /// Give children a public address: on Fargate without NAT
     #[arg(long, value_name = "BOOL", help_heading = "Target", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub assign_public_ip: Option<String>,
+    /// Whose share of the queue the jobs take: for queues with a fair-share policy
+    #[arg(long, value_name = "IDENTIFIER", help_heading = "Target")]
+    pub share_identifier: Option<String>,
     /// Where the worker of a task is: image (in the task's own) or inject (put beside it) [default: image]
     #[arg(long, value_name = "WHERE", help_heading = "Target")]
     pub worker: Option<String>,
@@ -107,7 +110,15 @@ impl TargetArgs {
         faults.or(table.and_then(|mut table| Some((file, table.remove(name)?))))
     }
 
-    fn read(&self, target: ToTarget) -> Result<Target, Faults> {
+    /// The settings themselves, each with where it was given, for who shows them.
+    ///
+    /// # Errors
+    /// What is wrong with their form.
+    pub fn settings(&self) -> Result<BTreeMap<&'static str, Setting>, Faults> {
+        self.read(|settings| Ok(settings.clone()))
+    }
+
+    fn read<T>(&self, target: ToTarget<T>) -> Result<T, Faults> {
         let folder = std::env::current_dir().map_err(|error| {
             Fault::missing("the current folder", format!("cannot be told: {error}"), "go to another")
         })?;
@@ -127,6 +138,7 @@ impl TargetArgs {
             ("platform", &self.platform),
             ("log_group", &self.log_group),
             ("assign_public_ip", &self.assign_public_ip),
+            ("share_identifier", &self.share_identifier),
             ("worker", &self.worker),
             ("worker_image", &self.worker_image),
             ("readonly_root", &self.readonly_root),
@@ -148,15 +160,15 @@ pub fn resolve(
     settle(args, folder, environment, Target::from_settings)
 }
 
-/// What makes a target of settings.
-type ToTarget = fn(&BTreeMap<&'static str, Setting>) -> Result<Target, Faults>;
+/// What is made of settings: a target, most often.
+type ToTarget<T> = fn(&BTreeMap<&'static str, Setting>) -> Result<T, Faults>;
 
-fn settle(
+fn settle<T>(
     args: &TargetArgs,
     folder: &Path,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-    target: ToTarget,
-) -> Result<Target, Faults> {
+    target: ToTarget<T>,
+) -> Result<T, Faults> {
     let mut faults = Faults::default();
     let mut settings = BTreeMap::new();
     // A relative --config is found from the same folder as everything else.
@@ -312,6 +324,7 @@ mod tests {
             "platform" => "FARGATE",
             "job_role" | "execution_role" => "arn:aws:iam::000000000000:role/r",
             "assign_public_ip" | "readonly_root" => "true",
+            "share_identifier" => "batchmap",
             "flyte_images" => "stock",
             "worker" => "inject",
             "endpoint" => "http://127.0.0.1:1",

@@ -35,6 +35,11 @@ SHARE is a number from 0 to 1. TIME is such as 2s, or 100ms..5s, which is drawn 
 The first four take .operations=SubmitJob,PutObject,s3; the last four take .queues=NAME,NAME.
 POST /.batchmap/faults/lose-hosts takes the hosts of all running attempts away at once.
 
+Containers (--runner podman, docker): real images, from the local store first, on the host's network, with their
+definition's command, user, memory, vCPUs (at most the machine's), volumes, ulimits, linuxParameters, and all containers of
+ecsProperties in the order of their dependsOn. What runs out of memory says so. No GPU, no EFS; log drivers and roles have
+no effect. privileged is passed on. podman is called with this process's environment (CONTAINERS_CONF and the like).
+
 Simulated children (--runner none), each NAME set by --simulate NAME=VALUE or in its file:
   distribution         fixed, uniform, exponential, lognormal or pareto [default: fixed]
   mean                 how long children take [default: 1s]; min and max instead for uniform
@@ -82,6 +87,9 @@ pub struct EmulatorArgs {
     /// The seed of every choice that faults and simulated children make [default: drawn, and printed]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(0..))]
     seed: Option<u64>,
+    /// Record which IAM action batchmap and its children ask of which resource, each once, to this file as JSON lines
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// An address with its port; `localhost` is one by its name.
@@ -177,7 +185,20 @@ fn settings(args: &EmulatorArgs) -> Result<Settings, Failure> {
         s3: args.s3_endpoint.clone(),
         faults: faults(args)?,
         seed,
+        record: recordable(args.record.as_deref())?,
     })
+}
+
+/// The file of --record, once it is sure that it can be written.
+fn recordable(file: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    let Some(file) = file else { return Ok(None) };
+    match std::fs::File::options().append(true).create(true).open(file) {
+        Ok(_) => Ok(Some(file.to_owned())),
+        Err(error) => Err(Failure::input(format!(
+            "--record is {}: cannot be written: {error}; give a file in a directory that this user can write",
+            file.display()
+        ))),
+    }
 }
 
 fn runner(args: &EmulatorArgs, seed: u64) -> Result<RunnerKind, Failure> {

@@ -75,7 +75,11 @@ pub async fn run(args: LogsArgs) -> Result<Exit, Failure> {
 }
 
 /// The log streams of a subtask's attempts, oldest first.
-async fn streams(session: &Session, execution: &Execution, index: OriginalIndex) -> Result<Vec<String>, Failure> {
+pub(super) async fn streams(
+    session: &Session,
+    execution: &Execution,
+    index: OriginalIndex,
+) -> Result<Vec<String>, Failure> {
     let mut streams = Vec::new();
     for (array, child) in execution.arrays().holding(index) {
         let Some(job) = job_of(array, child) else { continue };

@@ -21,6 +21,7 @@ macro_rules! note {
 mod abort;
 pub mod config;
 mod definitions;
+mod doctor;
 mod emulator;
 mod exit;
 mod finish;
@@ -97,6 +98,8 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Remove old executions and their files.
     Gc(gc::GcArgs),
+    /// Check an account, or an endpoint in its place, step by step: what is wrong, and what to do.
+    Doctor(doctor::DoctorArgs),
     /// Print the JSON Schema of a task's specification.
     Schema,
     /// Serve AWS Batch, S3 and CloudWatch Logs on this machine.
@@ -107,6 +110,14 @@ enum Command {
     Token(token::TokenArgs),
     /// Run one subtask: what a child's container starts.
     Worker(worker::WorkerArgs),
+    /// What the job of `doctor` runs.
+    #[command(hide = true)]
+    Probe {
+        /// Printed first.
+        element: String,
+        /// Printed after it.
+        bound: String,
+    },
     /// Kill local children when the process that started them dies.
     #[command(hide = true)]
     Guardian {
@@ -175,6 +186,10 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
         Command::Worker(args) => worker::run(args),
         Command::Guardian { mark, containers } => emulator::guardian(mark.as_deref(), containers.as_deref()),
         Command::Schema => Ok(print_schema()),
+        Command::Probe { element, bound } => {
+            out!("{element} {bound}");
+            Ok(Exit::Ok)
+        }
         Command::Token(args) => token::run(&args),
         Command::Run(args) => block_on(run::run(args)),
         Command::Plan(args) => block_on(plan::run(args)),
@@ -188,6 +203,7 @@ fn carry_out(command: Command) -> Result<Exit, Failure> {
         Command::RetryFailed(args) => block_on(recover::retry_failed(args)),
         Command::Logs(args) => block_on(logs::run(args)),
         Command::Gc(args) => block_on(gc::run(args)),
+        Command::Doctor(args) => block_on(doctor::run(args)),
         Command::Emulator(args) => block_on(emulator::run(args)),
         Command::Serve(args) => block_on(serve::run(args)),
     }

@@ -10,6 +10,7 @@ use super::Failure;
 use super::config::TargetArgs;
 use super::logs::DEFAULT_GROUP;
 use super::signals::Signals;
+use crate::aws::account::Account;
 use crate::aws::logs::console_group;
 use crate::aws::sdk::{self, Clients};
 use crate::aws::target::{AwsTarget, FlyteImages, Target};
@@ -133,6 +134,7 @@ impl Session {
             endpoint: target.endpoint.clone(),
             credentials: None,
             bucket: target.bucket.clone(),
+            share_identifier: target.share_identifier.clone(),
         })
         .await;
         if clients.region.is_none() {
@@ -270,6 +272,16 @@ impl Session {
         self.target.log_group.as_deref()
     }
 
+    /// The account, for who looks at it.
+    pub fn account(&self) -> Arc<dyn Account> {
+        self.clients.account.clone()
+    }
+
+    /// The region in use.
+    pub fn region(&self) -> Option<&str> {
+        self.clients.region.as_deref()
+    }
+
     /// The stores of other buckets, for inputs that lie there.
     pub fn stores(&self) -> Stores {
         let clients = self.clients.clone();
@@ -386,7 +398,8 @@ fn own(prefix: String, image: Option<String>) -> AwsTarget {
 async fn connect(url: &str, target: &AwsTarget) -> Clients {
     let credentials = Some((local::ACCESS_KEY.to_owned(), local::SECRET_KEY.to_owned()));
     let (region, bucket) = (target.region.clone(), target.bucket.clone());
-    sdk::connect(&sdk::Target { region, endpoint: Some(url.to_owned()), credentials, bucket }).await
+    let (endpoint, share_identifier) = (Some(url.to_owned()), target.share_identifier.clone());
+    sdk::connect(&sdk::Target { region, endpoint, credentials, bucket, share_identifier }).await
 }
 
 fn in_use(error: FolderError) -> Failure {

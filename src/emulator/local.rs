@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::batch;
 use super::faults::{Faults, Gate};
+use super::record::Recorder;
 use super::runner::Runner;
 use super::runner::container::{ContainerConfig, ContainerRunner, Engine};
 use super::runner::guardian::{GuardianCommand, MARKER};
@@ -18,8 +19,10 @@ use super::server::Endpoint;
 use crate::aws::target::OWN_INTERRUPTIBLE;
 use crate::map::layout::ENV_PROCESS;
 
-/// The access key that the client and the children sign with. The endpoint takes any.
+/// The access key that the client signs with. The endpoint takes any.
 pub const ACCESS_KEY: &str = "batchmap";
+/// The access key of children: what they do is told from what those do who submit them.
+pub const CHILD_KEY: &str = "batchmap-child";
 /// The secret that goes with it.
 pub const SECRET_KEY: &str = "batchmap";
 /// The bucket, the queue and the compute environment that an endpoint starts with.
@@ -52,6 +55,8 @@ pub struct Settings {
     pub faults: Faults,
     /// Of every choice that a fault makes.
     pub seed: u64,
+    /// The file to which it records what IAM would be asked; see [`crate::emulator::record`].
+    pub record: Option<PathBuf>,
 }
 
 /// What runs children.
@@ -91,6 +96,7 @@ impl Settings {
             s3: None,
             faults: Faults::default(),
             seed: 0,
+            record: None,
         }
     }
 }
@@ -139,13 +145,16 @@ pub enum StartError {
         /// The system's reason.
         cause: io::Error,
     },
+    /// What is to run containers cannot.
+    #[error("{0}")]
+    Engine(io::Error),
     /// What the directory holds cannot be taken up, or the machine lacks something else.
     #[error(transparent)]
     State(#[from] io::Error),
 }
 
 impl StartError {
-    /// Whether another address or directory would do.
+    /// Whether another address, directory or runner would do.
     pub fn is_callers(&self) -> bool {
         !matches!(self, StartError::State(_))
     }
@@ -170,19 +179,18 @@ pub async fn start(settings: Settings) -> Result<Local, StartError> {
     let unusable = |cause| StartError::Directory { folder: settings.data.clone(), cause };
     // Locked before anything in the directory is touched.
     let lock = if settings.read_only { None } else { Some(lock(&settings.data)?) };
-    let elsewhere = settings.s3.as_deref();
+    let access = || access(&bound.url(), settings.s3.as_deref());
     let runner: Arc<dyn Runner> = match &settings.runner {
         RunnerKind::None(script) => Arc::new(SimulatedRunner::script(script.clone())),
-        RunnerKind::Process if settings.read_only => {
-            Arc::new(ProcessRunner::new(children(&bound.url(), elsewhere, &settings.data)?))
-        }
+        RunnerKind::Process if settings.read_only => Arc::new(ProcessRunner::new(children(access(), &settings.data)?)),
         RunnerKind::Process => {
             let temporary = temporary_folder(&settings.data).map_err(unusable)?;
-            Arc::new(ProcessRunner::new(children(&bound.url(), elsewhere, &temporary)?))
+            Arc::new(ProcessRunner::new(children(access(), &temporary)?))
         }
         RunnerKind::Container(engine) => {
+            engine.check().map_err(StartError::Engine)?;
             let temporary = temporary_folder(&settings.data).map_err(unusable)?;
-            Arc::new(ContainerRunner::new(containers(&bound.url(), elsewhere, *engine, temporary)?))
+            Arc::new(ContainerRunner::new(containers(access(), *engine, temporary)?))
         }
     };
     let mut local = start_with(bound, settings, runner).await?;
@@ -195,7 +203,11 @@ pub async fn start(settings: Settings) -> Result<Local, StartError> {
 /// # Errors
 /// When the directory cannot be used.
 pub async fn start_with(bound: super::server::Bound, settings: Settings, runner: Arc<dyn Runner>) -> io::Result<Local> {
-    let Settings { data, slots, durable, read_only, hold, faults, seed, .. } = settings;
+    let Settings { data, slots, durable, read_only, hold, faults, seed, record, .. } = settings;
+    let bound = match record {
+        Some(file) => bound.recording(Recorder::to_file(&file)),
+        None => bound,
+    };
     let config = s3::Config { root: data.join("s3"), durable, read_only, buckets: vec![NAME.to_owned()] };
     let s3 = tokio::task::spawn_blocking(|| s3::Service::open(config)).await.map_err(io::Error::other)??;
     let batch = batch::ServiceConfig { read_only, hold, durable, ..batch::ServiceConfig::new(data, slots) };
@@ -229,31 +241,31 @@ impl Local {
     }
 }
 
-/// What children get: this executable as `batchmap`, the way to the endpoint and to S3 where that is `elsewhere`, and a
-/// folder for temporary files that goes when the endpoint does.
-fn children(url: &str, elsewhere: Option<&str>, temporary: &Path) -> io::Result<ProcessConfig> {
+/// What children get: this executable as `batchmap`, the way to the endpoint, and a folder for temporary files that
+/// goes when the endpoint does.
+fn children(access: Vec<(String, String)>, temporary: &Path) -> io::Result<ProcessConfig> {
     let mark = format!("{:016x}", crate::run::random());
     let temporary = temporary.to_string_lossy();
     let own = [("TMPDIR", &*temporary), (ENV_PROCESS, "1"), (MARKER, &mark)];
     let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let environment = access(url, elsewhere).into_iter().chain(own).collect();
+    let environment = access.into_iter().chain(own).collect();
     let guardian = GuardianCommand::marked(std::env::current_exe()?, &mark);
     Ok(ProcessConfig { guardian, cwd: std::env::current_dir()?, environment })
 }
 
 /// What containers get: the way to the endpoint. All else is in their image.
-fn containers(url: &str, elsewhere: Option<&str>, engine: Engine, scratch: PathBuf) -> io::Result<ContainerConfig> {
+fn containers(environment: Vec<(String, String)>, engine: Engine, scratch: PathBuf) -> io::Result<ContainerConfig> {
     let session = format!("{:016x}", crate::run::random());
     let guardian = ContainerConfig::guardian(std::env::current_exe()?, engine, &session);
     let home = blake3::hash(scratch.as_os_str().as_encoded_bytes()).to_hex()[..16].to_owned();
-    Ok(ContainerConfig { engine, guardian, session, home, scratch, environment: access(url, elsewhere) })
+    Ok(ContainerConfig { engine, guardian, session, home, scratch, environment })
 }
 
 /// The way to the endpoint, and to S3 where that is `elsewhere`, for children of any kind.
 fn access(url: &str, elsewhere: Option<&str>) -> Vec<(String, String)> {
     let environment = [
         ("AWS_ENDPOINT_URL", url),
-        ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+        ("AWS_ACCESS_KEY_ID", CHILD_KEY),
         ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
         ("AWS_REGION", REGION),
         ("AWS_DEFAULT_REGION", REGION),

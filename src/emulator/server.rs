@@ -33,6 +33,7 @@ pub use self::connection::Limits;
 use self::connection::{Open, Patient};
 pub(super) use self::service::{Service, service};
 use super::faults::{Faulty, Gate};
+use super::record::{self, Recorder};
 use super::s3;
 use crate::run::browser;
 
@@ -68,6 +69,7 @@ pub struct Bound {
     listener: TcpListener,
     addr: SocketAddr,
     limits: Limits,
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// An endpoint at work. Dropping it breaks it off; see [`Endpoint::stop`].
@@ -85,6 +87,7 @@ struct Services {
     s3: s3::Service,
     id: String,
     limits: Limits,
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl Bound {
@@ -103,6 +106,11 @@ impl Bound {
         Bound { limits, ..self }
     }
 
+    /// Records what IAM would be asked, elsewhere than the environment says.
+    pub fn recording(self, recorder: Arc<Recorder>) -> Bound {
+        Bound { recorder: Some(recorder), ..self }
+    }
+
     /// Begins to serve: S3 by `s3`, all else by `batch`.
     pub fn serve(self, s3: s3::Service, batch: Option<Router>) -> Endpoint {
         self.serve_behind(None, s3, batch)
@@ -112,7 +120,7 @@ impl Bound {
     pub fn serve_behind(self, gate: Option<Arc<Gate>>, s3: s3::Service, batch: Option<Router>) -> Endpoint {
         let id = identity(self.addr);
         let limits = self.limits;
-        let services = Services { s3, id: id.clone(), limits };
+        let services = Services { s3, id: id.clone(), limits, recorder: self.recorder };
         let unserved = || async { (StatusCode::NOT_IMPLEMENTED, "this endpoint serves S3 only\n") };
         // The layer wraps the fallback as well, so it sees every request.
         let router = batch.unwrap_or_else(|| Router::new().fallback(unserved));
@@ -135,7 +143,7 @@ impl Endpoint {
     pub async fn bind(listen: SocketAddr) -> io::Result<Bound> {
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
-        Ok(Bound { listener, addr, limits: Limits::default() })
+        Ok(Bound { listener, addr, limits: Limits::default(), recorder: Recorder::of_environment() })
     }
 
     /// Binds, opens the store and serves.
@@ -275,7 +283,14 @@ async fn converse(stream: TcpStream, service: Faulty, limits: Limits, end: Cance
 
 async fn dispatch(State(services): State<Services>, request: Request<Body>, next: Next) -> Response {
     let expects = request.headers().contains_key(EXPECT);
-    let request = request.map(|body| connection::impatient(body, services.limits.body));
+    let mut request = request.map(|body| connection::impatient(body, services.limits.body));
+    let mut noted = None;
+    if let Some(recorder) = &services.recorder {
+        (request, noted) = match recorder.note(record::operation(&request), request).await {
+            Ok(noted) => noted,
+            Err(status) => return status.into_response(),
+        };
+    }
     let mut response = match service(request.method(), request.uri().path(), request.uri().query(), request.headers()) {
         Service::S3 => services.s3.call(request).await,
         Service::Router => next.run(request).await,
@@ -283,6 +298,9 @@ async fn dispatch(State(services): State<Services>, request: Request<Body>, next
         Service::Identities => elsewhere::identify(request, &services.id).await,
         Service::Unserved(name) => elsewhere::unserved(&name, &request, &services.id),
     };
+    if let Some(noted) = noted {
+        noted.answered(response.status());
+    }
     // A client that waited for "100 Continue" and is refused sends no body, though it has announced one. On a kept
     // connection the beginning of its next request would be taken for that body.
     if expects && !response.status().is_success() {

@@ -5,6 +5,7 @@ mod bad_input;
 mod cache;
 mod checkpoint;
 mod concurrency;
+mod doctor;
 mod edges;
 mod elsewhere;
 mod examples;

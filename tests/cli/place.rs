@@ -64,7 +64,8 @@ fn bare<A: AsRef<OsStr>>(folder: &Path, args: impl IntoIterator<Item = A>) -> Co
     command.args(args).current_dir(folder).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name.starts_with("AWS_") || name.starts_with("BATCHMAP_") {
+        // What IAM would be asked is recorded of every process there is.
+        if name.starts_with("AWS_") || name.starts_with("BATCHMAP_") && name != "BATCHMAP_RECORD" {
             command.env_remove(name);
         }
     }

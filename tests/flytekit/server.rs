@@ -238,7 +238,9 @@ fn clean(program: &Path, python: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if ["AWS_", "BATCHMAP_", "FLYTE", "_FLYTE"].iter().any(|prefix| name.starts_with(prefix)) {
+        // What IAM would be asked is recorded of every process there is.
+        let ours = ["AWS_", "BATCHMAP_", "FLYTE", "_FLYTE"].iter().any(|prefix| name.starts_with(prefix));
+        if ours && name != "BATCHMAP_RECORD" {
             command.env_remove(name);
         }
     }

@@ -30,11 +30,13 @@ const NAMED_PAGE: i32 = 100;
 pub(super) struct SdkBatch {
     client: aws_sdk_batch::Client,
     counts: Counts,
+    /// Of the configuration, as the queue is: the same for all that is submitted.
+    share_identifier: Option<String>,
 }
 
 impl SdkBatch {
-    pub(super) fn new(config: aws_sdk_batch::Config, counts: Counts) -> Self {
-        SdkBatch { client: aws_sdk_batch::Client::from_conf(config), counts }
+    pub(super) fn new(config: aws_sdk_batch::Config, counts: Counts, share_identifier: Option<String>) -> Self {
+        SdkBatch { client: aws_sdk_batch::Client::from_conf(config), counts, share_identifier }
     }
 }
 
@@ -75,6 +77,7 @@ impl Batch for SdkBatch {
             .set_timeout(timeout)
             .set_tags((!request.tags.is_empty()).then(|| request.tags.clone().into_iter().collect()))
             .set_propagate_tags(request.propagate_tags.then_some(true))
+            .set_share_identifier(self.share_identifier.clone())
             .set_scheduling_priority_override(request.scheduling_priority.and_then(|it| i32::try_from(it).ok()))
             .customize()
             .config_override(bounded)

@@ -3,6 +3,7 @@
 //! Everything that names an SDK type lives here and under `emulator/`. [`connect`] makes the three adapters over one
 //! [`Target`]; they share one [`Counts`], which says how many requests of each API operation were sent.
 
+mod account;
 mod batch;
 mod counts;
 mod date;
@@ -21,14 +22,15 @@ mod transfer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion};
 use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
 
 pub use counts::{Answered, Counts};
 
+use super::account::Account;
 use super::batch::Batch;
 use super::logs::Logs;
 use super::pacing::Paced;
@@ -53,6 +55,9 @@ const STORE_READ: Duration = Duration::from_secs(120);
 /// hundred, after which every throttled request fails: too few for a driver that has a thousand in flight.
 const RETRY_TOKENS: usize = 20_000;
 
+/// The name by which requests say whose they are, in their user agent: `app/batchmap`.
+pub const APP_NAME: &str = "batchmap";
+
 /// The region of an endpoint given by its URL when none is named: the endpoint does not care, the signature needs one.
 const DEFAULT_REGION: &str = "us-east-1";
 
@@ -69,6 +74,8 @@ pub struct Target {
     pub credentials: Option<(String, String)>,
     /// The bucket of the [`Store`].
     pub bucket: String,
+    /// Whose share of a fair-share queue submissions take.
+    pub share_identifier: Option<String>,
 }
 
 /// The three ports on one target.
@@ -80,6 +87,8 @@ pub struct Clients {
     pub batch: Arc<dyn Batch>,
     /// CloudWatch Logs.
     pub logs: Arc<dyn Logs>,
+    /// Who calls, and what is there.
+    pub account: Arc<dyn Account>,
     /// The configuration of further stores.
     s3: aws_sdk_s3::Config,
     /// Requests sent by all three.
@@ -109,14 +118,16 @@ pub async fn connect(target: &Target) -> Clients {
         .retry_config(RetryConfig::disabled())
         .timeout_config(control.clone())
         .build();
+    let batch = batch::SdkBatch::new(batch, counts.for_service("batch"), target.share_identifier.clone());
     let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&shared)
         .retry_classifier(patience::Status429)
         .timeout_config(control)
         .build();
     Clients {
         store: Arc::new(store::SdkStore::new(store.clone(), &target.bucket, counts.for_service("s3"))),
+        account: Arc::new(account::SdkAccount::new(&shared, &store, &logs, &counts)),
         s3: store,
-        batch: Arc::new(Paced::new(Arc::new(batch::SdkBatch::new(batch, counts.for_service("batch"))), pacer)),
+        batch: Arc::new(Paced::new(Arc::new(batch), pacer)),
         logs: Arc::new(logs::SdkLogs::new(logs, counts.for_service("logs"))),
         counts,
         region,
@@ -153,6 +164,7 @@ fn explicit(target: &Target, endpoint: &str) -> aws_config::SdkConfig {
     let region = target.region.clone().unwrap_or_else(|| DEFAULT_REGION.to_owned());
     aws_config::SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
+        .app_name(app_name())
         .region(Region::new(region))
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(static_keys(access, secret)))
@@ -162,7 +174,7 @@ fn explicit(target: &Target, endpoint: &str) -> aws_config::SdkConfig {
 
 /// The standard chain: environment, configuration files, the container's or instance's role.
 async fn standard(target: &Target) -> aws_config::SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).app_name(app_name());
     if let Some(region) = &target.region {
         loader = loader.region(Region::new(region.clone()));
     }
@@ -199,6 +211,11 @@ fn without_tls(shared: aws_config::SdkConfig) -> aws_config::SdkConfig {
         return shared;
     }
     shared.into_builder().http_client(aws_smithy_http_client::Builder::new().build_http()).build()
+}
+
+/// AWS shows it in its own logs as well.
+fn app_name() -> AppName {
+    AppName::new(APP_NAME).expect("letters only")
 }
 
 fn static_keys(access: String, secret: String) -> Credentials {

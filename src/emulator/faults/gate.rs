@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request, Response, Uri};
+use axum::http::{Request, Response};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper_util::service::TowerToHyperService;
 
 use super::draw::Draw;
-use super::operation::{self, Operation, Service};
+use super::operation::{self, Operation};
 use super::{Faults, admin, answer};
 use crate::emulator::batch::model::Input;
 use crate::emulator::batch::{self, Fault};
@@ -237,7 +237,7 @@ impl Faulty {
         {
             return self.carry_out(request).await;
         }
-        let Some(operation) = name(request.method(), request.uri(), request.headers()) else {
+        let Some(operation) = operation::of_request(request.method(), request.uri(), request.headers()) else {
             return self.carry_out(request).await;
         };
         let (wait_ms, fate) = gate.choose(&faults, operation, Instant::now());
@@ -281,17 +281,6 @@ impl hyper::service::Service<Request<Incoming>> for Faulty {
     }
 }
 
-/// Whose request it is, and what it asks for; nothing when no fault is about it.
-fn name(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Operation> {
-    let service = match server::service(method, uri.path(), uri.query(), headers) {
-        server::Service::S3 => Service::S3,
-        server::Service::Router if headers.contains_key("x-amz-target") => Service::Logs,
-        server::Service::Router => Service::Batch,
-        _ => return None,
-    };
-    Some(operation::of(service, method, uri, headers))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,6 +299,7 @@ mod tests {
 
     #[test]
     fn operations_are_meant_by_name_or_service() {
+        use crate::emulator::faults::operation::Service;
         let put = Operation { service: Service::S3, name: "PutObject" };
         let names = |given: &[&str]| given.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert!(meant(&[], put) && meant(&names(&["SubmitJob", "PutObject"]), put) && meant(&names(&["s3"]), put));

@@ -25,7 +25,7 @@ mod admin;
 mod answer;
 pub mod draw;
 mod gate;
-mod operation;
+pub(super) mod operation;
 mod patch;
 mod rules;
 mod values;

@@ -2,9 +2,11 @@
 
 use axum::http::{HeaderMap, Method, Uri, header};
 
+use crate::emulator::server;
+
 /// One of the services of the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Service {
+pub(in crate::emulator) enum Service {
     Batch,
     Logs,
     S3,
@@ -12,7 +14,7 @@ pub(super) enum Service {
 
 impl Service {
     /// As settings name it.
-    pub(super) const fn name(self) -> &'static str {
+    pub(in crate::emulator) const fn name(self) -> &'static str {
         match self {
             Service::Batch => "batch",
             Service::Logs => "logs",
@@ -23,10 +25,10 @@ impl Service {
 
 /// A request's operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Operation {
-    pub(super) service: Service,
+pub(in crate::emulator) struct Operation {
+    pub(in crate::emulator) service: Service,
     /// As AWS spells it; `Unknown` for what is none.
-    pub(super) name: &'static str,
+    pub(in crate::emulator) name: &'static str,
 }
 
 const BATCH: [&str; 48] = [
@@ -80,7 +82,7 @@ const BATCH: [&str; 48] = [
     "UpdateServiceJob",
 ];
 const LOGS: [&str; 4] = ["DescribeLogGroups", "DescribeLogStreams", "FilterLogEvents", "GetLogEvents"];
-const S3: [&str; 24] = [
+const S3: [&str; 25] = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",
     "CopyObject",
@@ -88,6 +90,7 @@ const S3: [&str; 24] = [
     "CreateMultipartUpload",
     "DeleteBucket",
     "DeleteObject",
+    "DeleteObjectTagging",
     "DeleteObjects",
     "GetBucketLocation",
     "GetObject",
@@ -110,6 +113,17 @@ const S3: [&str; 24] = [
 /// Every name that settings may use: operations, and services as a whole.
 pub(super) fn known() -> impl Iterator<Item = &'static str> + Clone {
     ["batch", "s3", "logs"].into_iter().chain(BATCH).chain(LOGS).chain(S3)
+}
+
+/// Whose request it is, and what it asks for; nothing when it is for none of the three services.
+pub(in crate::emulator) fn of_request(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Operation> {
+    let service = match server::service(method, uri.path(), uri.query(), headers) {
+        server::Service::S3 => Service::S3,
+        server::Service::Router if headers.contains_key("x-amz-target") => Service::Logs,
+        server::Service::Router => Service::Batch,
+        _ => return None,
+    };
+    Some(of(service, method, uri, headers))
 }
 
 /// What a request asks for, of a service that is known.
@@ -139,16 +153,22 @@ fn logs(headers: &HeaderMap) -> Option<&'static str> {
     LOGS.into_iter().find(|known| *known == operation)
 }
 
-fn s3(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
+/// The bucket and the key of a request to S3, as they are written in its URL; empty when there is none.
+pub(in crate::emulator) fn object<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> (&'a str, &'a str) {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let path = uri.path().strip_prefix('/').unwrap_or(uri.path());
     // `<bucket>.localhost` and `<bucket>.s3.localhost` name the bucket.
-    let in_host = host.strip_suffix(".localhost").is_some_and(|bucket| bucket != "s3");
-    let path = uri.path().trim_start_matches('/');
-    let (bucket, key) = match in_host {
-        true => (true, !path.is_empty()),
-        false => (!path.is_empty(), path.split_once('/').is_some_and(|(_, key)| !key.is_empty())),
-    };
+    let in_host = host.strip_suffix(".localhost").filter(|bucket| *bucket != "s3");
+    match in_host.map(|bucket| bucket.strip_suffix(".s3").unwrap_or(bucket)) {
+        Some(bucket) => (bucket, path),
+        None => path.split_once('/').unwrap_or((path, "")),
+    }
+}
+
+fn s3(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
+    let (bucket, key) = object(uri, headers);
+    let (bucket, key) = (!bucket.is_empty(), !key.is_empty());
     let query = uri.query().unwrap_or_default();
     let asks = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
     let copies = headers.contains_key("x-amz-copy-source");
@@ -172,6 +192,7 @@ fn s3(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
         ("PUT", _, true) if asks("tagging") => Some("PutObjectTagging"),
         ("PUT", _, true) => Some(if copies { "CopyObject" } else { "PutObject" }),
         ("DELETE", _, true) if asks("uploadId") => Some("AbortMultipartUpload"),
+        ("DELETE", _, true) if asks("tagging") => Some("DeleteObjectTagging"),
         ("DELETE", _, true) => Some("DeleteObject"),
         ("POST", _, true) if asks("uploads") => Some("CreateMultipartUpload"),
         ("POST", _, true) if asks("uploadId") => Some("CompleteMultipartUpload"),

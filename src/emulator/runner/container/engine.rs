@@ -59,6 +59,14 @@ impl Engine {
         told(&output).map_err(|why| io::Error::other(format!("{program} {}: {why}", args[0])))
     }
 
+    /// Finds out whether the engine can be used.
+    ///
+    /// # Errors
+    /// Its program is not there, or its service does not answer.
+    pub fn check(self) -> io::Result<()> {
+        self.ask(&["version"]).map(drop)
+    }
+
     /// Removes containers and volumes with this label; how many there were.
     ///
     /// # Errors

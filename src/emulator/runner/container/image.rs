@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::engine::Cli;
+use super::engine::{Cli, Engine};
 
 /// What is known of images.
 #[derive(Debug, Default)]
@@ -34,7 +34,10 @@ impl Images {
             Known::Absent(at, why) if *at >= asked => return Err(why.clone()),
             _ => {}
         }
-        let there = if cli.has_image(image).await { Ok(()) } else { cli.pull(image).await };
+        let there = match cli.has_image(image).await {
+            true => Ok(()),
+            false => pull(cli, image).await,
+        };
         *known = match &there {
             Ok(()) => Known::Present,
             Err(why) => Known::Absent(Instant::now(), why.clone()),
@@ -50,4 +53,15 @@ impl Images {
     fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<tokio::sync::Mutex<Known>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn pull(cli: &Cli, image: &str) -> Result<(), String> {
+    if cli.engine == Engine::Podman && image.starts_with("localhost/") {
+        // podman's own name for what was built here: there is no registry to ask.
+        return Err(format!("{image} not found: it is not in podman's store; build or import it"));
+    }
+    cli.pull(image).await.map_err(|why| match why.contains("did not resolve to an alias") {
+        true => format!("{image} not found: {why}"),
+        false => why,
+    })
 }

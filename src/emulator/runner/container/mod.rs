@@ -187,12 +187,13 @@ impl Drop for ContainerRunner {
     }
 }
 
-fn worsen(tell: &watch::Sender<Quit>, quit: Quit) {
+/// Says a word, unless it or a worse one was said before; whether it was said.
+fn worsen(tell: &watch::Sender<Quit>, quit: Quit) -> bool {
     tell.send_if_modified(|told| {
         let worse = quit > *told;
         *told = quit.max(*told);
         worse
-    });
+    })
 }
 
 impl Shared {
@@ -210,7 +211,9 @@ impl Shared {
     fn close(&self) {
         let mut table = self.table();
         table.closing = true;
-        table.attempts.values().for_each(|tell| worsen(tell, Quit::Kill));
+        for tell in table.attempts.values() {
+            worsen(tell, Quit::Kill);
+        }
     }
 
     /// Sees to it that there is a guardian: nothing begins without one.

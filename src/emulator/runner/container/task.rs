@@ -1,11 +1,13 @@
 //! An attempt: its volumes, its containers in their order, and its end.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, Sleep};
 
 use super::one::One;
 use super::order::Order;
@@ -50,77 +52,87 @@ async fn make_volumes(shared: &Shared, volumes: &[String]) -> Result<(), String>
     Ok(())
 }
 
+/// An attempt under way.
+struct Attempt<'a> {
+    shared: &'a Shared,
+    key: AttemptKey,
+    order: Order<'a>,
+    /// What its containers hear: the endpoint's word, or that an essential one of them has ended.
+    tell: watch::Sender<Quit>,
+    /// When those that were told to stop are killed.
+    grace: Pin<Box<Sleep>>,
+    patience: Duration,
+    /// Whether the endpoint knows that something of it runs.
+    reported: bool,
+}
+
 /// Runs the containers of an attempt; all of them are gone when it returns.
 async fn attempt_of(
     shared: &Shared,
-    attempt: AttemptKey,
+    key: AttemptKey,
     containers: &[TaskContainer],
     prefix: &str,
     mut quit: watch::Receiver<Quit>,
 ) -> End {
     let volumes = format!("{prefix}v-");
-    // What its containers hear: the endpoint's word, or that an essential one of them has ended.
-    let (tell, hear) = watch::channel(*quit.borrow_and_update());
+    let (tell, hear) = watch::channel(Quit::Not);
     let (began, mut begun) = mpsc::unbounded_channel();
-    let mut order = Order::of(containers);
+    let patience = grace(containers);
+    let grace = Box::pin(tokio::time::sleep(patience));
+    let mut attempt = Attempt { shared, key, order: Order::of(containers), tell, grace, patience, reported: false };
+    attempt.say(*quit.borrow_and_update());
     let mut running = FuturesUnordered::new();
-    let mut reported = false;
     let mut told = true;
-    let grace = tokio::time::sleep(grace(containers));
-    tokio::pin!(grace);
     loop {
-        // A stopped one starts nothing more; but it must end in the words of what never ran.
-        for place in order.next() {
-            let (began, hear) = (began.clone(), hear.clone());
-            let volumes = &volumes;
+        // One that is stopped starts nothing more, but its containers end in the words of what never ran.
+        for place in attempt.order.next() {
+            let (began, quit, volumes) = (began.clone(), hear.clone(), &volumes);
             let name = format!("{prefix}{place}");
             running.push(async move {
-                let one = One { shared, container: &containers[place], name, volumes, quit: hear };
-                let ended = one.run(|| _ = began.send(place)).await;
-                (place, ended)
+                let one = One { shared, container: &containers[place], name, volumes, quit };
+                (place, one.run(|| _ = began.send(place)).await)
             });
         }
         if running.is_empty() {
-            break;
+            return attempt.order.report();
         }
-        let over = order.is_over() && *tell.borrow() == Quit::Not;
-        if over {
-            tell.send_replace(Quit::Term);
-            grace.as_mut().reset(tokio::time::Instant::now() + self::grace(containers));
+        if attempt.order.is_over() {
+            attempt.say(Quit::Term);
         }
+        let stopping = *hear.borrow() == Quit::Term;
         tokio::select! {
             biased;
-            Some(place) = begun.recv() => {
-                order.began(place);
-                if !std::mem::replace(&mut reported, true) {
-                    let _ = shared.host.reports.send(Report::Started(attempt));
-                }
-            }
+            // Before the ends: what has ended has begun.
+            Some(place) = begun.recv() => attempt.began(place),
             Some((place, ended)) = running.next() => {
-                // Its beginning may have been told in the same turn.
                 while let Ok(place) = begun.try_recv() {
-                    order.began(place);
-                    if !std::mem::replace(&mut reported, true) {
-                        let _ = shared.host.reports.send(Report::Started(attempt));
-                    }
+                    attempt.began(place);
                 }
-                order.ended(place, ended);
+                attempt.order.ended(place, ended);
             }
             heard = quit.changed(), if told => {
                 told = heard.is_ok();
-                let word = *quit.borrow_and_update();
-                tell.send_if_modified(|quit| {
-                    let worse = word > *quit;
-                    *quit = word.max(*quit);
-                    worse
-                });
+                attempt.say(*quit.borrow_and_update());
             }
-            () = &mut grace, if order.is_over() && *tell.borrow() == Quit::Term => {
-                tell.send_replace(Quit::Kill);
-            }
+            () = &mut attempt.grace, if stopping => attempt.say(Quit::Kill),
         }
     }
-    order.report()
+}
+
+impl Attempt<'_> {
+    fn began(&mut self, place: usize) {
+        self.order.began(place);
+        if !std::mem::replace(&mut self.reported, true) {
+            let _ = self.shared.host.reports.send(Report::Started(self.key));
+        }
+    }
+
+    /// Tells the containers to stop, unless they have heard so.
+    fn say(&mut self, quit: Quit) {
+        if super::worsen(&self.tell, quit) && quit == Quit::Term {
+            self.grace.as_mut().reset(Instant::now() + self.patience);
+        }
+    }
 }
 
 /// The longest of what the containers ask for.

@@ -42,7 +42,10 @@ pub(super) fn begin(shared: &Arc<Shared>, start: Start) {
 fn try_begin(shared: &Shared, start: &Start) -> Result<Began, String> {
     if start.containers.len() > 1 {
         let names: Vec<&str> = start.containers.iter().map(|container| container.name.as_str()).collect();
-        return Err(format!("local processes run one container a job, and this job has {}", names.join(", ")));
+        return Err(format!(
+            "local processes run one container a job, and this job has {}; start the endpoint with --runner podman",
+            names.join(", ")
+        ));
     }
     if start.command.is_empty() {
         return Err("the job has no command, and a local process has no image that could bring one".to_owned());

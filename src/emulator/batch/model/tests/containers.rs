@@ -168,6 +168,62 @@ fn a_task_of_several_containers_is_handed_on_whole() {
 }
 
 #[test]
+fn each_container_of_a_task_has_an_end_of_its_own() {
+    let mut bench = Bench::new(1);
+    let one = |name: &str, essential: bool| {
+        json!({"name": name, "image": "i", "essential": essential,
+        "user": "7", "mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}], "resourceRequirements": resources("1", "4")})
+    };
+    let properties = json!({"taskProperties": [{"containers": [one("init", false), one("main", true)], "volumes": [{"name": "v"}]}]});
+    let body = json!({"jobDefinitionName": "t", "type": "container", "ecsProperties": properties});
+    bench.input(Input::Register(of(body))).unwrap();
+    let id = bench.submit(json!({"jobDefinition": "t", "retryStrategy": {"attempts": 2}}));
+    let start = bench.started[0].clone();
+    assert_eq!(start.settings, start.containers[0].settings);
+    let settings = &start.containers[1].settings;
+    assert_eq!((settings.user.as_deref(), settings.volumes[0].name.as_str()), (Some("7"), "v"), "its task's volumes");
+    let ended = |ran: bool, exit_code: Option<i32>, reason: Option<&str>| ContainerEnd {
+        ran,
+        exit_code,
+        reason: reason.map(str::to_owned),
+    };
+    let (bad, never) = (ended(true, Some(5), None), ended(false, None, Some("CannotStartContainerError: x")));
+    bench.run(start.attempt);
+    bench.end(start.attempt, End::Task { by: 1, containers: vec![bad, never] });
+    let again = bench.started[1].attempt;
+    bench.run(again);
+    let fine = [ended(true, Some(0), None), ended(true, Some(0), Some("OutOfMemoryError: y"))];
+    bench.end(again, End::Task { by: 1, containers: fine.to_vec() });
+    // As a journal's snapshot holds it.
+    bench.model = serde_json::from_str(&serde_json::to_string(&bench.model).unwrap()).unwrap();
+    bench.model.renew_texts();
+    let told = serde_json::to_value(bench.detail(&id)).unwrap();
+    assert_eq!(
+        (&told["status"], &told["statusReason"]),
+        (&json!("SUCCEEDED"), &json!("Essential container in task exited"))
+    );
+    let first = &told["attempts"][0];
+    assert_eq!(first["statusReason"], "Task failed to start");
+    let left = &first["taskProperties"][0]["containers"];
+    assert_eq!((&left[0]["exitCode"], left[0].get("reason")), (&json!(5), None));
+    assert!(left[0]["logStreamName"].as_str().unwrap().starts_with("t/init/"));
+    assert_eq!((left[1].get("exitCode"), left[1].get("logStreamName")), (None, None), "it never ran");
+    assert_eq!(left[1]["reason"], "CannotStartContainerError: x");
+    let now = &told["ecsProperties"]["taskProperties"][0]["containers"][1];
+    assert_eq!((&now["exitCode"], &now["reason"]), (&json!(0), &json!("OutOfMemoryError: y")));
+}
+
+#[test]
+fn settings_of_another_shape_are_refused() {
+    let mut bench = Bench::new(1);
+    refused(bench.input(Input::Register(of(definition(json!({"user": 7}))))), "containerProperties.user");
+    refused(
+        bench.input(Input::Register(of(definition(json!({"volumes": [{"name": "v", "host": "/x"}]}))))),
+        "containerProperties.volumes[0].host",
+    );
+}
+
+#[test]
 fn a_task_is_told_when_its_revision_is_gone() {
     let mut bench = Bench::new(1);
     let one = |name: &str| json!({"name": name, "image": "i", "resourceRequirements": resources("1", "4")});
