@@ -99,6 +99,8 @@ impl std::str::FromStr for FlyteImages {
 
 /// Where executions go.
 #[derive(Clone, Debug, PartialEq, Eq)]
+// A process has one of it.
+#[allow(clippy::large_enum_variant)]
 pub enum Target {
     /// AWS Batch and S3 on this machine, within this process: nothing is configured.
     Embedded {
