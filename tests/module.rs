@@ -104,7 +104,8 @@ fn its_logic_holds_with_a_mocked_provider() {
     let initialised = terraform.run(&["init", "-backend=false", "-input=false"]);
     if !initialised.status.success() {
         let told = told(&initialised).to_lowercase();
-        let far = ["could not connect", "could not query", "no such host", "connection refused", "unreachable", "timeout"];
+        let far =
+            ["could not connect", "could not query", "no such host", "connection refused", "unreachable", "timeout"];
         let out_of_reach = std::env::var_os(MIRROR).is_none() && far.iter().any(|words| told.contains(words));
         assert!(out_of_reach, "terraform init failed: {told}");
         return skipped(&format!("terraform cannot fetch its AWS provider; name a mirror with {MIRROR}"));

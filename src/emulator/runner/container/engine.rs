@@ -127,7 +127,8 @@ impl Cli {
     /// A call that is over soon, or is given up: a service that does not answer must not keep the endpoint from its end.
     async fn soon(&self, args: &[&str]) -> Result<String, String> {
         let answer = tokio::time::timeout(PATIENCE, self.call(args)).await;
-        answer.unwrap_or_else(|_| Err(format!("{} {} has not answered in {PATIENCE:?}", self.engine.program(), args[0])))
+        answer
+            .unwrap_or_else(|_| Err(format!("{} {} has not answered in {PATIENCE:?}", self.engine.program(), args[0])))
     }
 
     /// What a call prints, or what it says is wrong.
