@@ -24,6 +24,21 @@ fn the_sample_task_runs_with_the_worker_in_its_image() {
 }
 
 #[test]
+fn the_doctor_finds_all_well_with_either_way_of_the_worker() {
+    let Some(world) = World::with_sample() else { return };
+    let size = ["--mem", "128Mi", "--cpu", "1"];
+    let within = world.batchmap(&[&["doctor", "--image", world::SAMPLE][..], &size].concat());
+    assert_eq!(within.code, Some(0), "{}{}", within.stdout, within.stderr);
+    let image = world.scratch_image("localhost/batchmap-test:scratch", &[]);
+    let beside = ["doctor", "--image", &image, "--worker", "inject", "--worker-image", WORKER];
+    let injected = world.batchmap(&[&beside[..], &size].concat());
+    assert_eq!(injected.code, Some(0), "{}{}", injected.stdout, injected.stderr);
+    for ran in [within, injected] {
+        assert!(ran.stdout.contains("gave back its element and its bound value"), "{}", ran.stdout);
+    }
+}
+
+#[test]
 fn an_image_of_one_static_binary_needs_nothing() {
     let Some(world) = World::new() else { return };
     let image = world.scratch_image("localhost/batchmap-test:scratch", &[]);
