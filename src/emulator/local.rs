@@ -182,9 +182,7 @@ pub async fn start(settings: Settings) -> Result<Local, StartError> {
     let access = || access(&bound.url(), settings.s3.as_deref());
     let runner: Arc<dyn Runner> = match &settings.runner {
         RunnerKind::None(script) => Arc::new(SimulatedRunner::script(script.clone())),
-        RunnerKind::Process if settings.read_only => {
-            Arc::new(ProcessRunner::new(children(access(), &settings.data)?))
-        }
+        RunnerKind::Process if settings.read_only => Arc::new(ProcessRunner::new(children(access(), &settings.data)?)),
         RunnerKind::Process => {
             let temporary = temporary_folder(&settings.data).map_err(unusable)?;
             Arc::new(ProcessRunner::new(children(access(), &temporary)?))
