@@ -219,7 +219,7 @@ impl Shared {
     /// Sees to it that there is a guardian: nothing begins without one.
     fn guarded(&self) -> Result<(), String> {
         let mut table = self.table();
-        if !table.guardian.as_mut().is_some_and(|guardian| guardian.probe().is_ok()) {
+        if table.guardian.as_mut().is_none_or(|guardian| guardian.probe().is_err()) {
             if table.closing {
                 return Err("the endpoint is shutting down".to_owned());
             }
