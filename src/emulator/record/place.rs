@@ -45,7 +45,7 @@ fn general(key: &str) -> Option<String> {
         };
         let _ = write!(general, "/{part}");
         // Below a user's own folder every depth is the same.
-        if folder == "flyte" && place >= 1 || folder == "raw" && place >= 1 || (part == "x" && folder == "executions") {
+        if (folder == "flyte" || folder == "raw") && place >= 1 || (part == "x" && folder == "executions") {
             break;
         }
     }
