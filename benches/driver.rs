@@ -184,6 +184,7 @@ async fn definition(clients: &Clients) -> String {
         secrets: Default::default(),
         shared_memory_mib: 0,
         arm64: false,
+        injection: None,
     };
     batchmap::run::definition::ensure(clients.batch.as_ref(), definition).await.expect("a definition")
 }

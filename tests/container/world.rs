@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::emulator::{Emulator, Setting};
 use crate::podman::{BUSYBOX, Podman};
@@ -13,6 +13,8 @@ use crate::skip;
 pub const WORKER: &str = "localhost/batchmap:ci";
 /// The name of the sample task's.
 pub const SAMPLE: &str = "localhost/batchmap-sample:ci";
+
+static MAKING: Mutex<()> = Mutex::new(());
 
 /// An emulator that runs containers.
 pub struct World {
@@ -87,6 +89,8 @@ impl World {
 
     /// An image that holds one static binary, `/busybox`, and nothing else.
     pub fn scratch_image(&self, name: &str, changes: &[&str]) -> String {
+        // They share a podman, which makes one image at a time.
+        let _turn = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         if self.podman.try_run(&["image", "exists", name]).is_err() {
             let root = tempfile::tempdir().unwrap();
             let held = format!("{}:/bin/busybox", self.podman.run(&["create", BUSYBOX, "true"]).trim());
