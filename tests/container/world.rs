@@ -54,9 +54,11 @@ impl World {
             }
         }
         let podman = Podman::shared().map_err(|why| skip::skipped(&why)).ok()?;
+        let turn = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         for archive in archives {
             podman.run(&["load", "--quiet", "--input", &archive.display().to_string()]);
         }
+        drop(turn);
         let folder = tempfile::tempdir().unwrap();
         let setting = Setting::default().args(["--runner", "podman", "--slots", "4"]).data(&folder.path().join("data"));
         let setting = podman.env().iter().fold(setting, |setting, (name, value)| setting.env(name, value));
