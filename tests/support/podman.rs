@@ -117,9 +117,20 @@ impl Podman {
     pub fn left(&self, label: &str) -> Vec<String> {
         let filter = format!("--filter=label={label}");
         let filter: &[&str] = if label.is_empty() { &[] } else { &[&filter] };
-        let containers = self.run(&[&["ps", "--all", "--format={{.Names}}"], filter].concat());
-        let volumes = self.run(&[&["volume", "ls", "--quiet"], filter].concat());
+        let containers = self.listing(&[&["ps", "--all", "--format={{.Names}}"], filter].concat());
+        let volumes = self.listing(&[&["volume", "ls", "--quiet"], filter].concat());
         containers.lines().chain(volumes.lines()).map(str::to_owned).collect()
+    }
+
+    /// What podman lists. It fails over what goes while it looks, and is asked again.
+    fn listing(&self, args: &[&str]) -> String {
+        for _ in 0..100 {
+            match self.try_run(args) {
+                Ok(listed) => return listed,
+                Err(error) => assert!(error.contains("no such"), "podman {args:?}: {error}"),
+            }
+        }
+        self.run(args)
     }
 
     /// Makes an image of a directory's files.

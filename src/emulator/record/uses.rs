@@ -354,6 +354,7 @@ mod tests {
                 "batch:RegisterJobDefinition batch:{region}:{account}:job-definition/batchmap-0123456789abcdef0123 \
                  batch:AWSLogsGroup={log_group}",
                 "iam:PassRole {job_role} iam:PassedToService=ecs-tasks.amazonaws.com",
+                "iam:PassRole {job_role} iam:PassedToService=batch.amazonaws.com",
             ]
         );
         assert_eq!(told("POST", "/v1/describejobs", &signed, "{}"), ["batch:DescribeJobs *"]);
