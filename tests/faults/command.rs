@@ -26,7 +26,7 @@ fn what_is_wrong_with_the_flags_is_said_in_one_line() {
         (&["--simulate", "mean=1s"], &["--simulate is mean=1s", "--runner none"]),
         (&["--runner", "none", "--simulate", "script.toml"], &["script.toml: distribution is \"normal\"", "known are"]),
         (&["--runner", "none", "--simulate", "men=1s"], &["men is \"1s\"", "did you mean \"mean\"?"]),
-        (&["--runner", "podman"], &["--runner", "process, none"]),
+        (&["--runner", "kvm"], &["--runner", "process", "podman", "none"]),
         (&["--s3-endpoint", "localhost"], &["--s3-endpoint", "http://127.0.0.1:4566"]),
         (&["--s3-endpoint", "ftp://localhost/"], &["--s3-endpoint", "http://127.0.0.1:4566"]),
         (&["--slots", "0"], &["--slots", "1.."]),
