@@ -113,9 +113,9 @@ run "policies_name_what_they_are_about" {
   assert {
     condition = [for statement in jsondecode(output.policies.submitter).Statement : [statement.Resource, statement.Condition] if statement.Sid == "GiveJobsTheirRoles"] == [[
       ["arn:aws:iam::000000000000:role/batchmap-eu-central-1-job", "arn:aws:iam::000000000000:role/batchmap-eu-central-1-execution"],
-      { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } },
+      { StringEquals = { "iam:PassedToService" = ["ecs-tasks.amazonaws.com", "batch.amazonaws.com"] } },
     ]]
-    error_message = "passes its own two roles, to ECS alone"
+    error_message = "passes its own two roles, to what runs jobs alone"
   }
   assert {
     condition = [for statement in jsondecode(output.policies.job).Statement : statement.Resource if statement.Sid == "Write"] == [[
