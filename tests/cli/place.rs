@@ -7,6 +7,8 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -58,6 +60,25 @@ impl Drop for Pair {
     }
 }
 
+/// Longer than any command of a test takes on any machine.
+const EVER: Duration = Duration::from_secs(900);
+
+/// Runs a command to its end. One that serves where it ought to refuse would keep the tests for ever: it is killed.
+fn finished(mut command: Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_raw(child.id() as i32);
+    let (ended, watched) = mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        if watched.recv_timeout(EVER) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    watch.join().unwrap();
+    output
+}
+
 /// The binary in a folder, with nothing of the caller's configuration.
 fn bare<A: AsRef<OsStr>>(folder: &Path, args: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_batchmap"));
@@ -106,7 +127,7 @@ impl Place {
     }
 
     pub fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ran {
-        Ran::of(self.command(args).output().unwrap())
+        Ran::of(finished(self.command(args)))
     }
 
     /// Runs with `input` on standard input.
