@@ -15,12 +15,10 @@ use tokio::time::{Instant, sleep_until};
 use super::memory;
 use super::pass::{Kept, Pass};
 use super::present::Invocation;
+use crate::map::inject::BINARY;
 
 /// From SIGTERM to SIGKILL when the time is up: time to clean up, and well within the 30 seconds that Batch itself gives.
 const GRACE: Duration = Duration::from_secs(10);
-/// The name of this program.
-const OWN_NAME: &str = "batchmap";
-
 /// How long output is still read once the whole process group is gone: only a process that left the group can hold the
 /// pipe open, and it is not waited for.
 pub(super) const DRAIN: Duration = Duration::from_secs(2);
@@ -115,7 +113,7 @@ pub(super) async fn run(
 ) -> io::Result<Ended> {
     let (program, arguments) = invocation.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     // By this name a command means this very program, wherever in the image that is: `doctor` relies on nothing else.
-    let own = (program == OWN_NAME).then(|| std::env::current_exe().ok()).flatten();
+    let own = (program == BINARY).then(|| std::env::current_exe().ok()).flatten();
     let mut command = Command::new(own.as_deref().map_or(program.as_ref(), |own| own.as_os_str()));
     command.args(arguments).env_clear().envs(&invocation.environment);
     if let Some(directory) = &invocation.directory {

@@ -2,6 +2,7 @@
 
 pub mod container;
 pub mod guardian;
+mod output;
 pub mod process;
 mod session;
 pub mod simulated;
@@ -9,6 +10,7 @@ pub mod simulated;
 use std::io;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::batch::model::{AttemptKey, End, Start, Stop};
@@ -49,4 +51,16 @@ pub trait Runner: Send + Sync {
 
     /// Kills everything and returns when nothing is left. What is started afterwards is dropped.
     async fn shutdown(&self);
+}
+
+/// Waits until no attempt is left; `left` tells of each that goes.
+async fn none_left(left: &Notify, is_empty: impl Fn() -> bool) {
+    loop {
+        // Before the look: one that goes in between is not missed.
+        let gone = left.notified();
+        if is_empty() {
+            return;
+        }
+        gone.await;
+    }
 }

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::guardian::{Guardian, GuardianCommand};
-use super::{Host, Report, Runner, session};
+use super::{Host, Report, Runner, none_left, session};
 use crate::emulator::batch::model::{AttemptKey, End, Start, Stop};
 
 /// What children are given.
@@ -144,13 +144,7 @@ impl Runner for ProcessRunner {
         let Some(attached) = self.attached.get() else { return };
         let shared = &attached.shared;
         shared.close();
-        loop {
-            let left = shared.left.notified();
-            if shared.table().attempts.is_empty() {
-                break;
-            }
-            left.await;
-        }
+        none_left(&shared.left, || shared.table().attempts.is_empty()).await;
         let guardian = shared.table().guardian.take();
         // It has nothing to do any more, and is gone in a moment.
         let _ = tokio::task::spawn_blocking(move || drop(guardian)).await;

@@ -30,7 +30,7 @@ pub use self::engine::Engine;
 use self::engine::Cli;
 use self::image::Images;
 use super::guardian::{Guardian, GuardianCommand};
-use super::{Host, Report, Runner};
+use super::{Host, Report, Runner, none_left};
 use crate::emulator::batch::model::{AttemptKey, End, Start, Stop};
 
 /// What containers are given.
@@ -166,13 +166,7 @@ impl Runner for ContainerRunner {
         let Some(attached) = self.attached.get() else { return };
         let shared = &attached.shared;
         shared.close();
-        loop {
-            let left = shared.left.notified();
-            if shared.table().attempts.is_empty() {
-                break;
-            }
-            left.await;
-        }
+        none_left(&shared.left, || shared.table().attempts.is_empty()).await;
         let guardian = shared.table().guardian.take();
         // It looks once more whether anything is left.
         let _ = tokio::task::spawn_blocking(move || drop(guardian)).await;

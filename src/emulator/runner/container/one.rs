@@ -19,6 +19,7 @@ use super::{Quit, Shared};
 use crate::emulator::batch::clock::now_ms;
 use crate::emulator::batch::model::{ContainerEnd, TaskContainer};
 use crate::emulator::logs::{GROUP, LogWriter};
+use crate::emulator::runner::output::{lost, push};
 
 /// Where podman writes the process id, in the container's folder.
 const PIDFILE: &str = "pid";
@@ -289,17 +290,4 @@ impl Output {
             lost(&error);
         }
     }
-}
-
-/// Output that cannot be kept is let go: a full disk must not stop the child.
-fn push(log: &mut LogWriter, bytes: &[u8], healthy: &mut bool) {
-    if let Err(error) = log.push(now_ms(), bytes)
-        && std::mem::take(healthy)
-    {
-        lost(&error);
-    }
-}
-
-fn lost(error: &io::Error) {
-    tracing::warn!(%error, "output of a child is lost");
 }

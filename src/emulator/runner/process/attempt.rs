@@ -14,6 +14,7 @@ use super::{Shared, Stage};
 use crate::emulator::batch::clock::now_ms;
 use crate::emulator::batch::model::{AttemptKey, End};
 use crate::emulator::logs::LogWriter;
+use crate::emulator::runner::output::{lost, push};
 use crate::emulator::runner::session;
 
 /// The most that a pipe holds: what can be left in it when its writers are dead.
@@ -115,17 +116,4 @@ async fn read(pipe: &mut Option<pipe::Receiver>, buffer: &mut [u8]) -> io::Resul
         Some(pipe) => pipe.read(buffer).await,
         None => std::future::pending().await,
     }
-}
-
-/// Output that cannot be kept is let go: a full disk must not stop the child.
-fn push(log: &mut LogWriter, bytes: &[u8], healthy: &mut bool) {
-    if let Err(error) = log.push(now_ms(), bytes)
-        && std::mem::take(healthy)
-    {
-        lost(&error);
-    }
-}
-
-fn lost(error: &io::Error) {
-    tracing::warn!(%error, "output of a child is lost");
 }
